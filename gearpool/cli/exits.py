@@ -1,0 +1,11 @@
+"""Exit codes, from sysexits.h. Floor 5."""
+
+OK = 0
+FAILED = 1
+USAGE = 64
+NO_SERVER = 69
+INTERNAL = 70
+CANNOT_CREATE = 73
+TIMED_OUT = 75
+CONFIGURATION = 78
+INTERRUPTED = 130

@@ -1,0 +1,92 @@
+"""`gearpool`: finds the command and imports only that one's module, so that light commands start at once. Floor 5.
+
+Every command is a module of this package named in COMMANDS, with
+
+- ``HELP``: one line; ``EXAMPLES``: lines shown under ``--help``;
+- ``configure(parser)``: adds its arguments;
+- ``run(arguments) -> int``: does it and returns the exit code (`gearpool.cli.exits`).
+
+``gearpool -c FILE`` without a command is the daemon: the module ``daemon``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import gearpool
+from gearpool.cli import exits
+from gearpool.errors import ConfigurationError, GearpoolError, NoServersAvailable, TimedOut
+
+COMMANDS: dict[str, str] = {
+    "check": "validate a configuration, import its handlers, ping its servers",
+    "run": "run one handler here, without any server",
+    "submit": "submit jobs and wait for their results, or not",
+    "queues": "functions with queued and running jobs and workers, over all servers",
+    "server": "run the embedded job server on its own",
+    "bench": "load a function from one connection and measure",
+}
+"""Command name to its one line of help. The module has the same name with ``-`` as ``_``."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with exit code 64 for usage errors, as sysexits.h has it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and how to get help, and leave with 64."""
+        self.print_usage(sys.stderr)
+        self.exit(exits.USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def _build(name: str) -> tuple[Parser, object]:
+    module = importlib.import_module(f"gearpool.cli.{name.replace('-', '_')}")
+    parser = Parser(
+        prog="gearpool" if name == "daemon" else f"gearpool {name}",
+        description=module.HELP,
+        epilog=module.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gearpool {gearpool.__version__}")
+    module.configure(parser)
+    return parser, module
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: the process's) and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        print(f"gearpool {gearpool.__version__}")
+        return exits.OK
+    if words and words[0] in COMMANDS:
+        name, rest = words[0], words[1:]
+    else:
+        name, rest = "daemon", words
+    parser, module = _build(name)
+    arguments = parser.parse_args(rest)
+    try:
+        return int(module.run(arguments))  # type: ignore[attr-defined]
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return exits.CONFIGURATION
+    except NoServersAvailable as error:
+        print(f"gearpool: {error}", file=sys.stderr)
+        return exits.NO_SERVER
+    except TimedOut as error:
+        print(f"gearpool: {error}", file=sys.stderr)
+        return exits.TIMED_OUT
+    except GearpoolError as error:
+        print(f"gearpool: {error}", file=sys.stderr)
+        return exits.FAILED
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (``| head``): not an error of ours.
+        sys.stderr.close()
+        return exits.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

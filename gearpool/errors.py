@@ -1,0 +1,136 @@
+"""Every error gearpool raises, in one tree. Floor 0: imports nothing of gearpool.
+
+Callers branch on classes and attributes, never on texts::
+
+    GearpoolError
+    ├── ConfigurationError        the file, an option or the environment is wrong (exit 78)
+    ├── InvalidArgument           a value given to the library cannot be sent (also a ValueError)
+    ├── ProtocolError             the bytes are not Gearman
+    │   ├── LocalProtocolError    we were about to send something malformed
+    │   └── RemoteProtocolError   the peer sent something malformed; the connection is useless now
+    ├── ServerError               the server answered ERROR: .code, .text
+    ├── NoServersAvailable        no job server could be reached (exit 69): .reasons
+    ├── ConnectionLost            the connection broke; what was under way is unknown: .server
+    │   └── SubmitUnknown         a submission was sent and never acknowledged
+    ├── TimedOut                  nobody answered in time (exit 75; also a TimeoutError)
+    │   └── JobTimedOut           the job did not end in time; it may still run: .handle
+    └── JobError                  a job ended badly: .handle, .function, .server
+        ├── JobFailed             WORK_FAIL (exit 1)
+        └── JobException          WORK_EXCEPTION: .payload
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class GearpoolError(Exception):
+    """The root: ``except GearpoolError`` catches whatever gearpool raises on purpose."""
+
+
+class ConfigurationError(GearpoolError):
+    """The configuration cannot be used. ``problems`` holds one line for each thing that is wrong."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class InvalidArgument(GearpoolError, ValueError):
+    """A function name, unique id or other value cannot be put on the wire."""
+
+
+class ProtocolError(GearpoolError):
+    """Bytes that are not Gearman."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We were asked to send something the protocol cannot carry."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent something malformed. The stream cannot be resynchronised: close it.
+
+    Attributes:
+        packets: the good packets that came before it in the same buffer, still to be served.
+    """
+
+    def __init__(self, message: str, packets: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.packets = packets
+
+
+class ServerError(GearpoolError):
+    """The job server answered ERROR.
+
+    Attributes:
+        code: the server's code, such as ``INVALID_COMMAND`` or ``QUEUE_ERROR``.
+        text: its explanation, may be empty.
+    """
+
+    def __init__(self, code: str, text: str = "") -> None:
+        super().__init__(f"{code}: {text}" if text else code)
+        self.code = code
+        self.text = text
+
+
+class NoServersAvailable(GearpoolError):
+    """No job server could be reached. ``reasons`` maps each server's address to why."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.reasons = dict(reasons)
+        detail = "; ".join(f"{server}: {reason}" for server, reason in self.reasons.items())
+        super().__init__(f"no job server available ({detail})" if detail else "no job server available")
+
+
+class ConnectionLost(GearpoolError):
+    """The connection to ``server`` broke while an answer was awaited."""
+
+    def __init__(self, server: str, reason: str = "") -> None:
+        super().__init__(f"connection to {server} lost: {reason}" if reason else f"connection to {server} lost")
+        self.server = server
+        self.reason = reason
+
+
+class SubmitUnknown(ConnectionLost):
+    """A submission was sent but never acknowledged: the job may or may not exist on ``server``."""
+
+
+class TimedOut(GearpoolError, TimeoutError):
+    """No answer within the time allowed."""
+
+
+class JobTimedOut(TimedOut):
+    """A job did not end within the time its caller allowed. The worker may still run it."""
+
+    def __init__(self, message: str, handle: str = "") -> None:
+        super().__init__(message)
+        self.handle = handle
+
+
+class JobError(GearpoolError):
+    """A job ended, and not well."""
+
+    def __init__(self, message: str, *, handle: str = "", function: str = "", server: str = "") -> None:
+        super().__init__(message)
+        self.handle = handle
+        self.function = function
+        self.server = server
+
+
+class JobFailed(JobError):
+    """The worker answered WORK_FAIL."""
+
+
+class JobException(JobError):
+    """The worker answered WORK_EXCEPTION.
+
+    Attributes:
+        payload: what the worker sent with it.
+    """
+
+    def __init__(
+        self, message: str, payload: bytes = b"", *, handle: str = "", function: str = "", server: str = ""
+    ) -> None:
+        super().__init__(message, handle=handle, function=function, server=server)
+        self.payload = payload

@@ -1,0 +1,91 @@
+"""The page of shared memory in which a worker process shows what it is doing, without being asked. Floor 1.
+
+The child writes it at every switch of greenlets and at every job (one ``pack_into``); the supervisor reads it a few
+times a second. So a child that never yields, or hangs in C holding the GIL, or is already dead, is still seen, with the
+job that was on its CPU. An idle child writes nothing.
+
+A write puts the turn number first and last; a reader that finds the two different caught a write half done and reads
+again.
+"""
+
+from __future__ import annotations
+
+import enum
+import mmap
+import os
+import struct
+from typing import NamedTuple
+
+SIZE = 4096
+NO_FUNCTION = 0xFFFF
+
+_layout = struct.Struct("<QdHB64p64pQ")
+
+
+class Activity(enum.IntEnum):
+    """What is on the CPU of the child."""
+
+    HUB = 0
+    """The event loop: it sleeps, or serves sockets and timers. Never a stall."""
+    JOB = 1
+    """A handler."""
+    OTHER = 2
+    """Another greenlet: gearpool's own, or one that a handler started."""
+
+
+class Beat(NamedTuple):
+    """One reading.
+
+    Attributes:
+        turn: grows by one with every write.
+        since: ``time.monotonic()`` of that write, the clock being common to all processes of a machine.
+        function: index of the job's function in the child's `Settings.functions`; NO_FUNCTION if there is none.
+        activity: what is on the CPU.
+        handle: the job's handle, empty if there is none.
+        unique: its unique id, may be empty.
+    """
+
+    turn: int
+    since: float
+    function: int
+    activity: Activity
+    handle: bytes
+    unique: bytes
+
+
+class Page:
+    """The shared page: `create` in the supervisor, `attach` in the child by the inherited descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.memory = mmap.mmap(fd, SIZE)
+        self._turn = 0
+
+    @classmethod
+    def create(cls) -> Page:
+        """A new page; its ``fd`` is to be inherited by the child."""
+        fd = os.memfd_create("gearpool-page", os.MFD_CLOEXEC)
+        os.ftruncate(fd, SIZE)
+        return cls(fd)
+
+    @classmethod
+    def attach(cls, fd: int) -> Page:
+        """The page behind an inherited descriptor."""
+        return cls(fd)
+
+    def write(self, since: float, function: int, activity: int, handle: bytes, unique: bytes) -> None:
+        """Say what is on the CPU from now on. ``handle`` and ``unique`` are cut after 63 bytes."""
+        turn = self._turn = self._turn + 1
+        _layout.pack_into(self.memory, 0, turn, since, function, activity, handle, unique, turn)
+
+    def read(self) -> Beat:
+        """The last complete write; all zero before the first."""
+        while True:
+            first, since, function, activity, handle, unique, last = _layout.unpack_from(self.memory)
+            if first == last:
+                return Beat(first, since, function, Activity(activity), handle, unique)
+
+    def close(self) -> None:
+        """Unmap and close."""
+        self.memory.close()
+        os.close(self.fd)

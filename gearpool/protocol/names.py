@@ -1,0 +1,83 @@
+"""What may be sent as a function name, unique id, handle or client id. Floor 0; pure.
+
+gearmand takes more than it survives: a function name over about 8170 bytes kills the connection of every worker that
+grabs the job, a unique id of 64 bytes is never coalesced and puts a stray NUL before the payload, 65 are refused
+(gearmand 1.1.20 and 2.0.0). So everything is checked before it is sent.
+"""
+
+from __future__ import annotations
+
+from gearpool.errors import InvalidArgument
+
+MAX_FUNCTION = 255
+MAX_UNIQUE = 63
+MAX_HANDLE = 63
+MAX_CLIENT_ID = 127
+
+_SEPARATORS = (b"\0", b" ", b"\t", b"\r", b"\n")
+
+
+def _encoded(what: str, value: str | bytes) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{what} must be str or bytes, got {type(value).__name__}")
+    # surrogateescape: names that came from the wire as undecodable bytes go back as they were.
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(f"{what} {value!r} cannot be encoded: {error}") from error
+
+
+def text(value: bytes) -> str:
+    """Bytes from the wire as str, such that the functions below give back the same bytes."""
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _word(what: str, value: str | bytes, most: int) -> bytes:
+    raw = _encoded(what, value)
+    if not raw:
+        raise InvalidArgument(f"{what} must not be empty")
+    if len(raw) > most:
+        raise InvalidArgument(f"{what} has {len(raw)} bytes, at most {most} are possible: {raw[:80]!r}")
+    for separator in _SEPARATORS:
+        if separator in raw:
+            raise InvalidArgument(f"{what} {raw[:80]!r} has a {separator!r}")
+    return raw
+
+
+def function_name(value: str | bytes) -> bytes:
+    """A function name as bytes: 1 to 255 of them, no NUL, space, tab or line end.
+
+    Raises:
+        InvalidArgument: anything else.
+    """
+    return _word("function name", value, MAX_FUNCTION)
+
+
+def unique_id(value: str | bytes) -> bytes:
+    """A unique id as bytes: at most 63, no NUL or line end; empty means none.
+
+    Raises:
+        InvalidArgument: anything else, ``-`` included (gearmand takes it to mean "hash the payload").
+    """
+    raw = _encoded("unique id", value)
+    if len(raw) > MAX_UNIQUE:
+        raise InvalidArgument(
+            f"unique id has {len(raw)} bytes, gearmand keeps at most {MAX_UNIQUE}; shorten it (a sha256 hex digest is 64)"
+        )
+    if raw == b"-":
+        raise InvalidArgument("unique id '-' makes gearmand use the payload as the id; give a real one")
+    if b"\0" in raw or b"\n" in raw or b"\r" in raw:
+        raise InvalidArgument(f"unique id {raw!r} has a NUL or a line end")
+    return raw
+
+
+def handle_name(value: str | bytes) -> bytes:
+    """A job handle as bytes: 1 to 63, no NUL, space or line end. (64 bytes in GET_STATUS get no reply at all.)"""
+    return _word("handle", value, MAX_HANDLE)
+
+
+def client_id(value: str | bytes) -> bytes:
+    """A client id as bytes: 1 to 127, no NUL, space or line end, as ``gearadmin --workers`` prints it in a row."""
+    return _word("client id", value, MAX_CLIENT_ID)

@@ -1,0 +1,85 @@
+"""Time as the rest of gearpool passes it: absolute monotonic deadlines, and the arithmetic of back-off.
+
+Floor 0. Nobody subtracts time-outs: a Deadline is made once, at the edge, and handed down.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on the monotonic clock (seconds); ``math.inf`` means never."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float | None, clock: Clock = time.monotonic) -> Deadline:
+        """A deadline ``seconds`` from now; None means never."""
+        return cls(math.inf if seconds is None else clock() + seconds)
+
+    @classmethod
+    def never(cls) -> Deadline:
+        """A deadline that does not come."""
+        return cls(math.inf)
+
+    def remaining(self, clock: Clock = time.monotonic) -> float:
+        """Seconds left, never below 0; ``math.inf`` when there is no end."""
+        return max(0.0, self.at - clock())
+
+    def timeout(self, clock: Clock = time.monotonic) -> float | None:
+        """What socket calls want: seconds left, or None when there is no end."""
+        return None if self.at == math.inf else self.remaining(clock)
+
+    def expired(self, clock: Clock = time.monotonic) -> bool:
+        """True once the moment has come."""
+        return clock() >= self.at
+
+    def earlier(self, other: Deadline) -> Deadline:
+        """Whichever comes first."""
+        return self if self.at <= other.at else other
+
+
+def exponential(attempt: int, first_s: float, factor: float, most_s: float) -> float:
+    """The delay in seconds before try ``attempt + 1`` (``attempt`` counts from 1), capped at ``most_s``."""
+    try:
+        delay = first_s * factor ** (attempt - 1)
+    except OverflowError:
+        return most_s
+    return min(delay, most_s)
+
+
+def jittered(delay_s: float, share: float, rng: Callable[[], float] = random.random) -> float:
+    """``delay_s`` moved by up to ``share`` (0 … 1) of itself either way."""
+    return max(0.0, delay_s * (1.0 + share * (2.0 * rng() - 1.0)))
+
+
+class Backoff:
+    """Delays with full jitter for reconnecting: uniform in (0, cap], the cap doubling up to ``most_s``.
+
+    Full jitter spreads a herd of clients whose server came back best; see the AWS Architecture Blog's
+    "Exponential Backoff And Jitter". The lowest tenth is left out so that two tries never coincide.
+    """
+
+    def __init__(self, first_s: float, most_s: float, rng: Callable[[], float] = random.random) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._rng = rng
+        self.tries = 0
+
+    def next(self) -> float:
+        """Seconds to wait before the next try."""
+        self.tries += 1
+        cap = exponential(self.tries, self._first_s, 2.0, self._most_s)
+        return cap * (0.1 + 0.9 * self._rng())
+
+    def reset(self) -> None:
+        """It worked: start again from the first delay."""
+        self.tries = 0
