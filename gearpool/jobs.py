@@ -1,0 +1,217 @@
+"""A job as its handler sees it, what a handler may raise, and what may be raised into it. Floor 1; pure.
+
+Law: nothing here knows a socket or a greenlet. `Job` reports through the `Reporter` it was given.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple, Protocol
+
+from gearpool.errors import InvalidArgument
+from gearpool.protocol.names import text
+
+MAX_STATUS = 2**31 - 1
+"""The largest numerator or denominator: gearmand reads them as 32 bit signed integers."""
+
+
+class Skip(Exception):
+    """Raised by a handler: the job counts as done, with ``result`` (cl-gearman's skip-job)."""
+
+    def __init__(self, result: bytes | str = b"") -> None:
+        super().__init__(result)
+        self.result = result
+
+
+class Abort(Exception):
+    """Raised by a handler: tell the client that the job failed, whatever `on_error` says (cl-gearman's abort-job)."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Retry(Exception):
+    """Raised by a handler: run it again under the same handle, ``delay`` seconds later (default: as configured)."""
+
+    def __init__(self, delay: float | None = None) -> None:
+        super().__init__(delay)
+        if delay is not None and not delay >= 0:
+            raise InvalidArgument(f"Retry: delay must be 0 or more seconds, got {delay!r}")
+        self.delay = delay
+
+
+class Interrupt(BaseException):
+    """Raised into a handler. A BaseException, so that ``except Exception`` does not swallow it."""
+
+
+class JobTimeout(Interrupt):
+    """The job's time is up. Clean up and let it through: `timeout_grace` later the handler is killed."""
+
+
+class Draining(Interrupt):
+    """The process goes away and the drain deadline has come."""
+
+
+class Killed(Interrupt):
+    """An operator killed the job."""
+
+
+class End(enum.Enum):
+    """How one run of a handler ended."""
+
+    RETURNED = "returned"
+    RAISED = "raised"
+    TIMED_OUT = "timed out"
+    DRAINED = "drained"
+    KILLED = "killed"
+
+
+class Outcome(NamedTuple):
+    """One run's end.
+
+    Attributes:
+        end: how.
+        result: the encoded result if it RETURNED, else empty.
+        error: what was raised, else None.
+    """
+
+    end: End
+    result: bytes = b""
+    error: BaseException | None = None
+
+
+class Reporter(Protocol):
+    """Where a running job's reports go: the lane that holds it."""
+
+    server: str
+
+    def send_data(self, job: Job, data: bytes) -> None:
+        """Queue WORK_DATA."""
+
+    def send_warning(self, job: Job, data: bytes) -> None:
+        """Queue WORK_WARNING."""
+
+    def send_status(self, job: Job, numerator: int, denominator: int) -> None:
+        """Queue WORK_STATUS; may be throttled."""
+
+
+class _JobLog(logging.LoggerAdapter[logging.Logger]):
+    """Adds handle, function, unique and attempt to every record."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        fields = dict(self.extra or {})
+        fields.update(kwargs.get("extra") or {})
+        kwargs["extra"] = fields
+        return msg, kwargs
+
+
+class Job:
+    """One job, given to a handler as its second argument.
+
+    Attributes:
+        attempt: 1 for the first run in this process.
+    """
+
+    __slots__ = ("_handle", "_reporter", "_started", "_timeout_s", "_unique", "argument", "attempt", "function")
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        function: str,
+        handle: bytes,
+        unique: bytes,
+        argument: bytes,
+        timeout_s: float | None = None,
+        attempt: int = 1,
+    ) -> None:
+        self._reporter = reporter
+        self.function = function
+        self._handle = handle
+        self._unique = unique
+        self.argument = argument
+        self._timeout_s = timeout_s
+        self.attempt = attempt
+        self._started = 0.0
+
+    @property
+    def handle(self) -> str:
+        """The server's name for the job, such as ``H:host:1``."""
+        return text(self._handle)
+
+    @property
+    def unique(self) -> str:
+        """The unique id it was submitted with; empty if none."""
+        return text(self._unique)
+
+    @property
+    def raw_handle(self) -> bytes:
+        """The handle as on the wire."""
+        return self._handle
+
+    @property
+    def raw_unique(self) -> bytes:
+        """The unique id as on the wire."""
+        return self._unique
+
+    @property
+    def server(self) -> str:
+        """``host:port`` of the job server it came from."""
+        return self._reporter.server
+
+    @property
+    def started(self) -> float:
+        """``time.monotonic()`` when this run began; 0.0 before."""
+        return self._started
+
+    @property
+    def deadline(self) -> float | None:
+        """``time.monotonic()`` at which JobTimeout is raised; None without a limit."""
+        if self._timeout_s is None:
+            return None
+        return (self._started or time.monotonic()) + self._timeout_s
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, never below 0; None without a limit."""
+        deadline = self.deadline
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose records carry handle, function, unique and attempt."""
+        fields = {"handle": self.handle, "function": self.function, "unique": self.unique, "attempt": self.attempt}
+        return _JobLog(logging.getLogger("gearpool.job"), fields)
+
+    def progress(self, done: float, total: float) -> None:
+        """Tell the client how far it is: WORK_STATUS, throttled.
+
+        Args:
+            done: how much is done; clamped to 0 … 2³¹−1.
+            total: of how much; a total below 1 is not sent at all, since clients divide by it (gearmand's own
+                ``gearman`` command dies of SIGFPE).
+        """
+        if total >= 1:
+            limit = min(int(total), MAX_STATUS)
+            self._reporter.send_status(self, max(0, min(int(done), MAX_STATUS)), limit)
+
+    def data(self, data: bytes | str) -> None:
+        """Send a part of the result: WORK_DATA."""
+        self._reporter.send_data(self, _payload("data", data))
+
+    def warning(self, data: bytes | str) -> None:
+        """Send a warning: WORK_WARNING."""
+        self._reporter.send_warning(self, _payload("warning", data))
+
+    def __repr__(self) -> str:
+        return f"<Job {self.handle} {self.function} attempt {self.attempt}>"
+
+
+def _payload(what: str, data: bytes | str) -> bytes:
+    if isinstance(data, str):
+        return data.encode()
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise InvalidArgument(f"job.{what} takes bytes or str, got {type(data).__name__}")
