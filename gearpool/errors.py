@@ -9,6 +9,7 @@ Callers branch on classes and attributes, never on texts::
     │   ├── LocalProtocolError    we were about to send something malformed
     │   └── RemoteProtocolError   the peer sent something malformed; the connection is useless now
     ├── ServerError               the server answered ERROR: .code, .text
+    ├── ConnectFailed             one server could not be reached: .server, .reason
     ├── NoServersAvailable        no job server could be reached (exit 69): .reasons
     ├── ConnectionLost            the connection broke; what was under way is unknown: .server
     │   └── SubmitUnknown         a submission was sent and never acknowledged
@@ -72,6 +73,15 @@ class ServerError(GearpoolError):
         super().__init__(f"{code}: {text}" if text else code)
         self.code = code
         self.text = text
+
+
+class ConnectFailed(GearpoolError):
+    """One job server could not be reached, or is none. ``reason`` is a line for the operator, without the address."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(f"cannot connect to {server}: {reason}")
+        self.server = server
+        self.reason = reason
 
 
 class NoServersAvailable(GearpoolError):

@@ -1,0 +1,255 @@
+"""Opens a connection to a job server: DNS, TCP, TLS and a first ECHO, all within one deadline. Floor 2.
+
+Law: whoever calls brings the socket and ssl modules (`Modules`): a worker passes gevent's (`greenlets.modules`), a
+client the standard library's, which are gevent's when the process is monkey-patched. Nothing here waits past the
+deadline, and every way to fail is a `ConnectFailed` that says which it was.
+
+Why the ECHO: gearmand at its limit of descriptors accepts and then is silent; TLS 1.3 reports a missing client
+certificate only after the handshake; and a port may belong to something else altogether. One round trip tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from gearpool.errors import ConnectFailed, RemoteProtocolError
+from gearpool.net.reasons import PLAIN_TEXT, describe
+from gearpool.protocol.codec import Decoder, request
+from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
+from gearpool.settings import ServerSettings, TlsSettings
+from gearpool.timing import Deadline
+
+CONNECT_LIMIT_S = 10.0
+"""How long connecting may take when the caller sets no end."""
+
+KEEPALIVE_IDLE_S = 10
+KEEPALIVE_INTERVAL_S = 5
+KEEPALIVE_PROBES = 3
+USER_TIMEOUT_MS = 25_000
+"""A dead or black-holed server is noticed within 25 s, idle (10 + 3 x 5) or sending; Linux's defaults are 2 hours."""
+
+Resolver = Callable[[Any, str, int, Deadline], list[Any]]
+
+
+class Modules:
+    """The modules sockets come from, and how a name is resolved without waiting past a deadline.
+
+    Args:
+        socket: the standard library's ``socket`` or ``gevent.socket``.
+        ssl: ``ssl`` or ``gevent.ssl``; None: the standard library's, imported when first needed.
+        resolve: called with (socket module, host, port, deadline), returns what getaddrinfo does.
+    """
+
+    def __init__(self, socket: Any, ssl: Any = None, resolve: Resolver | None = None) -> None:
+        self.socket = socket
+        self._ssl = ssl
+        self.resolve = resolve or resolve_in_thread
+
+    @property
+    def ssl(self) -> Any:
+        """The ssl module; a client of plain servers never loads it."""
+        if self._ssl is None:
+            import ssl
+
+            self._ssl = ssl
+        return self._ssl
+
+
+def standard() -> Modules:
+    """The standard library's modules: for plain threads, and for greenlets in a monkey-patched process."""
+    return Modules(socket)
+
+
+def connect(
+    server: ServerSettings, deadline: Deadline, *, modules: Modules | types.SimpleNamespace, greet: bool = True
+) -> socket.socket:
+    """A connected socket, without a time-out set on it, TLS done, and the server's first ECHO answered.
+
+    Args:
+        server: whom to call. The name is resolved afresh; each address is tried in turn.
+        deadline: when to give up; never means within `CONNECT_LIMIT_S`.
+        modules: see `Modules`.
+        greet: False leaves the ECHO out, for peers that speak only the text protocol.
+
+    Raises:
+        ConnectFailed: it did not work; ``reason`` says why.
+    """
+    if deadline.at == Deadline.never().at:
+        deadline = Deadline.after(CONNECT_LIMIT_S)
+    sock = _dial(server, deadline, modules)
+    try:
+        if server.tls is not None:
+            sock = _secure(sock, server, server.tls, deadline, modules)
+        if greet:
+            _greet(sock, server, deadline)
+        sock.settimeout(None)
+    except BaseException:
+        close(sock)
+        raise
+    return sock
+
+
+def close(sock: socket.socket) -> None:
+    """Close without complaint; wakes whoever is reading from it in another thread or greenlet."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        sock.close()
+
+
+def tune(sock: socket.socket, module: Any = socket) -> None:
+    """Send at once, and notice a dead peer."""
+    sock.setsockopt(module.IPPROTO_TCP, module.TCP_NODELAY, 1)
+    sock.setsockopt(module.SOL_SOCKET, module.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:  # not every system has all of them
+            sock.setsockopt(module.IPPROTO_TCP, option, value)
+
+
+def resolve_in_thread(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
+    """``getaddrinfo`` bounded by the deadline: it has no time-out of its own, so a thread is left behind if need be.
+
+    Raises:
+        OSError: the name does not resolve, or not in time.
+    """
+    try:
+        # An address needs no look-up, hence no thread.
+        return list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM, 0, module.AI_NUMERICHOST))
+    except socket.gaierror:
+        pass
+    answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answers.put(list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM)))
+        except OSError as error:
+            answers.put(error)
+        except UnicodeError as error:  # a label that IDNA refuses
+            answers.put(socket.gaierror(socket.EAI_NONAME, str(error)))
+
+    threading.Thread(target=look_up, name=f"gearpool-resolve-{host}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=deadline.timeout())
+    except queue.Empty:
+        raise TimeoutError(f"the name server did not answer for {host}") from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _fail(server: ServerSettings, error: BaseException | str) -> NoReturn:
+    if isinstance(error, str):
+        raise ConnectFailed(str(server), error)
+    raise ConnectFailed(str(server), describe(error)) from error
+
+
+def _dial(server: ServerSettings, deadline: Deadline, modules: Modules | types.SimpleNamespace) -> socket.socket:
+    module = modules.socket
+    resolve: Resolver = getattr(modules, "resolve", resolve_in_thread)
+    try:
+        addresses = resolve(module, server.host, server.port, deadline)
+    except TimeoutError:
+        _fail(server, "the name does not resolve: the name server did not answer in time")
+    except OSError as error:
+        _fail(server, error)
+    last: OSError | None = None
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        # A black-holed first address must leave time for the next.
+        share = deadline.remaining() / (len(addresses) - index)
+        if share <= 0:
+            break
+        sock: socket.socket | None = None
+        try:
+            sock = module.socket(family, kind, protocol)
+            tune(sock, module)
+            sock.settimeout(share)
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            last = error
+            if sock is not None:
+                sock.close()
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+    if last is None or (isinstance(last, TimeoutError) and last.errno is None):
+        _fail(server, "no answer from the host in time: it is down, or a firewall drops the packets")
+    _fail(server, last)
+
+
+def _secure(
+    sock: socket.socket,
+    server: ServerSettings,
+    tls: TlsSettings,
+    deadline: Deadline,
+    modules: Modules | types.SimpleNamespace,
+) -> socket.socket:
+    ssl = modules.ssl
+    # PROTOCOL_TLS_CLIENT: TLS 1.2 at least, certificate and name verified.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if tls.ca is not None:
+            context.load_verify_locations(cafile=tls.ca)
+        else:
+            context.load_default_certs()
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key)
+    except OSError as error:
+        paths = ", ".join(path for path in (tls.ca, tls.cert, tls.key) if path is not None)
+        _fail(server, f"TLS: cannot load {paths}: {describe(error).removeprefix('TLS: ')}")
+    sock.settimeout(deadline.remaining() or 0.001)
+    try:
+        secured: socket.socket = context.wrap_socket(sock, server_hostname=tls.server_name or server.host)
+    except TimeoutError:
+        sock.close()
+        _fail(server, f"TLS: the handshake did not finish in time; perhaps {PLAIN_TEXT}")
+    except OSError as error:
+        sock.close()
+        if isinstance(error, ConnectionError):
+            _fail(server, f"TLS: the server closed the connection in the handshake; perhaps {PLAIN_TEXT}")
+        _fail(server, error)
+    return secured
+
+
+_GREETING = b"gearpool"
+
+
+def _greet(sock: socket.socket, server: ServerSettings, deadline: Deadline) -> None:
+    decoder = Decoder(RESPONSE_MAGIC)
+    try:
+        sock.settimeout(deadline.remaining() or 0.001)
+        sock.sendall(request(PacketType.ECHO_REQ, _GREETING))
+        while True:
+            sock.settimeout(deadline.remaining() or 0.001)
+            data = sock.recv(4096)
+            if not data:
+                _fail(server, "the server closed the connection at once")
+            packets = decoder.feed(data)
+            if packets:
+                break
+    except TimeoutError:
+        _fail(
+            server,
+            "connected, but the server does not answer: it is stuck, out of file descriptors, or not a job server",
+        )
+    except OSError as error:
+        _fail(server, error)
+    except RemoteProtocolError as error:
+        if server.tls is None and str(error).find("\\x15\\x03") >= 0:
+            _fail(server, "the server speaks TLS on this port; write gear+tls://")
+        _fail(server, f"not a job server: {error}")
+    if packets != [(PacketType.ECHO_RES, [_GREETING])]:
+        _fail(server, f"not a job server: it answered ECHO_REQ with {packets[0][0].name}")
