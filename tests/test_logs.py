@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from gearpool import logs
+from gearpool.settings import LogSettings
+
+log = logging.getLogger("gearpool.tests.logs")
+
+
+@pytest.fixture(autouse=True)
+def _restore_root() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def written(kind: str, level: str = "debug") -> io.StringIO:
+    stream = io.StringIO()
+    logs.configure(LogSettings(level=level, format=kind), stream)  # type: ignore[arg-type] # parametrised words
+    return stream
+
+
+def test_json_line_has_the_fields_in_their_order_and_the_pid() -> None:
+    stream = written("json")
+    logs.emit(log, logging.INFO, "job.done", "it ran", outcome="complete", shard=7, function="f", handle="H:x:1")
+    line = json.loads(stream.getvalue())
+    assert list(line) == ["ts", "level", "event", "message", "function", "handle", "outcome", "shard", "pid"]
+    assert line["event"] == "job.done"
+    assert line["pid"] == os.getpid()
+
+
+def test_fields_that_are_none_are_left_out() -> None:
+    stream = written("json")
+    logs.emit(log, logging.INFO, "x", unique=None)
+    assert "unique" not in json.loads(stream.getvalue())
+
+
+@pytest.mark.parametrize("kind", ["text", "json", "logfmt"])
+@pytest.mark.parametrize(
+    "hostile", ["a\nb", "a\r\nb", "\x1b[31m", "\x85", "\u2028", "\udcff", "\udcfe\ud800", b"\xff\n\x00", 'q"=\\']
+)
+def test_a_hostile_value_stays_on_one_printable_line(kind: str, hostile: str | bytes) -> None:
+    stream = written(kind)
+    logs.emit(log, logging.INFO, "x", str(hostile), unique=hostile)
+    text = stream.getvalue()
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()
+    text.encode("utf-8")
+
+
+def test_bytes_that_are_not_utf8_are_shown_as_escapes() -> None:
+    stream = written("json")
+    logs.emit(log, logging.INFO, "x", unique=b"a\xff")
+    assert json.loads(stream.getvalue())["unique"] == "a\\xff"
+
+
+def test_logfmt_quotes_only_where_it_must() -> None:
+    stream = written("logfmt")
+    logs.emit(log, logging.INFO, "x", "two words", function="plain", flag=True, empty="")
+    assert 'message="two words" function=plain flag=true empty=""' in stream.getvalue()
+
+
+def test_text_has_no_colour_when_it_is_not_a_terminal() -> None:
+    stream = written("text")
+    logs.emit(log, logging.ERROR, "x", "bad")
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_auto_is_json_when_it_is_not_a_terminal() -> None:
+    stream = written("auto")
+    logs.emit(log, logging.INFO, "x")
+    assert json.loads(stream.getvalue())["event"] == "x"
+
+
+def on_a_terminal(**environment: str) -> bytes:
+    leader, follower = pty.openpty()
+    code = (
+        "import logging; from gearpool import logs; from gearpool.settings import LogSettings;"
+        "logs.configure(LogSettings()); logs.emit(logging.getLogger(), logging.ERROR, 'x', 'bad')"
+    )
+    clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    subprocess.run([sys.executable, "-c", code], stderr=follower, env={**clean, **environment}, check=True)
+    os.close(follower)
+    try:
+        return os.read(leader, 4096)
+    finally:
+        os.close(leader)
+
+
+def test_auto_is_coloured_text_on_a_terminal() -> None:
+    assert b"\x1b[31m" in on_a_terminal()
+
+
+def test_no_color_is_respected() -> None:
+    line = on_a_terminal(NO_COLOR="1")
+    assert b"ERROR" in line
+    assert b"\x1b" not in line
+
+
+def test_a_traceback_is_one_field() -> None:
+    stream = written("json")
+    try:
+        raise ValueError("a\nb")
+    except ValueError as error:
+        logs.emit(log, logging.ERROR, "job.failed", exc_info=error)
+    line = json.loads(stream.getvalue())
+    assert line["traceback"].startswith("Traceback")
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_a_record_of_another_library_keeps_its_extra_fields() -> None:
+    stream = written("json")
+    logging.getLogger("their.library").warning("saw %d", 3, extra={"handle": "H:x:9"})
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["message"], line["handle"], line["logger"]) == (
+        "log",
+        "saw 3",
+        "H:x:9",
+        "their.library",
+    )
+
+
+def test_arguments_that_do_not_fit_the_message_do_not_raise() -> None:
+    stream = written("json")
+    log.log(logging.ERROR, "%d and %d", *["one"])
+    assert "%d and %d" in json.loads(stream.getvalue())["message"]
+
+
+class Hostile:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_a_value_that_cannot_be_shown_does_not_raise(capfd: pytest.CaptureFixture[str]) -> None:
+    written("json")
+    logs.emit(log, logging.INFO, "x", thing=Hostile())
+    assert "cannot log" in capfd.readouterr().err
+
+
+def test_a_level_below_the_configured_one_is_not_written() -> None:
+    stream = written("json", level="warning")
+    logs.emit(log, logging.INFO, "x")
+    assert stream.getvalue() == ""
+
+
+def test_set_level_refuses_an_unknown_word() -> None:
+    with pytest.raises(ValueError, match="loud"):
+        logs.set_level("loud")
+
+
+def test_lines_of_several_processes_on_one_pipe_do_not_mix() -> None:
+    code = (
+        "import logging; from gearpool import logs; from gearpool.settings import LogSettings;"
+        "logs.configure(LogSettings(format='json')); log = logging.getLogger()\n"
+        "for n in range(300): logs.emit(log, logging.INFO, 'x', 'y' * 3000, n=n)"
+    )
+    reading, writing = os.pipe()
+    processes = [subprocess.Popen([sys.executable, "-c", code], stderr=writing) for _ in range(3)]
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as lines:
+        count = sum(1 for line in lines if json.loads(line)["event"] == "x")
+    for process in processes:
+        assert process.wait() == 0
+    assert count == 900
+
+
+def test_importing_logs_loads_no_gevent_and_no_yaml() -> None:
+    code = (
+        "import sys, gearpool.logs, gearpool.supervisor; assert not {'gevent', 'yaml', 'pydantic'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
