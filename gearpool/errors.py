@@ -22,7 +22,7 @@ Callers branch on classes and attributes, never on texts::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 class GearpoolError(Exception):
@@ -119,13 +119,33 @@ class JobTimedOut(TimedOut):
 
 
 class JobError(GearpoolError):
-    """A job ended, and not well."""
+    """A job ended, and not well. What to do about it is the caller's choice: `retry`, `accept`, or let it rise."""
 
     def __init__(self, message: str, *, handle: str = "", function: str = "", server: str = "") -> None:
         super().__init__(message)
         self.handle = handle
         self.function = function
         self.server = server
+        self.again: Callable[[float | None], bytes] | None = None
+        """Set by the client: submits the job again, waits so many seconds at most (None: no limit), gives the result."""
+
+    def retry(self, timeout: float | None = 300.0) -> bytes:
+        """Submit the same job again and wait for its result.
+
+        Args:
+            timeout: seconds; None for no limit.
+
+        Raises:
+            JobError: it failed again.
+            GearpoolError: whatever else a submission may raise.
+        """
+        if self.again is None:
+            raise GearpoolError("this failure was not raised by a client: there is nothing to submit again")
+        return self.again(timeout)
+
+    def accept(self, value: bytes = b"") -> bytes:
+        """Settle for ``value`` instead of a result; says in the code that the failure was seen and is fine."""
+        return value
 
 
 class JobFailed(JobError):

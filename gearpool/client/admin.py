@@ -1,0 +1,248 @@
+"""The servers' text protocol: what they hold, and the few things an administrator may change. Floor 3.
+
+Law: each question has a connection of its own, closed after the answer, so nothing here waits behind jobs. All servers
+are asked at once; one that is down does not hide the others: it is in ``failures``. They answer in their one processing
+thread: poll gently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from gearpool.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    GearpoolError,
+    InvalidArgument,
+    NoServersAvailable,
+    RemoteProtocolError,
+    TimedOut,
+)
+from gearpool.net.dialing import Modules, close, connect
+from gearpool.net.reasons import describe
+from gearpool.protocol import admin as wire
+from gearpool.protocol.admin import Command, FunctionRow, JobRow, PriorityRow, WorkerRow
+from gearpool.protocol.names import function_name, handle_name
+from gearpool.settings import ServerSettings
+from gearpool.timing import Deadline
+
+_T = TypeVar("_T")
+
+
+class Replies(dict[str, _T]):
+    """What each server (``host:port``) answered.
+
+    Attributes:
+        failures: the servers that did not answer, and why.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: dict[str, GearpoolError] = {}
+
+
+class Admin:
+    """Administrative commands, over one or several servers.
+
+    Args:
+        servers: whom to ask.
+        timeout: seconds for each server, connecting included.
+        modules: where sockets come from.
+
+    Every method that asks all servers raises NoServersAvailable when none answers.
+    """
+
+    def __init__(self, servers: Sequence[ServerSettings], *, timeout: float, modules: Modules) -> None:
+        self._servers = {str(server): server for server in servers}
+        self._timeout = timeout
+        self._modules = modules
+
+    def status(self, server: str | None = None) -> Replies[list[FunctionRow]]:
+        """Functions with jobs (running ones included), running jobs and registered workers."""
+        return self._all(server, Command.STATUS, parse=wire.parse_status)
+
+    def priority_status(self, server: str | None = None) -> Replies[list[PriorityRow]]:
+        """Functions with queued jobs by priority."""
+        return self._all(server, Command.PRIORITY_STATUS, parse=wire.parse_priority_status)
+
+    def workers(self, server: str | None = None) -> Replies[list[WorkerRow]]:
+        """Every connection, with its id and functions."""
+        return self._all(server, Command.WORKERS, parse=wire.parse_workers)
+
+    def jobs(self, server: str | None = None) -> Replies[list[JobRow]]:
+        """Every job the server holds."""
+        return self._all(server, Command.SHOW_JOBS, parse=wire.parse_jobs)
+
+    def unique_jobs(self, server: str | None = None) -> Replies[list[str]]:
+        """The unique ids of every job the server holds."""
+        return self._all(server, Command.SHOW_UNIQUE_JOBS, parse=wire.parse_uniques)
+
+    def version(self, server: str | None = None) -> Replies[str]:
+        """The servers' versions."""
+        return self._all(server, Command.VERSION, parse=wire.parse_ok)
+
+    def getpid(self, server: str | None = None) -> Replies[int]:
+        """The servers' process ids. A changed one means a restart, after which old handles name other jobs."""
+        return self._all(server, Command.GETPID, parse=_parse_pid)
+
+    def verbose(self, server: str | None = None) -> Replies[str]:
+        """The servers' log levels."""
+        return self._all(server, Command.VERBOSE, parse=wire.parse_ok)
+
+    def create(self, function: str | bytes, server: str | None = None) -> Replies[str]:
+        """Make the function known before any worker or job names it."""
+        return self._all(server, Command.CREATE_FUNCTION, function_name(function), parse=wire.parse_ok)
+
+    def drop(self, function: str | bytes, server: str | None = None) -> Replies[str]:
+        """Forget the function. A server where jobs wait refuses, here: they would be lost, their unique ids dead.
+
+        Between the look and the drop a job may still arrive.
+        """
+        name = function_name(function)
+        return self._each(server, lambda settings: self._drop(settings, name))
+
+    def maxqueue(
+        self, function: str | bytes, limits: int | tuple[int, int, int] | None, server: str | None = None
+    ) -> Replies[str]:
+        """Limit the queued jobs of a function. Beyond it submissions get QUEUE_ERROR; one that coalesces passes.
+
+        Args:
+            function: its name. One that a server does not know is answered OK and not limited.
+            limits: one number for all priorities, three for (high, normal, low), None or 0 for no limit.
+            server: only this one.
+        """
+        numbers = (limits or 0,) if isinstance(limits, int | None) else tuple(limits)
+        if any(not isinstance(number, int) or not 0 <= number < 2**31 for number in numbers):
+            raise InvalidArgument(f"a queue limit is a number from 0 to {2**31 - 1}, got {limits!r}")
+        words = [b"%d" % number for number in numbers]
+        return self._all(server, Command.MAXQUEUE, function_name(function), *words, parse=wire.parse_ok)
+
+    def cancel(self, job: object) -> bool:
+        """Take a waiting job out of the queue. A running one runs on.
+
+        Args:
+            job: what a submission returned, or ``server/handle``; a bare handle only if there is one server.
+
+        Returns:
+            False if the server does not know it.
+        """
+        server, _, handle = str(job).rpartition("/")
+        if not server:
+            if len(self._servers) != 1:
+                raise InvalidArgument(f"{handle}: with several servers a job is named server/handle")
+            server = next(iter(self._servers))
+        reply = self.ask(server, Command.CANCEL_JOB, handle_name(handle))
+        if reply == wire.NO_SUCH_JOB:
+            return False
+        wire.parse_ok(reply)
+        return True
+
+    def ask(self, server: str, command: Command, *arguments: bytes) -> bytes:
+        """One command, one server, the raw reply.
+
+        Raises:
+            ConnectFailed: it cannot be reached.
+            ConnectionLost: it closed the connection instead of answering.
+            TimedOut: it did not answer.
+        """
+        return self._ask(self._settings(server), command, *arguments)
+
+    def _settings(self, server: str) -> ServerSettings:
+        try:
+            return self._servers[server]
+        except KeyError:
+            known = ", ".join(self._servers)
+            raise InvalidArgument(f"{server} is none of the servers {known}") from None
+
+    def _all(
+        self, server: str | None, command: Command, *arguments: bytes, parse: Callable[[bytes], _T]
+    ) -> Replies[_T]:
+        return self._each(server, lambda settings: parse(self._ask(settings, command, *arguments)))
+
+    def _each(self, server: str | None, question: Callable[[ServerSettings], _T]) -> Replies[_T]:
+        servers = list(self._servers.values()) if server is None else [self._settings(server)]
+        answers: dict[str, _T] = {}
+        failures: dict[str, GearpoolError] = {}
+
+        def ask(settings: ServerSettings) -> None:
+            try:
+                answers[str(settings)] = question(settings)
+            except GearpoolError as error:
+                failures[str(settings)] = error
+
+        others = [threading.Thread(target=ask, args=(settings,), daemon=True) for settings in servers[1:]]
+        for thread in others:
+            thread.start()
+        ask(servers[0])
+        for thread in others:
+            thread.join()
+        if not answers:
+            self._raise(failures)
+        replies: Replies[_T] = Replies()
+        for settings in servers:  # in the order given
+            name = str(settings)
+            if name in answers:
+                replies[name] = answers[name]
+            else:
+                replies.failures[name] = failures[name]
+        return replies
+
+    @staticmethod
+    def _raise(failures: dict[str, GearpoolError]) -> None:
+        errors = list(failures.values())
+        if all(isinstance(error, ConnectFailed) for error in errors):
+            reasons = {name: getattr(error, "reason", str(error)) for name, error in failures.items()}
+            raise NoServersAvailable(reasons) from errors[0]
+        raise errors[0]
+
+    def _drop(self, settings: ServerSettings, name: bytes) -> str:
+        for row in wire.parse_status(self._ask(settings, Command.STATUS)):
+            if function_name(row.function) == name and row.total:
+                raise GearpoolError(
+                    f"{settings}: {row.function} has {row.total} jobs ({row.running} running); dropping it would lose "
+                    "them: let them finish first"
+                )
+        return wire.parse_ok(self._ask(settings, Command.DROP_FUNCTION, name))
+
+    def _ask(self, settings: ServerSettings, command: Command, *arguments: bytes) -> bytes:
+        line = wire.request(command, *arguments)
+        deadline = Deadline.after(self._timeout)
+        sock = connect(settings, deadline, modules=self._modules, greet=False)
+        try:
+            return _exchange(sock, line, command, deadline, str(settings))
+        finally:
+            close(sock)
+
+
+def _exchange(sock: Any, line: bytes, command: Command, deadline: Deadline, server: str) -> bytes:
+    received = bytearray()
+    try:
+        sock.settimeout(deadline.remaining() or 0.001)
+        sock.sendall(line)
+        while True:
+            sock.settimeout(deadline.remaining() or 0.001)
+            data = sock.recv(65536)
+            if not data:
+                raise ConnectionLost(server, "closed by the server")
+            received += data
+            if received[:1] == b"\0":
+                raise RemoteProtocolError(f"{server} answers the text protocol with binary packets")
+            # The end of a reply is at the end of what was received; only then is it worth a look at the whole.
+            if received.endswith(b"\n"):
+                size = wire.reply_size(command, bytes(received))
+                if size:
+                    return bytes(received[:size])
+    except TimeoutError as error:
+        raise TimedOut(f"{server} did not answer {command.value} in time") from error
+    except OSError as error:
+        raise ConnectionLost(server, describe(error)) from error
+
+
+def _parse_pid(reply: bytes) -> int:
+    value = wire.parse_ok(reply)
+    with contextlib.suppress(ValueError):
+        return int(value)
+    raise RemoteProtocolError(f"not a process id: {value!r}")

@@ -1,0 +1,351 @@
+"""A submitted job, to be waited for. Floor 3.
+
+Law: the reader thread only stores what came and wakes; deciding, asking again and raising is done by whoever waits. One
+is made for each job, so it holds little and allocates nothing until it is looked at.
+
+While someone waits, the server is asked now and then whether it still knows the job: a connection may live while the
+job is gone (cancelled; or coalesced into one that a leaving client had already discarded, see `_next_check`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from gearpool.client.orders import Order
+from gearpool.client.results import Data, Event, JobHandle, Progress, Warned, number
+from gearpool.client.waiting import Waitable
+from gearpool.errors import (
+    ConnectionLost,
+    GearpoolError,
+    InvalidArgument,
+    JobException,
+    JobFailed,
+    JobTimedOut,
+    ServerError,
+    SubmitUnknown,
+)
+from gearpool.protocol.names import text
+from gearpool.protocol.packets import PacketType
+from gearpool.timing import Deadline
+
+if TYPE_CHECKING:
+    from gearpool.client.client import Client
+
+UNSET: Any = object()
+"""An argument not given, where None means "no limit"."""
+
+CHECK_S = 15.0
+CHECK_SOON_S = 1.0
+CHECK_MOST_S = 30.0
+
+_ANSWERS = frozenset({PacketType.JOB_CREATED})
+_COMPLETE = PacketType.WORK_COMPLETE
+
+
+class JobFuture(Waitable):
+    """One submission. Made by `Client.submit`.
+
+    Attributes:
+        function: the function's name.
+        server: ``host:port`` of the server it went to last.
+        retries: how many times it may yet be submitted again after a lost connection.
+    """
+
+    __slots__ = (
+        "_callbacks",
+        "_client",
+        "_data",
+        "_deadline",
+        "_error",
+        "_events",
+        "_handle",
+        "_kind",
+        "_on_event",
+        "_order",
+        "_payload",
+        "_since",
+        "_tries",
+        "_unique",
+        "_verify",
+        "follows",
+        "retries",
+        "server",
+    )
+    answers = _ANSWERS
+
+    def __init__(
+        self,
+        client: Client,
+        order: Order,
+        unique: bytes,
+        data: bytes,
+        deadline: Deadline,
+        *,
+        retries: int = 0,
+        verify: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._client = client
+        self._order = order
+        self._unique = unique
+        self._data = data
+        self._deadline = deadline
+        self._verify = verify
+        self._on_event = on_event
+        self._events: deque[Event] | None = None
+        self._callbacks: list[Callable[[JobFuture], None]] | None = None
+        self._handle = b""
+        self._kind: PacketType | None = None
+        self._payload = b""
+        self._error: GearpoolError | None = None
+        self._since = 0.0
+        self._tries = 0
+        self.follows = not order.background
+        self.retries = retries
+        self.server = ""
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else "under way" if self._handle else "submitted"
+        return f"<JobFuture {self.function} {self.handle or ''} {state}>"
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return text(self._order.function)
+
+    @property
+    def unique(self) -> str:
+        """The unique id, may be empty."""
+        return text(self._unique)
+
+    @property
+    def handle(self) -> str | None:
+        """The server's name for the job; None until the server has acknowledged it."""
+        return text(self._handle) if self._handle else None
+
+    def done(self) -> bool:
+        """It has ended: well, badly, or unknown. A background job is done when it is acknowledged."""
+        return self._kind is not None or self._error is not None
+
+    def job(self, timeout: float | None = UNSET) -> JobHandle:
+        """Wait until the server has accepted it.
+
+        Args:
+            timeout: seconds; None for no limit; the client's ``request_timeout`` if not given.
+
+        Raises:
+            ServerError: the server refused it; QUEUE_ERROR means full.
+            SubmitUnknown: no answer came, or the connection broke first.
+        """
+        limit = Deadline.after(self._client.request_timeout if timeout is UNSET else timeout)
+        self._wait(self._acknowledged, limit)
+        if not self._handle:
+            raise self._error or self._unacknowledged()
+        return JobHandle(text(self._handle), self.server, self.function, self.unique)
+
+    def result(self, timeout: float | None = UNSET) -> bytes:
+        """Wait for the result.
+
+        Args:
+            timeout: seconds from now; None for no limit; the time given at submission if not given.
+
+        Raises:
+            JobFailed: WORK_FAIL; its ``retry()`` submits again.
+            JobException: WORK_EXCEPTION; likewise.
+            JobTimedOut: it did not end in time. It may still run.
+            SubmitUnknown: the server never acknowledged it.
+            ConnectionLost: the connection broke while it ran.
+            ServerError: the server refused it.
+            NoServersAvailable: it was to be submitted again, and no server was left.
+        """
+        if self._order.background:
+            raise InvalidArgument("a background job has no result; ask get_job_status")
+        limit = self._deadline if timeout is UNSET else Deadline.after(timeout)
+        if self._kind is not _COMPLETE:
+            self._wait(self.done, limit)
+            if self._kind is not _COMPLETE:
+                raise self._failure()
+        return self._payload
+
+    def exception(self, timeout: float | None = UNSET) -> GearpoolError | None:
+        """Wait, and return what `result` would raise; None if it ended well."""
+        try:
+            self.result(timeout)
+        except GearpoolError as error:
+            return error
+        return None
+
+    def events(self, timeout: float | None = UNSET) -> Iterator[Event]:
+        """What the worker sends while the job runs, each once, until the job has ended; then ask `result`.
+
+        Parts of the result and warnings are kept until they are read here; of statuses only the last unread one.
+
+        Raises:
+            JobTimedOut: the job did not end in time.
+            SubmitUnknown: the server never acknowledged it.
+        """
+        limit = self._deadline if timeout is UNSET else Deadline.after(timeout)
+        while True:
+            over = self.done()  # looked at first: events come before the end
+            events = self._events
+            while events:
+                yield events.popleft()
+            if over:
+                return
+            self._wait(lambda: bool(self._events) or self.done(), limit)
+            if not self._events and not self.done():
+                raise self._failure()
+
+    def add_done_callback(self, callback: Callable[[JobFuture], None]) -> None:
+        """Call ``callback(self)`` once it is done, at once if it is. It runs in the reader's thread: be quick."""
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append(callback)
+        if self.done():
+            self._call_back()
+
+    # What the session tells, in the reader's thread.
+
+    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """JOB_CREATED, or ERROR."""
+        if kind is PacketType.ERROR:
+            self.settle(ServerError(text(arguments[0]), text(arguments[1])))
+            return
+        self._handle = arguments[0]
+        if not self.follows:
+            self._kind = kind
+            self._data = b""  # a background job is never sent again
+            if self._callbacks:
+                self._call_back()
+        if self._waiters:
+            self.wake()
+
+    def told(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """WORK_DATA, WORK_WARNING, WORK_STATUS."""
+        event: Event
+        if kind is PacketType.WORK_STATUS:
+            event = Progress(number(arguments[1]), number(arguments[2]))
+        elif kind is PacketType.WORK_DATA:
+            event = Data(arguments[1])
+        else:
+            event = Warned(arguments[1])
+        if self._on_event is not None:
+            self._on_event(event)
+            return
+        events = self._events
+        if events is None:
+            events = self._events = deque()
+        elif kind is PacketType.WORK_STATUS:
+            try:
+                if isinstance(events[-1], Progress):
+                    events.pop()
+            except IndexError:
+                pass  # read meanwhile
+        events.append(event)
+        self.wake()
+
+    def ended(self, kind: PacketType, payload: bytes) -> None:
+        """WORK_COMPLETE, WORK_FAIL, WORK_EXCEPTION."""
+        self._payload = payload
+        self._kind = kind
+        if self._waiters:
+            self.wake()
+        if self._callbacks:
+            self._call_back()
+
+    def settle(self, error: GearpoolError) -> None:
+        """It ends here with this error."""
+        self._error = error
+        self.wake()
+        if self._callbacks:
+            self._call_back()
+
+    def lost(self, server: str, reason: str) -> None:
+        """The connection ended under it."""
+        lost = ConnectionLost if self._handle else SubmitUnknown
+        self.settle(lost(server, reason))
+
+    # For the client.
+
+    def departs(self, server: str) -> bytes:
+        """It goes to ``server`` now: the bytes to send."""
+        self.server = server
+        self._handle = b""
+        self._since = time.monotonic()
+        self._tries += 1
+        return self._order.encode(self._unique, self._data)
+
+    @property
+    def route(self) -> tuple[bytes, bytes]:
+        """What the server is chosen by."""
+        return self._order.function, self._unique
+
+    @property
+    def since(self) -> float:
+        """When it went out last, on the monotonic clock."""
+        return self._since
+
+    @property
+    def deadline(self) -> Deadline:
+        """Until when it is waited for."""
+        return self._deadline
+
+    def _call_back(self) -> None:
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback(self)
+
+    def _acknowledged(self) -> bool:
+        return bool(self._handle) or self._error is not None
+
+    def _unacknowledged(self) -> SubmitUnknown:
+        return SubmitUnknown(self.server, "the submission was not acknowledged in time")
+
+    def _failure(self) -> GearpoolError:
+        if self._error is not None:
+            return self._error
+        handle, function, server = self.handle or "", self.function, self.server
+        if self._kind is PacketType.WORK_FAIL:
+            failure = JobFailed(
+                f"job {server}/{handle} ({function}) failed", handle=handle, function=function, server=server
+            )
+            failure.again = self._again
+            return failure
+        if self._kind is PacketType.WORK_EXCEPTION:
+            exception = JobException(
+                f"job {server}/{handle} ({function}) failed: {self._payload[:200].decode('utf-8', 'replace')}",
+                self._payload,
+                handle=handle,
+                function=function,
+                server=server,
+            )
+            exception.again = self._again
+            return exception
+        if not self._handle:
+            return self._unacknowledged()
+        return JobTimedOut(f"job {server}/{handle} ({function}) did not end in time; it may still run", handle)
+
+    def _again(self, timeout: float | None) -> bytes:
+        return self._client.again(self._order, self._unique, self._data, timeout)
+
+    def _next_check(self, checks: int) -> float:
+        # A job submitted under an id that others may use, or submitted again, may have been coalesced into one that
+        # the server discarded and will never report on: asked about soon. Others: only as a sign of life.
+        first = CHECK_SOON_S if self._verify or self._tries > 1 else CHECK_S
+        return float(min(first * 2**checks, CHECK_MOST_S))
+
+    def _wait(self, changed: Callable[[], bool], limit: Deadline) -> None:
+        checks = 0
+        self._client.after_fork()
+        while not changed():
+            pause = Deadline.after(self._next_check(checks))
+            if not self._handle:
+                pause = pause.earlier(Deadline.after(self._client.silence(self)))
+            if self.wait(changed, pause.earlier(limit)) or limit.expired():
+                return
+            self._client.check(self)
+            checks += 1

@@ -1,0 +1,145 @@
+"""What a caller asks for, turned into the bytes of a submission. Floor 3; pure.
+
+Law: everything is checked here, before anything is sent: gearmand answers some mistakes with silence.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import struct
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from gearpool.errors import InvalidArgument
+from gearpool.protocol.names import function_name, unique_id
+from gearpool.protocol.packets import REQUEST_MAGIC, PacketType
+
+Priority = Literal["low", "normal", "high"]
+Payload = bytes | bytearray | memoryview | str | None
+When = float | dt.datetime
+
+_KINDS: dict[tuple[bool, str], PacketType] = {
+    (False, "high"): PacketType.SUBMIT_JOB_HIGH,
+    (False, "normal"): PacketType.SUBMIT_JOB,
+    (False, "low"): PacketType.SUBMIT_JOB_LOW,
+    (True, "high"): PacketType.SUBMIT_JOB_HIGH_BG,
+    (True, "normal"): PacketType.SUBMIT_JOB_BG,
+    (True, "low"): PacketType.SUBMIT_JOB_LOW_BG,
+}
+
+_MOST_PAYLOAD = 0xFFFFFFFF - 1024
+_MOST_EPOCH = 2**62  # gearmand 1.1.20 answers up to here; what it cannot parse it does not answer at all
+
+_pack_header = struct.Struct(">4sII").pack
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for, apart from the payload and the unique id: many jobs share one.
+
+    Attributes:
+        function: checked name.
+        kind: the SUBMIT packet.
+        middle: the arguments between the unique id and the payload, each with its NUL.
+    """
+
+    function: bytes
+    kind: PacketType
+    background: bool
+    middle: bytes = b""
+
+    def encode(self, unique: bytes, data: bytes) -> bytes:
+        """The submission as bytes."""
+        body = self.function + b"\0" + unique + b"\0" + self.middle
+        return b"".join((_pack_header(REQUEST_MAGIC, self.kind, len(body) + len(data)), body, data))
+
+
+def make_order(
+    function: str | bytes,
+    *,
+    background: bool = False,
+    priority: Priority | None = None,
+    at: When | None = None,
+    delay: float | None = None,
+    reducer: str | bytes | None = None,
+) -> Order:
+    """Check and combine the options of a submission.
+
+    Args:
+        function: its name.
+        background: nobody waits for it.
+        priority: None is normal.
+        at: not before then: seconds since the epoch, or an aware datetime. Background jobs only.
+        delay: likewise, in seconds from now.
+        reducer: the reduce function's name (SUBMIT_REDUCE_JOB).
+
+    Raises:
+        InvalidArgument: a value is wrong, or two do not go together.
+    """
+    name = function_name(function)
+    if priority not in (None, "low", "normal", "high"):
+        raise InvalidArgument(f'priority must be "high", "normal" or "low", got {priority!r}')
+    kind, middle = _KINDS[background, priority or "normal"], b""
+    if at is not None or delay is not None:
+        if not background:
+            raise InvalidArgument("only background jobs can be given a time (at, delay)")
+        if priority not in (None, "normal") or reducer is not None:
+            raise InvalidArgument("a job with a time (at, delay) has neither a priority nor a reducer")
+        kind, middle = PacketType.SUBMIT_JOB_EPOCH, b"%d\0" % _epoch(at, delay)
+    elif reducer is not None:
+        if priority not in (None, "normal"):
+            raise InvalidArgument("a job with a reducer has no priority")
+        kind = PacketType.SUBMIT_REDUCE_JOB_BACKGROUND if background else PacketType.SUBMIT_REDUCE_JOB
+        middle = function_name(reducer) + b"\0\0"
+    return Order(name, kind, background, middle)
+
+
+def payload(data: Payload) -> bytes:
+    """The payload as bytes: text as UTF-8, None as empty.
+
+    Raises:
+        InvalidArgument: another type, or too long for a packet.
+    """
+    if isinstance(data, bytes):
+        raw = data
+    elif isinstance(data, str):
+        try:
+            raw = data.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgument(f"the payload is no valid text: {error}") from error
+    elif data is None:
+        return b""
+    elif isinstance(data, bytearray | memoryview):
+        raw = bytes(data)
+    else:
+        raise InvalidArgument(f"the payload must be bytes or str, got {type(data).__name__}")
+    if len(raw) > _MOST_PAYLOAD:
+        raise InvalidArgument(f"the payload has {len(raw)} bytes, a packet holds at most 4 GiB")
+    return raw
+
+
+def checked_unique(value: str | bytes | None) -> bytes:
+    """The caller's unique id; empty for none.
+
+    Raises:
+        InvalidArgument: see `gearpool.protocol.names.unique_id`.
+    """
+    return b"" if value is None else unique_id(value)
+
+
+def _epoch(at: When | None, delay: float | None) -> int:
+    if at is not None and delay is not None:
+        raise InvalidArgument("give at or delay, not both")
+    if delay is not None:
+        seconds = time.time() + delay
+    elif isinstance(at, dt.datetime):
+        if at.tzinfo is None:
+            raise InvalidArgument("at needs a datetime with a time zone")
+        seconds = at.timestamp()
+    else:
+        seconds = float(at or 0)
+    if not math.isfinite(seconds) or not 0 <= seconds <= _MOST_EPOCH:
+        raise InvalidArgument(f"the job's time {seconds} is no time since 1970")
+    return math.ceil(seconds)

@@ -1,0 +1,217 @@
+"""The client's connections: one a server, opened when first needed, chosen by function and unique id. Floor 3.
+
+Law: the pool knows nothing of jobs. It hands out live connections, remembers which servers are down, looks after those
+in the background so that callers need not find out, and tells its owner what a lost connection left open.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from gearpool.client.connection import Connection
+from gearpool.client.routing import Health, rank
+from gearpool.client.session import Call, Session
+from gearpool.client.waiting import Question
+from gearpool.errors import ConnectFailed, GearpoolError, NoServersAvailable, TimedOut
+from gearpool.net.dialing import Modules, connect
+from gearpool.net.streams import Stream
+from gearpool.protocol.codec import request
+from gearpool.protocol.packets import PacketType
+from gearpool.settings import ServerSettings
+from gearpool.timing import Deadline
+
+OnEnd = Callable[[str, str, list[Call]], None]
+
+
+class Pool:
+    """Connections to several servers.
+
+    Args:
+        servers: whom to use.
+        modules: where sockets come from, see `gearpool.net.dialing.Modules`.
+        connect_timeout: seconds for one server to be reached.
+        options: OPTION_REQ options, sent on every new connection.
+        max_packet: largest packet taken from a server, bytes.
+        on_end: called in a thread of the pool with (server, reason, calls left open) when a connection has ended.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[ServerSettings],
+        *,
+        modules: Modules,
+        connect_timeout: float,
+        options: Iterable[bytes],
+        max_packet: int,
+        on_end: OnEnd,
+    ) -> None:
+        self.servers = {str(server): server for server in servers}
+        self._modules = modules
+        self._connect_timeout = connect_timeout
+        self._options = tuple(options)
+        self._max_packet = max_packet
+        self._on_end = on_end
+        self._names = tuple(self.servers)
+        self._fresh()
+
+    def _fresh(self) -> None:
+        self._pid = os.getpid()
+        self._live: dict[str, Connection] = {}
+        self._all: set[Connection] = set()
+        self._lock = threading.Lock()
+        self._dialing = {name: threading.Lock() for name in self._names}
+        self._health = Health(self._names)
+        self._reviving: set[str] = set()
+        self._closed = threading.Event()
+
+    @property
+    def closed(self) -> bool:
+        """After `close`."""
+        return self._closed.is_set()
+
+    def forked(self) -> list[Call]:
+        """If this process is a fork of the one that made the connections: drop them; what was under way on them."""
+        if self._pid == os.getpid():
+            return []
+        # Only the forking thread lives on here: the locks may be held by others for ever, so they are made anew.
+        inherited, closed = self._all, self._closed.is_set()
+        self._fresh()
+        if closed:
+            self._closed.set()
+        return [call for connection in inherited for call in connection.abandon()]
+
+    def choose(self, function: bytes, unique: bytes, deadline: Deadline) -> Connection:
+        """A live connection to the best server for this job that can be reached.
+
+        Raises:
+            NoServersAvailable: none can.
+            TimedOut: the deadline came first.
+        """
+        if len(self._names) == 1:
+            return self.to(self._names[0], deadline)
+        ranked = rank(self._names, function, unique)
+        reasons: dict[str, str] = {}
+        for name in self._health.preferred(ranked):
+            live = self._live.get(name)
+            if live is not None and live.usable:
+                return live
+            try:
+                return self._open(name, deadline)
+            except ConnectFailed as error:
+                reasons[name] = error.reason
+        raise NoServersAvailable({name: reasons[name] for name in self._names if name in reasons})
+
+    def to(self, name: str, deadline: Deadline) -> Connection:
+        """A live connection to this server.
+
+        Raises:
+            NoServersAvailable: it cannot be reached.
+            TimedOut: the deadline came first.
+        """
+        live = self._live.get(name)
+        if live is not None and live.usable:
+            return live
+        try:
+            return self._open(name, deadline)
+        except ConnectFailed as error:
+            raise NoServersAvailable({name: error.reason}) from error
+
+    def current(self, name: str) -> Connection | None:
+        """The connection to this server, if there is one."""
+        return self._live.get(name)
+
+    def close(self) -> None:
+        """End all connections; calls under way are told so."""
+        self._closed.set()
+        if self._pid != os.getpid():
+            # At the exit of a forked child: shutting the connections would end the parent's.
+            for connection in self._all:
+                connection.abandon()
+            return
+        with self._lock:
+            connections = list(self._all)
+        for connection in connections:
+            connection.shut()
+        for connection in connections:
+            connection.join(5.0)
+
+    def _open(self, name: str, deadline: Deadline) -> Connection:
+        if self._closed.is_set():
+            raise GearpoolError("the client is closed")
+        if deadline.expired():
+            raise TimedOut(f"no time left to connect to {name}")
+        timeout = deadline.timeout()
+        dialing = self._dialing[name]
+        if not dialing.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
+            raise TimedOut(f"no connection to {name} in time")
+        try:
+            live = self._live.get(name)
+            if live is not None and live.usable:  # another thread has opened it
+                return live
+            return self._dial(name, deadline)
+        except ConnectFailed as error:
+            self._failed(name, error.reason)
+            raise
+        finally:
+            dialing.release()
+
+    def _dial(self, name: str, deadline: Deadline) -> Connection:
+        until = deadline.earlier(Deadline.after(self._connect_timeout))
+        sock = connect(self.servers[name], until, modules=self._modules)
+        connection = Connection(name, Stream(sock), Session(self._max_packet), self._ended)
+        for option in self._options:
+            # First on the connection, hence in force for all that follows; its answer is not waited for.
+            call = Question(PacketType.OPTION_RES)
+            connection.call([call], request(PacketType.OPTION_REQ, option), until)
+        with self._lock:
+            if self._closed.is_set():
+                closed = True
+            else:
+                closed = False
+                self._all.add(connection)
+                self._live[name] = connection
+        if closed:
+            connection.abandon()
+            raise GearpoolError("the client is closed")
+        self._health.worked(name)
+        connection.start()
+        return connection
+
+    def _failed(self, name: str, reason: str) -> None:
+        self._health.failed(name, reason)
+        if len(self._names) == 1 or self._closed.is_set():
+            return
+        with self._lock:
+            if name in self._reviving:
+                return
+            self._reviving.add(name)
+        threading.Thread(target=self._revive, args=(name,), name=f"gearpool-revive-{name}", daemon=True).start()
+
+    def _revive(self, name: str) -> None:
+        """Try a server that is down, with growing pauses, until it is back: callers then find it open."""
+        delay = self._health.failed(name, self._health.reasons.get(name, "down"))
+        try:
+            while not self._closed.wait(delay):
+                try:
+                    with self._dialing[name]:
+                        live = self._live.get(name)
+                        if live is None or not live.usable:
+                            self._dial(name, Deadline.after(self._connect_timeout))
+                    return
+                except ConnectFailed as error:
+                    delay = self._health.failed(name, error.reason)
+        except GearpoolError:
+            return  # closed meanwhile
+        finally:
+            with self._lock:
+                self._reviving.discard(name)
+
+    def _ended(self, connection: Connection) -> None:
+        with self._lock:
+            self._all.discard(connection)
+            if self._live.get(connection.server) is connection:
+                del self._live[connection.server]
+        reason = "the client was closed" if self._closed.is_set() else connection.ended or ""
+        self._on_end(connection.server, reason, connection.leftovers())

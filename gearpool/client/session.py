@@ -1,0 +1,162 @@
+"""The client's side of one connection: bytes in, calls answered. Floor 3; pure: no socket, no thread, no clock.
+
+Law: a server answers requests strictly in their order (JOB_CREATED, STATUS_RES, ECHO_RES, OPTION_RES, ERROR), so a
+queue of `Call` objects tells what an answer means; only WORK_* packets come between, and they carry a handle. Whoever
+drives a session appends a call in the same order as its bytes go out, feeds what comes in, and at the end of the
+connection asks for what is left over. The threaded client and the asyncio client are shells over this one class.
+
+Two foreground submissions that were coalesced on one connection share a handle, and the server sends every WORK_*
+packet once for each (gearmand 1.1.20 and 2.0.0): the copies are dealt out in turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from gearpool.errors import RemoteProtocolError
+from gearpool.protocol.codec import DEFAULT_MAX_PACKET, Decoder, Packet
+from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
+
+_JOB_CREATED = PacketType.JOB_CREATED
+_WORK_COMPLETE = PacketType.WORK_COMPLETE
+_WORK_FAIL = PacketType.WORK_FAIL
+_WORK_EXCEPTION = PacketType.WORK_EXCEPTION
+_EVENTS = frozenset({PacketType.WORK_DATA, PacketType.WORK_WARNING, PacketType.WORK_STATUS})
+_ANSWERS = frozenset(
+    {PacketType.STATUS_RES, PacketType.STATUS_RES_UNIQUE, PacketType.ECHO_RES, PacketType.OPTION_RES, PacketType.ERROR}
+)
+
+
+class Call:
+    """A request under way. The session tells it what happens; what it is told must not block.
+
+    Attributes:
+        follows: True for a foreground job, whose WORK_* packets come after the answer.
+        answers: the types of packet that answer it, beside ERROR.
+    """
+
+    __slots__ = ()
+    follows = False
+    answers: frozenset[PacketType] = frozenset()
+
+    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """The answer came; ERROR is one."""
+        raise NotImplementedError
+
+    def told(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """WORK_DATA, WORK_WARNING or WORK_STATUS."""
+
+    def ended(self, kind: PacketType, payload: bytes) -> None:
+        """WORK_COMPLETE, WORK_FAIL or WORK_EXCEPTION; nothing comes after it."""
+
+
+class _Shared:
+    """The jobs of one connection that the server coalesced into one handle."""
+
+    __slots__ = ("members", "turn")
+
+    def __init__(self, members: list[Call]) -> None:
+        self.members = members
+        self.turn = 0
+
+    def next(self) -> Call:
+        member = self.members[self.turn % len(self.members)]
+        self.turn += 1
+        return member
+
+
+class Session:
+    """One connection's calls. ``pending`` await their answer, ``jobs`` their end."""
+
+    __slots__ = ("_decoder", "jobs", "pending")
+
+    def __init__(self, max_packet: int = DEFAULT_MAX_PACKET) -> None:
+        self._decoder = Decoder(RESPONSE_MAGIC, max_packet)
+        self.pending: deque[Call] = deque()
+        self.jobs: dict[bytes, Call | _Shared] = {}
+
+    def feed(self, data: bytes) -> None:
+        """Serve everything that ``data`` completes.
+
+        Raises:
+            RemoteProtocolError: the server broke the protocol; what was good before it has been served.
+        """
+        try:
+            packets = self._decoder.feed(data)
+        except RemoteProtocolError as error:
+            self._serve([packet for packet in error.packets if isinstance(packet, tuple)])
+            raise
+        self._serve(packets)
+
+    def leftovers(self) -> list[Call]:
+        """The connection has ended: every call that it leaves open, those never answered last. Empties the session."""
+        calls: list[Call] = []
+        for entry in self.jobs.values():
+            calls.extend(entry.members if isinstance(entry, _Shared) else [entry])
+        calls.extend(self.pending)
+        self.jobs.clear()
+        self.pending.clear()
+        return calls
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way."""
+        return not self.pending and not self.jobs
+
+    def _serve(self, packets: list[Packet]) -> None:
+        jobs = self.jobs
+        for kind, arguments in packets:
+            if kind is _WORK_COMPLETE:
+                entry = jobs.pop(arguments[0], None)
+                if entry is None:
+                    continue  # a copy for a coalesced job that has ended, or one nobody waits for
+                if isinstance(entry, _Shared):
+                    self._end_shared(entry, kind, arguments[1])
+                else:
+                    entry.ended(kind, arguments[1])
+            elif kind is _JOB_CREATED:
+                call = self._next(kind)
+                handle = arguments[0]
+                if call.follows:
+                    # Before the call hears of it: whoever it wakes may ask about the handle at once.
+                    if handle in jobs:
+                        self._share(handle, call)
+                    else:
+                        jobs[handle] = call
+                call.answered(kind, arguments)
+            elif kind in _EVENTS:
+                entry = jobs.get(arguments[0])
+                if entry is not None:
+                    (entry.next() if isinstance(entry, _Shared) else entry).told(kind, arguments)
+            elif kind is _WORK_FAIL or kind is _WORK_EXCEPTION:
+                # gearmand turns a WORK_EXCEPTION into a WORK_FAIL with a NUL after the handle.
+                entry = jobs.pop(arguments[0].rstrip(b"\0"), None)
+                payload = arguments[1] if len(arguments) > 1 else b""
+                if isinstance(entry, _Shared):
+                    self._end_shared(entry, kind, payload)
+                elif entry is not None:
+                    entry.ended(kind, payload)
+            elif kind in _ANSWERS:
+                self._next(kind).answered(kind, arguments)
+            else:
+                raise RemoteProtocolError(f"{kind.name} is not for a client")
+
+    def _next(self, kind: PacketType) -> Call:
+        if not self.pending:
+            raise RemoteProtocolError(f"{kind.name} answers nothing that was asked")
+        call = self.pending[0]
+        if kind is not PacketType.ERROR and kind not in call.answers:
+            raise RemoteProtocolError(f"{kind.name} does not answer the request whose turn it is")
+        return self.pending.popleft()
+
+    def _share(self, handle: bytes, call: Call) -> None:
+        entry = self.jobs[handle]
+        members = entry.members if isinstance(entry, _Shared) else [entry]
+        # Copies come in whole rounds, so a newcomer starts a new one.
+        self.jobs[handle] = _Shared([*members, call])
+
+    @staticmethod
+    def _end_shared(entry: _Shared, kind: PacketType, payload: bytes) -> None:
+        # The first copy ends them all; the others then belong to no handle and are passed over.
+        for member in entry.members:
+            member.ended(kind, payload)

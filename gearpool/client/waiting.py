@@ -1,0 +1,94 @@
+"""Calls that a thread (or, in a monkey-patched process, a greenlet) can wait for. Floor 3.
+
+Law: most calls are never waited for one by one, so nothing is allocated until someone does. A waiter first puts its
+lock into the list and then looks again; whoever changes something first changes it and then looks into the list: one of
+the two sees the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+from gearpool.client.session import Call
+from gearpool.errors import ConnectionLost, GearpoolError, ServerError
+from gearpool.protocol.names import text
+from gearpool.protocol.packets import PacketType
+from gearpool.timing import Deadline
+
+
+class Waitable(Call):
+    """A call with a list of those who wait for its next change."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        # Appending to a list and popping from it are atomic, so neither side needs a lock.
+        self._waiters: list[threading.Lock] = []
+
+    def wake(self) -> None:
+        """Something changed: let everyone who waits look again."""
+        waiters = self._waiters
+        while waiters:
+            try:
+                lock = waiters.pop()
+            except IndexError:
+                return
+            lock.release()
+
+    def wait(self, changed: Callable[[], bool], deadline: Deadline) -> bool:
+        """Until ``changed()``, or the deadline; which of the two."""
+        while not changed():
+            lock = threading.Lock()
+            lock.acquire()
+            self._waiters.append(lock)
+            if changed():
+                return True
+            timeout = deadline.timeout()
+            if not lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
+                with contextlib.suppress(ValueError):  # it was being woken at this moment
+                    self._waiters.remove(lock)
+                return changed()
+        return True
+
+
+class Question(Waitable):
+    """ECHO, GET_STATUS, GET_STATUS_UNIQUE and OPTION_REQ: one request, one answer."""
+
+    __slots__ = ("_answer", "_error", "answers")
+
+    def __init__(self, answer: PacketType) -> None:
+        super().__init__()
+        self.answers = frozenset({answer})
+        self._answer: list[bytes] | None = None
+        self._error: GearpoolError | None = None
+
+    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """Keep the answer."""
+        if kind is PacketType.ERROR:
+            self._error = ServerError(text(arguments[0]), text(arguments[1]))
+        else:
+            self._answer = arguments
+        self.wake()
+
+    def lost(self, server: str, reason: str) -> None:
+        """The connection ended before the answer."""
+        self._error = ConnectionLost(server, reason)
+        self.wake()
+
+    def settled(self) -> bool:
+        """There is an answer or an error."""
+        return self._answer is not None or self._error is not None
+
+    def answer(self, deadline: Deadline) -> list[bytes] | None:
+        """The arguments of the answer; None when the deadline came first.
+
+        Raises:
+            ServerError: the server answered ERROR.
+            ConnectionLost: the connection ended first.
+        """
+        self.wait(self.settled, deadline)
+        if self._error is not None:
+            raise self._error
+        return self._answer
