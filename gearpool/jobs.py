@@ -113,10 +113,16 @@ class Job:
     """One job, given to a handler as its second argument.
 
     Attributes:
+        function: the function's name.
+        argument: the payload as it came.
         attempt: 1 for the first run in this process.
+        started: ``time.monotonic()`` when this run began; 0.0 before.
+        status: the last (numerator, denominator) it reported, None before; ``status_at`` when it was sent.
     """
 
-    __slots__ = ("_handle", "_reporter", "_started", "_timeout_s", "_unique", "argument", "attempt", "function")
+    __slots__ = (
+        "_handle", "_reporter", "_timeout_s", "_unique", "argument", "attempt", "function", "started", "status", "status_at",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -135,7 +141,9 @@ class Job:
         self.argument = argument
         self._timeout_s = timeout_s
         self.attempt = attempt
-        self._started = 0.0
+        self.started = 0.0
+        self.status_at = 0.0
+        self.status: tuple[int, int] | None = None
 
     @property
     def handle(self) -> str:
@@ -163,16 +171,11 @@ class Job:
         return self._reporter.server
 
     @property
-    def started(self) -> float:
-        """``time.monotonic()`` when this run began; 0.0 before."""
-        return self._started
-
-    @property
     def deadline(self) -> float | None:
         """``time.monotonic()`` at which JobTimeout is raised; None without a limit."""
         if self._timeout_s is None:
             return None
-        return (self._started or time.monotonic()) + self._timeout_s
+        return (self.started or time.monotonic()) + self._timeout_s
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, never below 0; None without a limit."""

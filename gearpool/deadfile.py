@@ -1,0 +1,172 @@
+"""The file of dead letters: a JSON line each, appended by several processes at once. Floor 1; stdlib only.
+
+Law: a line is one ``write`` to a descriptor opened for appending under an exclusive lock, then fsynced; a line cut short
+by a full disk is taken back. The file is opened anew for each letter, so renaming it away (logrotate) is safe.
+Fields: payload (base64), function, unique, handle, server, attempts, error, traceback, time (seconds since 1970), id.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A job given up: what is needed to look at it and to submit it again."""
+
+    payload: bytes
+    function: str
+    unique: str
+    handle: str
+    server: str
+    attempts: int
+    error: str
+    traceback: str
+    time: float
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that name this letter to `gearpool dead`."""
+        text = f"{self.server}\0{self.handle}\0{self.function}\0{self.unique}\0{self.time!r}"
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+    def line(self) -> bytes:
+        """The letter as its line, with the line end."""
+        fields = {
+            "id": self.id,
+            "time": self.time,
+            "function": self.function,
+            "unique": self.unique,
+            "handle": self.handle,
+            "server": self.server,
+            "attempts": self.attempts,
+            "error": self.error,
+            "traceback": self.traceback,
+            "payload": base64.b64encode(self.payload).decode(),
+        }
+        # ensure_ascii: names that are not UTF-8 are kept as escaped surrogates and come back as they were.
+        return json.dumps(fields).encode() + b"\n"
+
+
+class BadLetter(ValueError):
+    """A line that is no letter. ``number`` is the line's, from 1."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(f"line {number}: {reason}")
+        self.number = number
+
+
+def append(path: Path, letter: Letter) -> None:
+    """Append and fsync one letter.
+
+    Raises:
+        OSError: it is not safely written, and nothing of it is left in the file.
+    """
+    line = letter.line()
+    with _locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as fd:
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            # Somebody's unfinished line: ours must not become a part of it.
+            line = b"\n" + line
+        try:
+            if os.write(fd, line) != len(line):
+                raise OSError(28, "No space left on device")
+            os.fsync(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, size)
+            raise
+
+
+def read(path: Path) -> Iterator[tuple[int, Letter | BadLetter]]:
+    """Line number and letter, or what is wrong with that line.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield number, _parse(number, line)
+
+
+def remove(path: Path, drop: Callable[[Letter], bool]) -> list[Letter]:
+    """Take the letters for which ``drop`` is true out of the file; lines that are no letters stay. Returns them.
+
+    The file is replaced in one step, under the lock under which letters are appended.
+    """
+    dropped: list[Letter] = []
+    with _locked(path, os.O_RDWR):
+        kept: list[bytes] = []
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                letter = _parse(number, line)
+                if isinstance(letter, Letter) and drop(letter):
+                    dropped.append(letter)
+                else:
+                    kept.append(line)
+        if dropped:
+            fd, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+            try:
+                with os.fdopen(fd, "wb") as out:
+                    out.writelines(kept)
+                    out.flush()
+                    os.fsync(out.fileno())
+                    os.fchmod(out.fileno(), path.stat().st_mode & 0o777)
+                Path(name).replace(path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+    return dropped
+
+
+@contextlib.contextmanager
+def _locked(path: Path, flags: int) -> Iterator[int]:
+    """The file opened and locked; opened again if it was replaced while we waited for the lock."""
+    while True:
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if _is_still(path, fd):
+                yield fd
+                return
+        finally:
+            os.close(fd)
+
+
+def _is_still(path: Path, fd: int) -> bool:
+    """Whether ``path`` still names the open file; renamed away meanwhile, it is the archive's."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _parse(number: int, line: bytes) -> Letter | BadLetter:
+    try:
+        fields = json.loads(line)
+        return Letter(
+            payload=base64.b64decode(fields["payload"], validate=True),
+            function=str(fields["function"]),
+            unique=str(fields.get("unique", "")),
+            handle=str(fields.get("handle", "")),
+            server=str(fields.get("server", "")),
+            attempts=int(fields.get("attempts", 0)),
+            error=str(fields.get("error", "")),
+            traceback=str(fields.get("traceback", "")),
+            time=float(fields.get("time", 0.0)),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
+        return BadLetter(number, f"not a dead letter: {error}")

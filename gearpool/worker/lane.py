@@ -1,0 +1,109 @@
+"""A lane: one function on one server. Keeps a session open, and opens a new one when that is lost. Floor 3.
+
+Law: a lane knows addresses and back-off, nothing of jobs. One function a connection, because gearmand 1.1 starves all
+but the last registered and 2.0.0 even loses jobs when a connection has several.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event
+
+from gearpool import logs
+from gearpool.errors import ConnectFailed
+from gearpool.net import dialing, greenlets
+from gearpool.net.greenlet_streams import greenlet_stream
+from gearpool.settings import ReconnectSettings, ServerSettings
+from gearpool.timing import Backoff, Deadline
+from gearpool.worker.functions import Function
+from gearpool.worker.session import Session
+
+if TYPE_CHECKING:
+    from gearpool.worker.pool import Pool
+
+log = logging.getLogger("gearpool.worker")
+
+CONNECT_S = 5.0
+"""One try to connect, DNS and TLS included; it also bounds how late a server's return is seen."""
+
+
+class Lane:
+    """Serves one function on one server until it is stopped.
+
+    Attributes:
+        session: the session in use, None while there is none.
+        last_error: why there is none.
+    """
+
+    def __init__(self, pool: Pool, function: Function, server: ServerSettings, reconnect: ReconnectSettings) -> None:
+        self.function = function
+        self.server = server
+        self.name = str(server)
+        self.session: Session | None = None
+        self.last_error = ""
+        self.connects = 0
+        self._pool = pool
+        self._backoff = Backoff(reconnect.delay_s, reconnect.max_delay_s)
+        self._stopping = Event()
+        self._greenlet = gevent.spawn(self._run)
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection."""
+        return self.session is not None and not self.session.closed
+
+    def retire(self) -> None:
+        """Connect no more; the session ends when its jobs are done."""
+        self._stopping.set()
+        if self.session is not None:
+            self.session.retire()
+
+    def stop(self) -> None:
+        """Connect no more, and close."""
+        self._stopping.set()
+        if self.session is not None:
+            self.session.close("stopped")
+        self._greenlet.kill(block=False)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            session = self._connect()
+            if session is None:
+                continue
+            while not (session.closed or session.retired or self._stopping.is_set()):
+                session.changed.wait()
+                session.changed.clear()
+            if self._stopping.is_set():
+                return
+            if session.retired:
+                # It hands jobs back: a new session at once would be given the same ones again at once.
+                self._stopping.wait(1.0 + random.random())
+            else:
+                self._lost(session.reason)
+
+    def _connect(self) -> Session | None:
+        try:
+            sock = dialing.connect(self.server, Deadline.after(CONNECT_S), modules=greenlets.modules())
+        except ConnectFailed as error:
+            self._lost(error.reason)
+            return None
+        if self._stopping.is_set():
+            sock.close()
+            return None
+        session = self.session = Session(self._pool, self.function, self.name, greenlet_stream(sock))
+        self.connects += 1
+        self._pool.connected(self)
+        self.last_error = ""
+        self._backoff.reset()
+        session.start()
+        return session
+
+    def _lost(self, reason: str) -> None:
+        self.last_error = reason
+        delay = self._backoff.next()
+        self._pool.lost(self, reason, delay)
+        self._stopping.wait(delay)

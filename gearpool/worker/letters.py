@@ -1,0 +1,80 @@
+"""Writes dead letters: a job given up goes to a function of the same server, or to a file. Floor 3.
+
+Law: the letter is acknowledged (JOB_CREATED) or fsynced before the job is failed. A letter that cannot be written fails
+the letter, not the job: the job is handed back to the server instead. The file's format is `gearpool.deadfile`'s.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import AsyncResult
+from gevent.hub import get_hub
+
+from gearpool import deadfile
+from gearpool.jobs import Job
+from gearpool.protocol.names import function_name, unique_id
+from gearpool.settings import DeadLetterSettings
+
+if TYPE_CHECKING:
+    from gearpool.worker.session import Session
+
+ANSWER_S = 10.0
+"""How long the server may take to acknowledge a letter."""
+
+
+class LetterFailed(Exception):
+    """The letter could not be written; the job is not failed."""
+
+
+class Letters:
+    """Writes the letters of one pool. ``base`` is the folder relative paths start from."""
+
+    def __init__(self, base: str) -> None:
+        self._base = Path(base)
+
+    def write(
+        self, to: DeadLetterSettings, session: Session, job: Job, reason: str, error: BaseException | None
+    ) -> None:
+        """Write one letter; waits, in a greenlet of its own.
+
+        Raises:
+            LetterFailed: it is not safely written.
+        """
+        if to.file is not None:
+            details = "".join(traceback.format_exception(error)) if error is not None else ""
+            letter = deadfile.Letter(
+                payload=job.argument,
+                function=job.function,
+                unique=job.unique,
+                handle=job.handle,
+                server=job.server,
+                attempts=job.attempt,
+                error=reason,
+                traceback=details,
+                time=time.time(),
+            )
+            path = self._base / to.file
+            try:
+                # A real thread: fsync would stop every greenlet of the process.
+                get_hub().threadpool.apply(deadfile.append, (path, letter))
+            except OSError as failure:
+                raise LetterFailed(f"{path}: {failure.strerror or failure}") from failure
+        else:
+            assert to.function is not None
+            answer = AsyncResult()
+            # An id of its own kind, derived from the job's, so that a letter written twice is one job.
+            unique = unique_id(uuid.uuid5(uuid.NAMESPACE_URL, f"{job.function}/{job.unique or job.handle}").hex)
+            if not session.submit_letter(function_name(to.function), unique, job.argument, answer):
+                raise LetterFailed("the connection is gone")
+            try:
+                problem = answer.get(timeout=ANSWER_S)
+            except gevent.Timeout as late:
+                raise LetterFailed(f"the server did not acknowledge the letter within {ANSWER_S:g} s") from late
+            if problem is not None:
+                raise LetterFailed(str(problem))

@@ -1,0 +1,149 @@
+"""Time limits of handlers that wait: JobTimeout at the limit, the end at the grace. Floor 3.
+
+Law: no timer a job. All runs of a function have the same limit, so their deadlines come in the order of their starts: a
+queue, and one timer for its head. A job that never waits is never in the queue; the supervisor sees that one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from gevent import GreenletExit
+from gevent.hub import get_hub
+
+from gearpool.jobs import JobTimeout
+from gearpool.logs import emit
+from gearpool.worker.runs import Run
+
+log = logging.getLogger("gearpool.worker")
+
+
+class Deadlines:
+    """Runs in the order of their deadlines, and one timer.
+
+    Args:
+        due: called in the hub with each run whose deadline has come, once.
+    """
+
+    def __init__(self, due: Callable[[Run], None]) -> None:
+        self._due = due
+        # OrderedDict and not dict: taking from the front of a dict again and again is quadratic.
+        self._queue: OrderedDict[Run, float] = OrderedDict()
+        self._timer: Any = None
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def add(self, run: Run, deadline: float) -> None:
+        """Watch ``run``; deadlines are added in ascending order, or nearly so."""
+        self._queue[run] = deadline
+        if self._timer is None:
+            self._set(deadline)
+
+    def remove(self, run: Run) -> None:
+        """``run`` has ended; nothing happens if it is not watched. The timer is left to find out."""
+        self._queue.pop(run, None)
+
+    def close(self) -> None:
+        """Watch nobody any more."""
+        self._queue.clear()
+        self._stop()
+
+    def _set(self, deadline: float) -> None:
+        self._timer = get_hub().loop.timer(max(0.0, deadline - time.monotonic()))
+        # update: the loop's idea of now may be a whole batch old.
+        self._timer.start(self._expired, update=True)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+    def _expired(self) -> None:
+        self._stop()
+        now = time.monotonic()
+        queue = self._queue
+        while queue:
+            run, deadline = next(iter(queue.items()))
+            if deadline > now:
+                self._set(deadline)
+                return
+            del queue[run]
+            self._due(run)
+
+
+class Limits:
+    """The time limits of one pool.
+
+    Args:
+        overdue: called in the hub with a run that has not ended even at its grace; it is to be reported without it.
+        stuck: called with a run that swallowed even its killing.
+    """
+
+    def __init__(self, overdue: Callable[[Run], None], stuck: Callable[[Run], None]) -> None:
+        self._overdue = overdue
+        self._stuck = stuck
+        self._limits: dict[str, Deadlines] = {}
+        self._graces: dict[str, Deadlines] = {}
+
+    def arm(self, run: Run, timeout_s: float) -> None:
+        """``run`` may take ``timeout_s`` from its job's start."""
+        function = run.job.function
+        limits = self._limits.get(function)
+        if limits is None:
+            limits = self._limits[function] = Deadlines(self.time_out)
+        run.due = run.job.started + timeout_s
+        limits.add(run, run.due)
+
+    def disarm(self, run: Run) -> None:
+        """``run`` has ended."""
+        if run.due is not None:
+            function = run.job.function
+            self._limits[function].remove(run)
+            graces = self._graces.get(function)
+            if graces is not None:
+                graces.remove(run)
+
+    def time_out(self, run: Run) -> None:
+        """The limit has come: JobTimeout, and the grace begins. Called in the hub."""
+        if run.ended or run.thrown:
+            return
+        self.begin_grace(run)
+        run.throw(self.timeout_of(run))
+
+    def timeout_of(self, run: Run) -> JobTimeout:
+        """What is raised into ``run`` at its limit."""
+        settings = run.session.function.settings
+        return JobTimeout(f"over its time limit of {settings.timeout_s:g} s")
+
+    def begin_grace(self, run: Run) -> None:
+        """From now on ``run`` has its grace to end by itself."""
+        function = run.job.function
+        graces = self._graces.get(function)
+        if graces is None:
+            graces = self._graces[function] = Deadlines(self.end)
+        graces.add(run, time.monotonic() + run.session.function.settings.timeout_grace_s)
+
+    def end(self, run: Run) -> None:
+        """The grace is over: kill the greenlet; what swallows even that is reported without it. Called in the hub."""
+        if run.ended:
+            return
+        run.throw(GreenletExit())
+        if run.ended:
+            return
+        emit(
+            log, logging.ERROR, "job.stuck", "the handler swallowed JobTimeout and its killing; reported without it",
+            function=run.job.function, handle=run.job.handle, unique=run.job.unique, attempt=run.job.attempt,
+        )  # fmt: skip
+        self._overdue(run)
+        self._stuck(run)
+
+    def close(self) -> None:
+        """Watch nobody any more."""
+        for deadlines in (*self._limits.values(), *self._graces.values()):
+            deadlines.close()

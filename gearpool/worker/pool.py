@@ -1,0 +1,386 @@
+"""All of one worker process: its functions on all servers, their slots, greenlets, limits and retries. Floor 3.
+
+Law: this is the same for the daemon's children, for the `Worker` library and in tests; it takes what it needs as
+arguments, knows no file and no supervisor, and nothing of it is global.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import gevent
+from gevent import GreenletExit, getcurrent
+from gevent.event import Event
+from gevent.hub import get_hub
+
+from gearpool import logs
+from gearpool.jobs import Draining, End, Job, Killed, Outcome
+from gearpool.page import Page
+from gearpool.protocol.codec import DEFAULT_MAX_PACKET
+from gearpool.protocol.names import MAX_CLIENT_ID, client_id
+from gearpool.settings import ReconnectSettings, ServerSettings
+from gearpool.timing import Deadline
+from gearpool.worker.crew import Crew
+from gearpool.worker.functions import Function
+from gearpool.worker.gates import BreakerState
+from gearpool.worker.lane import Lane
+from gearpool.worker.letters import Letters
+from gearpool.worker.limits import Limits
+from gearpool.worker.retries import Retries
+from gearpool.worker.runs import Run, Runs
+from gearpool.worker.session import Session
+from gearpool.worker.slots import Slots
+from gearpool.worker.verdicts import Verdicts
+
+log = logging.getLogger("gearpool.worker")
+
+TICK_S = 1.0
+DRAINING_GRACE_S = 1.0
+"""How long a handler has to end after Draining, before it is killed; and a connection to end after its last job."""
+TELL_EVERY_S = 3.0
+
+
+class Pool:
+    """Serves functions on servers with the greenlets of this process.
+
+    Args:
+        functions: what is served; disabled ones are not registered.
+        servers: where.
+        concurrency: jobs at once in this process.
+        reconnect: the back-off for lost servers.
+        worker_id: client id template for SET_CLIENT_ID; default HOST-PID-FUNCTION.
+        base: the folder from which relative paths start.
+        page: where to show what is on the CPU, if anybody looks.
+        stuck: called with the reason when this process should be replaced.
+        max_packet: the largest packet taken from a server, in bytes.
+    """
+
+    def __init__(
+        self,
+        functions: Iterable[Function],
+        servers: Iterable[ServerSettings],
+        *,
+        concurrency: int = 100,
+        reconnect: ReconnectSettings | None = None,
+        worker_id: str | None = None,
+        base: str = ".",
+        page: Page | None = None,
+        stuck: Callable[[str], None] | None = None,
+        max_packet: int = DEFAULT_MAX_PACKET,
+    ) -> None:
+        self.functions = {function.name: function for function in functions}
+        self.servers = tuple(servers)
+        self.slots = Slots(concurrency)
+        self.crew = Crew()
+        self.sessions: set[Session] = set()
+        self.lanes: list[Lane] = []
+        self.runs: Runs = {}
+        self.leaders: dict[Any, Session] = {}
+        self.quiet = False
+        self.page = page
+        self.max_packet = max_packet
+        self.verdicts = Verdicts(self)
+        self.retries = Retries(self)
+        self.letters = Letters(base)
+        self.limits = Limits(self._report_without, self._stuck)
+        self.draining = False
+        self.reconnects = 0
+        self._reconnect = reconnect or ReconnectSettings()
+        self._worker_id = worker_id
+        self._replace = stuck
+        self._feed_due = False
+        self._loop = get_hub().loop
+        self._tick: Any = None
+        self._over: set[Job] = set()
+        self._server_up: dict[str, bool] = {}
+        self._hastened = Event()
+
+    # Life.
+
+    def start(self) -> None:
+        """Connect everywhere. Returns at once; `connected` lanes are seen in the snapshot."""
+        if self.lanes:
+            return
+        self._tick = self._loop.timer(TICK_S, TICK_S)
+        self._tick.start(self._on_tick)
+        for function in self.functions.values():
+            if function.settings.enabled:
+                self.open(function)
+
+    def open(self, function: Function) -> None:
+        """Serve ``function`` on every server."""
+        self.functions[function.name] = function
+        self.lanes += [Lane(self, function, server, self._reconnect) for server in self.servers]
+
+    def shut(self, name: str) -> None:
+        """Serve the function ``name`` no more; its running jobs go on to their end."""
+        for lane in [lane for lane in self.lanes if lane.function.name == name]:
+            self.lanes.remove(lane)
+            lane.retire()
+        self.functions.pop(name, None)
+
+    def hush(self) -> None:
+        """Grab no more until `resume`; what runs goes on."""
+        self.quiet = True
+
+    def resume(self) -> None:
+        """Grab again."""
+        self.quiet = False
+        for session in list(self.sessions):
+            session.resume()
+
+    def hasten(self) -> None:
+        """The drain deadline is now."""
+        self._hastened.set()
+
+    def stop(self, deadline: Deadline, tell: Callable[[int, list[str]], None] | None = None) -> bool:
+        """Stop grabbing, finish what runs, close. Waits in the calling greenlet. True if nothing was cut off.
+
+        Args:
+            deadline: when what still runs gets `Draining`; a short grace later it is killed and handed back, or failed.
+            tell: called every few seconds with how many jobs are waited for and some of their names.
+        """
+        self.draining = self.quiet = True
+        for lane in self.lanes:
+            lane.retire()
+        self.retries.hand_back()
+        clean = self._wait_idle(deadline, tell)
+        if not clean:
+            self._each_run(lambda run: run.throw(Draining("the process is going away")))
+            if not self._wait_idle(Deadline.after(DRAINING_GRACE_S), None):
+                self._each_run(lambda run: run.throw(GreenletExit()))
+                self._wait_idle(Deadline.after(DRAINING_GRACE_S), None)
+        self.close()
+        return clean
+
+    def close(self) -> None:
+        """Close everything now; the server hands out again what is not reported."""
+        if self._tick is not None:
+            self._tick.stop()
+            self._tick.close()
+            self._tick = None
+        for lane in self.lanes:
+            lane.stop()
+        for session in list(self.sessions):
+            session.close("stopped")
+        self.limits.close()
+        self.retries.hand_back()
+        self.crew.close()
+
+    def _wait_idle(self, deadline: Deadline, tell: Callable[[int, list[str]], None] | None) -> bool:
+        told = time.monotonic()
+        while self.sessions or self.runs:
+            if deadline.expired() or self._hastened.is_set():
+                self._hastened.clear()
+                return False
+            if tell is not None and time.monotonic() - told >= TELL_EVERY_S:
+                told = time.monotonic()
+                tell(len(self.runs), [repr(run.job) for run in list(self.runs.values())[:5]])
+            gevent.sleep(min(0.02, deadline.remaining() + 0.001))
+        return True
+
+    def _each_run(self, do: Callable[[Run], None]) -> None:
+        """``do`` for every run, in the hub, as throwing wants."""
+        for run in list(self.runs.values()):
+            self._loop.run_callback(do, run)
+        gevent.sleep(0)
+
+    def _on_tick(self) -> None:
+        now = time.monotonic()
+        for session in list(self.sessions):
+            session.tick(now)
+
+    # What sessions tell.
+
+    def begin(self, run: Run) -> None:
+        """``run`` has waited for the first time, or begins beside the batch."""
+        self.runs[run.greenlet] = run
+        timeout_s = run.session.function.settings.timeout_s
+        if timeout_s is not None:
+            self.limits.arm(run, timeout_s)
+
+    def returned(self, run: Run, result: bytes, now: float) -> None:
+        """The handler of ``run`` returned. Called in its greenlet."""
+        if not self._over_with(run):
+            return
+        session, job = run.session, run.job
+        function = session.function
+        session.holding -= 1
+        sent = session.complete(job, result)
+        function.counters.ended("complete" if sent else "orphaned", now - job.started)
+        if function.breaker is not None:
+            self.succeeded(function)
+        self.drop_slot(function)
+
+    def ended(self, run: Run, error: BaseException) -> None:
+        """The handler of ``run`` raised. Called in its greenlet."""
+        if self._over_with(run):
+            self.verdicts.conclude(run, self.verdicts.outcome(run, error))
+
+    def not_run(self, session: Session, job: Job) -> None:
+        """A job came that is not to be run."""
+        self.verdicts.refuse(session, job)
+
+    def _over_with(self, run: Run) -> bool:
+        """The handler has ended. False if it was reported long ago."""
+        run.ended = True
+        me = run.greenlet
+        self.runs.pop(me, None)
+        self.limits.disarm(run)
+        if me.gr_context is not None:
+            me.gr_context = None
+        if run.abandoned:
+            self._over.discard(run.job)
+            return False
+        return True
+
+    def is_over(self, job: Job) -> bool:
+        """Whether ``job`` was reported without waiting for its handler, which may still talk."""
+        return job in self._over
+
+    def _report_without(self, run: Run) -> None:
+        """The handler does not end: report its job as timed out and give back its slot."""
+        run.abandoned = True
+        self._over.add(run.job)
+        self.verdicts.conclude(run, Outcome(End.TIMED_OUT, error=run.thrown[0]))
+
+    def _stuck(self, run: Run) -> None:
+        if self._replace is not None:
+            self._replace(f"a handler of {run.job.function} cannot be ended")
+
+    def drop_slot(self, function: Function) -> None:
+        """A job has given up its slot."""
+        if self.slots.release(function.slots):
+            self.feed_soon()
+
+    def feed_soon(self) -> None:
+        """Somebody waits for slots, and some are free: share them out after this turn."""
+        if not self._feed_due:
+            self._feed_due = True
+            self._loop.run_callback(self._feed)
+
+    def _feed(self) -> None:
+        self._feed_due = False
+        self.slots.feed()
+
+    def succeeded(self, function: Function) -> None:
+        """A job of a function with a breaker ended well."""
+        breaker = function.breaker
+        if breaker is not None and breaker.succeeded():
+            logs.emit(log, logging.INFO, "breaker.closed", "the probe went well", function=function.name)
+            self._resume(function)
+
+    def _resume(self, function: Function) -> None:
+        for session in list(self.sessions):
+            if session.function is function:
+                session.resume()
+
+    def connected(self, lane: Lane) -> None:
+        """``lane`` has a connection."""
+        if lane.connects > 1:
+            self.reconnects += 1
+        if not self._server_up.get(lane.name):
+            self._server_up[lane.name] = True
+            logs.emit(log, logging.INFO, "server.connected", f"serving {lane.name}", server=lane.name)
+
+    def lost(self, lane: Lane, reason: str, delay_s: float) -> None:
+        """``lane`` has none, and tries again in ``delay_s``."""
+        if self._server_up.get(lane.name) is not False:
+            self._server_up[lane.name] = False
+            logs.emit(
+                log, logging.WARNING, "server.lost", reason, server=lane.name, retry_in_s=round(delay_s, 2)
+            )  # fmt: skip
+
+    def client_id(self, function: str) -> bytes:
+        """What SET_CLIENT_ID says of the connection of ``function``."""
+        name = self._worker_id or f"{socket.gethostname()}-{os.getpid()}-{function}"
+        raw = name.encode("utf-8", "replace")[:MAX_CLIENT_ID]
+        for byte in (b"\0", b" ", b"\t", b"\r", b"\n"):
+            raw = raw.replace(byte, b"_")
+        return client_id(raw)
+
+    # What operators ask.
+
+    def pause(self, name: str) -> None:
+        """Grab no more jobs of ``name``.
+
+        Raises:
+            KeyError: it is not served here.
+        """
+        self.functions[name].paused = True
+
+    def unpause(self, name: str) -> None:
+        """Grab jobs of ``name`` again."""
+        function = self.functions[name]
+        function.paused = False
+        self._resume(function)
+
+    def resize(self, name: str, concurrency: int) -> None:
+        """At most ``concurrency`` jobs of ``name`` at once in this process, from now on."""
+        self.functions[name].slots.limit = concurrency
+        self.feed_soon()
+
+    def kill(self, handle: str) -> bool:
+        """Fail the running job ``handle``. False if it is not running here (or never waits)."""
+        for run in list(self.runs.values()):
+            if run.job.handle == handle or f"{run.job.server}/{run.job.handle}" == handle:
+                self._loop.run_callback(run.throw, Killed("killed by the operator"))
+                return True
+        return False
+
+    def current(self) -> Run | None:
+        """The run on the CPU now, if the calling code runs inside a handler; for signal handlers."""
+        me = getcurrent()
+        run = self.runs.get(me)
+        if run is None:
+            session = self.leaders.get(me)
+            if session is not None:
+                run = session.single_out()
+        return run
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The jobs in progress and waiting, oldest first."""
+        now = time.monotonic()
+        rows = [self._row(run.job, "running", now - run.job.started) for run in self.runs.values()]
+        rows += [self._row(job, "waiting", -delay) for job, delay in self.retries.jobs()]
+        return rows
+
+    @staticmethod
+    def _row(job: Job, state: str, age_s: float) -> dict[str, Any]:
+        return {
+            "function": job.function,
+            "handle": job.handle,
+            "unique": job.unique,
+            "server": job.server,
+            "attempt": job.attempt,
+            "state": state,
+            "age_s": round(age_s, 3),
+            "progress": job.status,
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """What this process does, as plain values; counters only grow."""
+        functions = {}
+        for function in self.functions.values():
+            functions[function.name] = {
+                **function.counters.snapshot(),
+                "in_progress": function.slots.used - sum(s.asked for s in self.sessions if s.function is function),
+                "slots": function.slots.limit,
+                "waiting_retry": function.waiting,
+                "paused": function.paused,
+                "breaker_open": function.breaker is not None and function.breaker.state is not BreakerState.CLOSED,
+            }
+        servers = {str(server): all(lane.connected for lane in self.lanes if lane.name == str(server)) for server in self.servers}
+        return {
+            "functions": functions,
+            "servers": servers,
+            "slots": {"limit": self.slots.limit, "used": self.slots.used},
+            "reconnects": self.reconnects,
+            "in_progress": len(self.runs),
+            "quiet": self.quiet,
+        }

@@ -1,0 +1,55 @@
+"""The runs in progress of this process: jobs whose handler has waited at least once, by greenlet. Floor 3.
+
+Law: an interrupt is thrown at a run, not at a greenlet: greenlets are used again, so whoever throws checks that the
+greenlet still runs that job. A job that never waits never gets a Run unless it overstays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gearpool.jobs import Interrupt, Job
+
+if TYPE_CHECKING:
+    from gearpool.worker.session import Session
+
+
+class Run:
+    """One run of one job in a greenlet.
+
+    Attributes:
+        ended: the handler has returned or raised; nothing may be thrown at it any more.
+        abandoned: it was reported without waiting for its end; what it does now concerns nobody.
+        thrown: the interrupts thrown at it so far, in order.
+        holds_slot: False once its slot has been given back.
+    """
+
+    __slots__ = ("abandoned", "due", "ended", "greenlet", "holds_slot", "job", "session", "thrown")
+
+    def __init__(self, session: Session, job: Job, greenlet: Any) -> None:
+        self.session = session
+        self.job = job
+        self.greenlet = greenlet
+        self.due: float | None = None
+        self.ended = False
+        self.abandoned = False
+        self.holds_slot = True
+        self.thrown: list[BaseException] = []
+
+    def throw(self, interrupt: BaseException) -> None:
+        """Raise ``interrupt`` in the handler, which is waiting; called in the hub. Returns when it waits again."""
+        if self.ended:
+            return
+        self.thrown.append(interrupt)
+        self.greenlet.throw(interrupt)
+
+    @property
+    def interrupted(self) -> BaseException | None:
+        """The last interrupt thrown at it."""
+        return self.thrown[-1] if self.thrown else None
+
+
+Runs = dict[Any, Run]
+"""By greenlet."""
+
+__all__ = ["Interrupt", "Run", "Runs"]
