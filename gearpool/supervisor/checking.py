@@ -1,0 +1,110 @@
+"""Runs the checker, the short-lived process that reads a configuration and imports its handlers. Floor 4.
+
+Law: the supervisor never parses YAML or imports a handler itself; whatever the checker does or fails to do comes back
+as `Settings` or as a list of problems.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gearpool.settings import Settings, from_json
+from gearpool.supervisor.loop import READ, Loop
+
+TIME_S = 120.0
+"""Importing every handler may take long; after this it is taken to hang."""
+MOST = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the checker found.
+
+    Attributes:
+        settings: the configuration, None if it cannot be used.
+        problems: why not, one line each.
+        code: changes whenever the code of a handler does, empty if the checker does not say.
+        internal: the checker itself failed; not the configuration's fault.
+    """
+
+    settings: Settings | None
+    problems: tuple[str, ...] = ()
+    code: str = ""
+    internal: bool = False
+
+
+class Check:
+    """One run of the checker; calls ``done`` with the `Verdict` unless it is cancelled first."""
+
+    def __init__(self, loop: Loop, argv: Sequence[str], done: Callable[[Verdict], object]) -> None:
+        self._loop = loop
+        self._done: Callable[[Verdict], object] | None = done
+        self._output = bytearray()
+        self._hung = False
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0)
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout
+        os.set_blocking(self._pipe.fileno(), False)
+        loop.watch(self._pipe.fileno(), READ, self._read)
+        self._timer = loop.later(TIME_S, self._overdue)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def cancel(self) -> None:
+        """End it; ``done`` is not called. Idempotent."""
+        self._done = None
+        self._kill()
+
+    def reap(self) -> bool:
+        """Whether it has ended; then its verdict is delivered."""
+        if self._process.poll() is None:
+            return False
+        self._timer.cancel()
+        self._read(READ)
+        self._loop.forget(self._pipe.fileno())
+        self._pipe.close()
+        done, self._done = self._done, None
+        if done is not None:
+            done(self._verdict())
+        return True
+
+    def _read(self, _mask: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._pipe.fileno(), 1 << 16):
+                self._output += data
+                if len(self._output) > MOST:
+                    self._kill()
+                    return
+            self._loop.forget(self._pipe.fileno())
+
+    def _overdue(self) -> None:
+        self._hung = True
+        self._kill()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _verdict(self) -> Verdict:
+        if self._hung:
+            return Verdict(None, (f"the check did not end within {TIME_S:g} s",), internal=True)
+        try:
+            # The last line only: a handler's module may print while it is imported.
+            found: Any = json.loads(self._output.strip().rpartition(b"\n")[2])
+            if found.get("problems"):
+                return Verdict(None, tuple(str(problem) for problem in found["problems"]))
+            return Verdict(from_json(Settings, found["settings"]), code=str(found.get("code", "")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            code = self._process.returncode
+            end = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+            return Verdict(None, (f"the checker failed ({end}): {error!r}",), internal=True)

@@ -1,0 +1,117 @@
+"""Looks at the pages of the workers and acts: asks the stalled, dumps and kills the stuck. Floor 4.
+
+Law: an idle daemon looks four times a second at a few bytes each, a busy one ten times, and twenty times only while a
+worker is stalled; no worker is asked for anything as long as it turns.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterable
+
+from gearpool import logs
+from gearpool.settings import Settings
+from gearpool.supervisor.child import Child, beat_fields
+from gearpool.supervisor.loop import Loop, Timer
+from gearpool.supervisor.stare import STALL_S, Stare, Verdict
+
+IDLE_S = 0.25
+BUSY_S = 0.1
+STALLED_S = 0.05
+CALM_LOOKS = 20
+"""After so many looks without a turn of any worker the daemon counts as idle."""
+DUMP_S = 0.1
+"""What faulthandler is given to write the stacks before SIGKILL."""
+
+log = logging.getLogger("gearpool.supervisor")
+
+
+class Guard:
+    """Watches the workers that ``children`` yields.
+
+    Attributes:
+        killed: pids that were killed for being stuck and whose replacement is not ready yet.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        children: Callable[[], Iterable[Child]],
+        settings_of: Callable[[Child], Settings],
+        on_kill: Callable[[Child], object],
+    ) -> None:
+        self._loop = loop
+        self._children = children
+        self._settings_of = settings_of
+        self._on_kill = on_kill
+        self._stares: dict[int, Stare] = {}
+        self._doomed: set[int] = set()
+        self._calm = 0
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Begin to look; idempotent."""
+        if self._timer is None:
+            self._timer = self._loop.later(BUSY_S, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def stalled_s(self, child: Child) -> float:
+        """For how long the worker has shown the same turn; 0 when it is in its hub or turns."""
+        stare = self._stares.get(child.pid)
+        return stare.stuck_s if stare is not None and stare.stuck_s >= STALL_S else 0.0
+
+    def forget(self, child: Child) -> None:
+        """The child has gone."""
+        self._stares.pop(child.pid, None)
+        self._doomed.discard(child.pid)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        moved = stalled = False
+        for child in list(self._children()):
+            stare = self._stares.setdefault(child.pid, Stare())
+            verdict = stare.look(child.beat(), now, self._settings_of(child))
+            moved = moved or stare.moved
+            stalled = stalled or stare.stuck_s >= STALL_S
+            if verdict is Verdict.ASK:
+                child.signal(signal.SIGUSR2)
+            elif verdict is Verdict.OVERDUE and child.pid not in self._doomed:
+                self._doom(child)
+        self._calm = 0 if moved or stalled else self._calm + 1
+        pause = STALLED_S if stalled else BUSY_S if self._calm < CALM_LOOKS else IDLE_S
+        self._timer = self._loop.later(pause, self._look)
+
+    def _doom(self, child: Child) -> None:
+        self._doomed.add(child.pid)
+        child.dumped_stacks()
+        child.signal(signal.SIGUSR1)
+        turn = child.beat().turn
+        self._loop.later(DUMP_S, lambda: self._execute(child, turn))
+
+    def _execute(self, child: Child, turn: int) -> None:
+        if child.pid not in self._doomed:
+            return
+        beat = child.beat()
+        stacks = child.dumped_stacks()
+        if beat.turn != turn:
+            self._doomed.discard(child.pid)
+            return
+        logs.emit(
+            log,
+            logging.ERROR,
+            "worker.killed",
+            f"worker {child.pid} has not turned for {self.stalled_s(child):.1f} s and is killed",
+            **beat_fields(beat, self._settings_of(child).functions),
+            worker=child.pid,
+            stalled_s=round(self.stalled_s(child), 3),
+            stacks=stacks or None,
+        )
+        child.kill("stalled")
+        self._on_kill(child)

@@ -1,0 +1,106 @@
+"""Keeps the embedded job server running, when the configuration asks for one. Floor 4."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from gearpool import logs
+from gearpool.settings import Settings, to_json
+from gearpool.supervisor.channel import Message
+from gearpool.supervisor.child import Child
+from gearpool.supervisor.loop import Loop
+from gearpool.supervisor.restarts import Restarts
+from gearpool.supervisor.states import Stage
+
+DRAIN_S = 0.4
+"""The workers have gone by then: it only has to close its store."""
+KILL_S = 0.8
+
+log = logging.getLogger("gearpool.supervisor")
+
+
+class Keeper:
+    """The job server child, replaced when it dies."""
+
+    def __init__(self, loop: Loop, argv: Sequence[str], crash_loop: Callable[[], object]) -> None:
+        self._loop = loop
+        self._argv = argv
+        self._crash_loop = crash_loop
+        self._backoff = Restarts()
+        self._settings: Settings | None = None
+        self._ready: Callable[[], object] | None = None
+        self._failed: Callable[[list[str], int | None], object] | None = None
+        self._gone: Callable[[], object] | None = None
+        self.child: Child | None = None
+        self.restarts = 0
+
+    def start(
+        self,
+        settings: Settings,
+        ready: Callable[[], object],
+        failed: Callable[[list[str], int | None], object],
+    ) -> None:
+        """Start it; ``ready()`` when it listens, ``failed(problems, exit code)`` if it goes before that."""
+        self._settings, self._ready, self._failed = settings, ready, failed
+        self._start()
+
+    def stop(self, gone: Callable[[], object]) -> None:
+        """End it gracefully, then ``gone()``; at once if there is none."""
+        self._gone = gone
+        child = self.child
+        if child is None:
+            gone()
+        elif child.serving:
+            child.drain(DRAIN_S)
+            self._loop.later(KILL_S, lambda: child.kill("drain"))
+        else:
+            child.kill("drain")
+
+    def reap(self) -> None:
+        """Take its exit status if it has ended."""
+        child = self.child
+        if child is None or not child.reap():
+            return
+        self.child = None
+        first = child.ready is None and self._failed is not None
+        level = logging.INFO if child.left is Stage.DRAINING or self._gone is not None else logging.ERROR
+        logs.emit(
+            log,
+            level,
+            "jobserver.gone",
+            f"the embedded job server has gone: {child.describe_end()}",
+            jobserver=child.pid,
+            problems=child.failure or None,
+        )
+        child.release()
+        if self._gone is not None:
+            self._gone()
+        elif first and self._failed is not None:
+            self._failed(child.failure or [f"the job server ended: {child.describe_end()}"], child.returncode)
+        else:
+            self.restarts += 1
+            delay = self._backoff.died(child.served_s, excused=child.returncode == -9)
+            if delay is None:
+                self._crash_loop()
+            else:
+                self._loop.later(delay, self._start)
+
+    def _start(self) -> None:
+        if self._settings is None or self._gone is not None:
+            return
+        self.child = Child(self._loop, "jobserver", self._argv, 0, self._on_message, paged=False)
+        self.child.send({"do": "start", "settings": to_json(self._settings)})
+
+    def _on_message(self, child: Child, message: Message) -> None:
+        event = message.get("event")
+        if event == "ready" and child.stage is Stage.STARTING:
+            child.became_ready()
+            logs.emit(log, logging.INFO, "jobserver.ready", "the embedded job server listens", jobserver=child.pid)
+            ready, self._ready, self._failed = self._ready, None, None
+            if ready is not None:
+                ready()
+        elif event == "failed":
+            child.failure = [str(problem) for problem in message.get("problems", [])]
+        elif event == "status":
+            child.status = message

@@ -1,0 +1,88 @@
+"""What to do about a worker that shows the same turn of its page for long. Floor 4; pure, the clock is given.
+
+Law: a hub is never a stall. Time counts only while the supervisor itself runs: after a suspended machine or a frozen
+container, nobody is killed for the time in which nobody ran.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from gearpool.page import NO_FUNCTION, Activity, Beat
+from gearpool.settings import Settings
+
+STALL_S = 0.25
+"""A turn of this length is a stall."""
+ASK_S = 0.25
+"""How often a stalled child with a time limit is asked: it knows better when the limit began."""
+INSIST_S = 0.05
+"""How often it is asked once the limit has passed for certain."""
+LOOKS_AWAY_S = 1.0
+"""At most so much of the time between two looks is counted."""
+
+
+class Verdict(enum.Enum):
+    """What to do."""
+
+    FINE = "nothing"
+    ASK = "signal the child: it logs the stall, or interrupts the job"
+    OVERDUE = "dump its stacks and kill it"
+
+
+class Stare:
+    """One worker as seen by one pair of eyes.
+
+    Attributes:
+        stuck_s: for how long its current turn has been seen.
+        moved: whether the last look saw another turn than the one before.
+    """
+
+    def __init__(self) -> None:
+        self.stuck_s = 0.0
+        self.moved = False
+        self._turn = -1
+        self._looked: float | None = None
+        self._asked_at: float | None = None
+
+    def look(self, beat: Beat, now: float, settings: Settings) -> Verdict:
+        """Judge one reading of the page taken at ``now``."""
+        gap = LOOKS_AWAY_S if self._looked is None else min(now - self._looked, LOOKS_AWAY_S)
+        self._looked = now
+        self.moved = beat.turn != self._turn
+        if self.moved:
+            self._turn = beat.turn
+            self._asked_at = None
+            self.stuck_s = max(0.0, min(now - beat.since, gap))
+        else:
+            self.stuck_s += gap
+        if beat.activity is Activity.HUB:
+            self.stuck_s = 0.0
+            return Verdict.FINE
+        timeout_s, limit_s = limits(beat, settings)
+        if self.stuck_s > limit_s:
+            return Verdict.OVERDUE
+        if self._is_time_to_ask(timeout_s):
+            self._asked_at = self.stuck_s
+            return Verdict.ASK
+        return Verdict.FINE
+
+    def _is_time_to_ask(self, timeout_s: float | None) -> bool:
+        if timeout_s is not None and self.stuck_s >= timeout_s:
+            return self._asked_at is None or self.stuck_s - self._asked_at >= INSIST_S
+        if self.stuck_s < STALL_S:
+            return False
+        if self._asked_at is None:
+            return True
+        return timeout_s is not None and self.stuck_s - self._asked_at >= ASK_S
+
+
+def limits(beat: Beat, settings: Settings) -> tuple[float | None, float]:
+    """The time limit of the job on the CPU, if any, and after how long a process stuck with it is killed: seconds."""
+    timeout_s: float | None = None
+    limit_s = settings.stall_timeout_s
+    if beat.activity is Activity.JOB and beat.function != NO_FUNCTION and beat.function < len(settings.functions):
+        function = settings.functions[beat.function]
+        timeout_s = function.timeout_s
+        if timeout_s is not None:
+            limit_s = min(limit_s, timeout_s + function.timeout_grace_s)
+    return timeout_s, limit_s
