@@ -1,0 +1,144 @@
+"""The embedded job server as a child: ``python -m gearpool.children.jobserver --channel FD``. Floor 4.
+
+Law: it obeys only its channel, a JSON object a line. ``{"do": "start", "settings": …}`` comes first; ``{"do":
+"quiet"}`` closes the listener; ``{"do": "drain", "seconds": N}`` lets running jobs end and leaves. It says ``ready``,
+``failed`` with the problems, and once a second ``status`` if anything changed. When the channel ends the supervisor has
+died: it leaves at once. Signals are ignored: a signal to the whole process group is meant for the supervisor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import gevent.socket
+
+from gearpool import logs
+from gearpool.errors import ConfigurationError, InvalidArgument
+from gearpool.server.listening import parse_listen, reason
+from gearpool.server.running import tune_collector
+from gearpool.server.shell import JobServer
+from gearpool.settings import EmbeddedSettings, Settings, from_json
+from gearpool.timing import Deadline
+
+STATUS_EVERY_S = 1.0
+CANNOT_CREATE = 73
+CONFIGURATION = 78
+
+Message = dict[str, Any]
+
+
+class Channel:
+    """Lines of JSON to and from the supervisor."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = gevent.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=fd)
+
+    def send(self, message: Message) -> None:
+        """Tell the supervisor; if it has gone, `messages` ends."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def messages(self) -> Iterator[Message]:
+        """What the supervisor says, until it has gone."""
+        waiting = b""
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            *lines, waiting = (waiting + data).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve as the supervisor says; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="gearpool.children.jobserver")
+    parser.add_argument("--channel", type=int, required=True, metavar="FD")
+    arguments = parser.parse_args(argv)
+    _ignore_signals()
+    channel = Channel(arguments.channel)
+    messages = channel.messages()
+    first = next(messages, None)
+    if first is None:
+        return 0
+    settings = from_json(Settings, first["settings"])
+    logs.configure(settings.log)
+    embedded = settings.embedded or EmbeddedSettings()
+    try:
+        server = JobServer(parse_listen(embedded.listen), store=embedded.store)
+        server.start()
+    except (ConfigurationError, InvalidArgument) as error:
+        channel.send({"event": "failed", "problems": str(error).splitlines()})
+        return CONFIGURATION
+    except OSError as error:
+        channel.send({"event": "failed", "problems": [f"cannot listen on {embedded.listen}: {reason(error)}"]})
+        return CANNOT_CREATE
+    tune_collector()
+    channel.send({"event": "ready", "listen": server.address})
+    telling = gevent.spawn(_tell, server, channel)
+    # Reads on during the drain: the supervisor may die or hasten.
+    obeying = gevent.spawn(_obey, server, messages)
+    obeying.join()
+    telling.kill()
+    server.stop()
+    return 0
+
+
+def _obey(server: JobServer, messages: Iterator[Message]) -> None:
+    """Until the drain is done or the supervisor has gone."""
+    me = gevent.getcurrent()
+    for message in messages:
+        match message.get("do"):
+            case "quiet":
+                server.quiet()
+            case "drain":
+                seconds = float(message.get("seconds", 0.0))
+                gevent.spawn(server.stop, Deadline.after(seconds)).link(lambda _: me.kill(block=False))
+            case _:
+                pass  # resume and reconfigure are for workers
+
+
+def _tell(server: JobServer, channel: Channel) -> None:
+    told: Message = {}
+    while True:
+        queues = {name: totals._asdict() for name, totals in server.core.totals().items()}
+        status: Message = {"event": "status", "queues": queues, "connections": server.connections}
+        if status != told:
+            channel.send(status)
+            told = status
+        gevent.sleep(STATUS_EVERY_S)
+
+
+def _ignore_signals() -> None:
+    for number in (
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGTSTP,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGPIPE,
+    ):
+        signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # Nothing is left to be saved; a resolver thread or the like must not hold the exit up.
+    os._exit(code)

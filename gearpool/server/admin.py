@@ -1,0 +1,104 @@
+"""What administrators ask in the text protocol: answered from the ledger. Pure.
+
+Better than gearmand: functions are listed in the order they were first named; a waiting job that is cancelled is gone
+at once and its clients get WORK_FAIL; the result of a cancelled running job is thrown away (gearmand sends its clients
+WORK_FAIL and then the result); ``maxqueue`` makes the function, so that it takes effect before the first job;
+``drop function`` refuses while jobs or workers are there, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gearpool.protocol import admin
+from gearpool.protocol.admin import Command, RefusedError, Request
+from gearpool.protocol.codec import response
+from gearpool.protocol.packets import PacketType
+from gearpool.server.clients import name_problem
+from gearpool.server.ledger import Ledger
+from gearpool.server.peers import Peer
+from gearpool.server.queues import HIGH, LOW, NORMAL, FunctionQueue
+
+
+class AdminRequests:
+    """Answers administrators.
+
+    Args:
+        ledger: the jobs.
+        peers: every connection.
+        version: what ``version`` answers.
+        pid: what ``getpid`` answers.
+    """
+
+    def __init__(self, ledger: Ledger, peers: Iterable[Peer], version: str, pid: int) -> None:
+        self._ledger = ledger
+        self._peers = peers
+        self._version = version
+        self._pid = pid
+
+    def answer(self, line: bytes) -> bytes | None:
+        """The reply to one line; None: the connection is to be closed."""
+        try:
+            request = admin.parse_request(line)
+            return self._answer(request)
+        except RefusedError as refused:
+            return refused.reply
+
+    def _answer(self, request: Request) -> bytes:
+        functions = self._ledger.functions
+        match request.command:
+            case Command.STATUS:
+                return admin.format_status(
+                    (each.name, each.total, each.running, len(each.workers)) for each in functions.values()
+                )
+            case Command.PRIORITY_STATUS:
+                return admin.format_priority_status(
+                    (each.name, each.queued(HIGH), each.queued(NORMAL), each.queued(LOW), len(each.workers))
+                    for each in functions.values()
+                )
+            case Command.WORKERS:
+                return admin.format_workers(
+                    (peer.fd, peer.address, peer.name, [queue.name for queue in peer.queues]) for peer in self._peers
+                )
+            case Command.SHOW_JOBS:
+                return admin.format_jobs(
+                    (job.handle, job.retries, not job.clients and not job.background, job.background)
+                    for job in self._ledger.jobs.values()
+                )
+            case Command.SHOW_UNIQUE_JOBS:
+                return admin.format_uniques(job.unique for job in self._ledger.jobs.values())
+            case Command.CANCEL_JOB:
+                return self._cancel(request.arguments[0])
+            case Command.CREATE_FUNCTION:
+                self._function(request.arguments[0])
+                return admin.OK
+            case Command.DROP_FUNCTION:
+                queue = functions.get(request.arguments[0])
+                if queue is None:
+                    return admin.NO_SUCH_FUNCTION
+                return admin.OK if self._ledger.drop(queue) else admin.IN_USE
+            case Command.MAXQUEUE:
+                limits = admin.queue_limits(request.arguments)
+                self._function(request.arguments[0]).limits = limits if any(limits) else None
+                return admin.OK
+            case Command.GETPID:
+                return admin.ok(str(self._pid))
+            case Command.VERBOSE:
+                return admin.ok("ERROR")
+            case Command.VERSION:
+                return admin.ok(self._version)
+
+    def _function(self, name: bytes) -> FunctionQueue:
+        if name_problem(name):
+            raise RefusedError(b"ERR INVALID_ARGUMENTS Function+name+too+large\r\n")
+        return self._ledger.function(name)
+
+    def _cancel(self, handle: bytes) -> bytes:
+        job = self._ledger.jobs.get(handle)
+        if job is None:
+            return admin.NO_SUCH_JOB
+        failure = response(PacketType.WORK_FAIL, handle)
+        for client in job.clients or ():
+            client.send(failure)
+        self._ledger.cancel(job)
+        return admin.OK

@@ -1,0 +1,169 @@
+"""What clients ask: submissions and status. Pure.
+
+Where gearmand 1.1.20 answers nothing or something of no use, this says so: a time that is no number gets ERROR (there
+silence, and the connection is lost for good), a unique id of 64 bytes joins like any other, function names that would
+break the text protocol or a worker's connection are refused at the submission.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gearpool.protocol.codec import response
+from gearpool.protocol.names import MAX_FUNCTION
+from gearpool.protocol.packets import PacketType
+from gearpool.server import replies
+from gearpool.server.ledger import Ledger, QueueFullError
+from gearpool.server.peers import Peer
+from gearpool.server.queues import HIGH, LOW, NORMAL, FunctionQueue
+
+MAX_UNIQUE = 64
+"""gearmand refuses 65 bytes; at 64 it does not join. A sha256 in hexadecimal has 64."""
+
+_LATEST = float(2**53)
+_digits = re.compile(rb"\s*([0-9]+)")
+
+
+class RefusedError(Exception):
+    """A submission that cannot be; ``reply`` is the ERROR."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
+class ClientRequests:
+    """Answers clients from a ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def submit(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_JOB."""
+        function, unique, data = arguments
+        self._submit(peer, function, unique, data, NORMAL, peer)
+
+    def submit_high(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_JOB_HIGH."""
+        function, unique, data = arguments
+        self._submit(peer, function, unique, data, HIGH, peer)
+
+    def submit_low(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_JOB_LOW."""
+        function, unique, data = arguments
+        self._submit(peer, function, unique, data, LOW, peer)
+
+    def submit_background(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_JOB_BG."""
+        function, unique, data = arguments
+        self._submit(peer, function, unique, data, NORMAL, None)
+
+    def submit_high_background(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_JOB_HIGH_BG."""
+        function, unique, data = arguments
+        self._submit(peer, function, unique, data, HIGH, None)
+
+    def submit_low_background(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_JOB_LOW_BG."""
+        function, unique, data = arguments
+        self._submit(peer, function, unique, data, LOW, None)
+
+    def submit_epoch(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_JOB_EPOCH: in the background, not before a time in seconds since 1970."""
+        function, unique, epoch, data = arguments
+        if not epoch.isdigit() or len(epoch) > 20 or int(epoch) > _LATEST:
+            peer.send(replies.BAD_EPOCH)
+            return
+        self._submit(peer, function, unique, data, NORMAL, None, due=float(epoch))
+
+    def submit_reduce(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_REDUCE_JOB. Its fourth field is not handed on to anybody (gearmand neither)."""
+        function, unique, reducer, _aggregate, data = arguments
+        self._submit(peer, function, unique, data, NORMAL, peer, reducer=reducer)
+
+    def submit_reduce_background(self, peer: Peer, arguments: list[bytes]) -> None:
+        """SUBMIT_REDUCE_JOB_BACKGROUND."""
+        function, unique, reducer, _aggregate, data = arguments
+        self._submit(peer, function, unique, data, NORMAL, None, reducer=reducer)
+
+    def refuse(self, peer: Peer, _arguments: list[bytes]) -> None:
+        """Any submission while the server stops."""
+        peer.send(replies.STOPPING)
+
+    def get_status(self, peer: Peer, arguments: list[bytes]) -> None:
+        """GET_STATUS: five zeros when it has ended, was lost or never existed."""
+        handle = arguments[0]
+        job = self._ledger.jobs.get(handle)
+        if job is None:
+            peer.send(response(PacketType.STATUS_RES, handle.partition(b"\0")[0], b"0", b"0", b"0", b"0"))
+            return
+        running = b"0" if job.worker is None else b"1"
+        peer.send(response(PacketType.STATUS_RES, handle, b"1", running, *_numbers(job.progress)))
+
+    def get_status_unique(self, peer: Peer, arguments: list[bytes]) -> None:
+        """GET_STATUS_UNIQUE: of the first function that has it; the last number is how many clients wait."""
+        unique = arguments[0]
+        for job in self._ledger.by_unique(unique):
+            running = b"0" if job.worker is None else b"1"
+            waiting = b"%d" % len(job.clients or ())
+            peer.send(response(PacketType.STATUS_RES_UNIQUE, unique, b"1", running, *_numbers(job.progress), waiting))
+            return
+        name = unique.partition(b"\0")[0]
+        peer.send(response(PacketType.STATUS_RES_UNIQUE, name, b"0", b"0", b"0", b"0", b"0"))
+
+    def _submit(
+        self,
+        peer: Peer,
+        function: bytes,
+        unique: bytes,
+        data: bytes,
+        priority: int,
+        client: Peer | None,
+        reducer: bytes = b"",
+        due: float | None = None,
+    ) -> None:
+        ledger = self._ledger
+        queue = ledger.functions.get(function)
+        try:
+            if queue is None:
+                queue = self._new_function(function)
+            if len(unique) > MAX_UNIQUE:
+                raise RefusedError(replies.UNIQUE_TOO_LARGE)
+            job = ledger.submit(queue, unique, data, priority, client, reducer=reducer, due=due)
+        except RefusedError as refused:
+            peer.send(refused.reply)
+            return
+        except QueueFullError:
+            peer.send(replies.QUEUE_FULL)
+            return
+        handle = job.handle
+        out = peer.out
+        if not out:
+            peer.dirty.append(peer)
+        out.append(replies.CREATED_HEADS[len(handle)] + handle)
+
+    def _new_function(self, name: bytes) -> FunctionQueue:
+        problem = name_problem(name)
+        if problem:
+            raise RefusedError(problem)
+        return self._ledger.function(name)
+
+
+def name_problem(function: bytes) -> bytes:
+    """The ERROR a new function's name deserves; empty: none.
+
+    Spaces are let through: gearmand does, and only its text protocol suffers.
+    """
+    if len(function) > MAX_FUNCTION:
+        return replies.error(b"ARGUMENT_TOO_LARGE", b"Function name too large")
+    if not function or any(byte in function for byte in (b"\t", b"\r", b"\n")):
+        return replies.error(b"INVALID_FUNCTION_NAME", b"Function name is empty or has a tab or line end")
+    return b""
+
+
+def _numbers(progress: tuple[bytes, bytes] | None) -> tuple[bytes, bytes]:
+    """The progress as numbers: workers may send any text, gearmand reads what digits it begins with."""
+    if progress is None:
+        return b"0", b"0"
+    numerator, denominator = (_digits.match(each) for each in progress)
+    return numerator[1] if numerator else b"0", denominator[1] if denominator else b"0"

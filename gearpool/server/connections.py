@@ -1,0 +1,215 @@
+"""One accepted connection: its stream, its peer in the core, its watchers on gevent's loop. Floor 3.
+
+Law: everything runs in callbacks of the loop, so nothing here may wait or raise. Who does not read what he asked for is
+not read from either; who lets too much pile up is let go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from gearpool import logs
+from gearpool.server.peers import Peer
+from gearpool.server.streams import Stream
+
+if TYPE_CHECKING:
+    from gearpool.server.shell import JobServer
+
+log = logging.getLogger("gearpool.server")
+
+READ_BYTES = 128 * 1024
+"""Bytes read at once, and after that the other connections have their turn."""
+
+PAUSE_READING_AT = 1024 * 1024
+"""With so many bytes waiting to be sent, nothing more is read from a connection until half of them are gone."""
+
+HANDSHAKE_LIMIT_S = 10.0
+
+
+class Connection:
+    """A peer and its socket."""
+
+    __slots__ = (
+        "_closing",
+        "_fd",
+        "_handshake",
+        "_out",
+        "_out_bytes",
+        "_readable",
+        "_reading",
+        "_server",
+        "_stream",
+        "_writable",
+        "_writing",
+        "peer",
+    )
+
+    def __init__(self, server: JobServer, stream: Stream, fd: int, peer: Peer, loop: Any) -> None:
+        self.peer = peer
+        self._server = server
+        self._stream = stream
+        self._fd = fd
+        self._out: deque[bytes | memoryview] = deque()
+        self._out_bytes = 0
+        self._closing = False
+        self._reading = True
+        self._writing = False
+        self._readable = loop.io(fd, 1)
+        self._writable: Any = None
+        self._handshake: Any = None
+        if not stream.established:
+            self._handshake = loop.timer(HANDSHAKE_LIMIT_S)
+            self._handshake.start(self.close, "its TLS handshake did not finish in time")
+        self._readable.start(self._on_readable)
+
+    @property
+    def name(self) -> str:
+        """Whom to name in the log."""
+        return self.peer.address.decode("ascii", "replace")
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something is still to be sent."""
+        return bool(self._out or self.peer.out)
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._stream.receive(READ_BYTES)
+        except OSError as error:
+            self.close(str(error))
+            return
+        if data is None:
+            if self._stream.unsent:
+                self._want_writable()
+            return
+        if not data:
+            self.close("")
+            return
+        if self._handshake is not None and self._stream.established:
+            self._handshake.close()
+            self._handshake = None
+        server = self._server
+        try:
+            problem = server.core.receive(self.peer, data)
+        except Exception:  # noqa: BLE001 - see below
+            # A fault of ours: this connection pays, the others go on.
+            logs.emit(log, logging.ERROR, "server.fault", "failed to serve a request", peer=self.name, exc_info=True)
+            problem = "internal error"
+        server.turn_done()
+        if problem:
+            logs.emit(log, logging.WARNING, "server.refused", f"closing a connection: {problem}", peer=self.name)
+            self._closing = True
+            self._stop_reading()
+            if not self.unsent:
+                self.close("")
+
+    def flush(self) -> None:
+        """Send what the core has put into the peer's ``out``."""
+        out = self.peer.out
+        if not self._out and len(out) < 8192:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            try:
+                sent = self._stream.send(data)
+            except OSError as error:
+                self.close(str(error))
+                return
+            if sent < len(data):
+                self._out.append(memoryview(data)[sent:])
+                self._out_bytes = len(data) - sent
+                self._wait_to_send()
+            elif self._closing:
+                self.close("")
+            return
+        self._out.extend(out)
+        self._out_bytes += sum(map(len, out))
+        out.clear()
+        self._on_writable()
+
+    def _on_writable(self) -> None:
+        out = self._out
+        try:
+            self._stream.flush()
+            while out:
+                data = out[0]
+                if len(data) < 65536 and len(out) > 1:
+                    data = self._join()
+                sent = self._stream.send(data)
+                self._out_bytes -= sent
+                if sent < len(data):
+                    out[0] = memoryview(data)[sent:]
+                    break
+                out.popleft()
+        except OSError as error:
+            self.close(str(error))
+            return
+        if out or self._stream.unsent:
+            self._wait_to_send()
+            return
+        if self._writing:
+            self._writing = False
+            self._writable.stop()
+        if self._closing:
+            self.close("")
+        elif not self._reading:
+            self._start_reading()
+
+    def _join(self) -> bytes:
+        """Put the next small pieces together, so that a thousand packets are not a thousand system calls."""
+        out, pieces, size = self._out, [], 0
+        while out and size < 262144:
+            piece = out.popleft()
+            pieces.append(piece)
+            size += len(piece)
+        data = b"".join(pieces)
+        out.appendleft(data)
+        return data
+
+    def _wait_to_send(self) -> None:
+        self._want_writable()
+        if self._out_bytes > PAUSE_READING_AT:
+            # A worker asked for what waits here; a client did not ask for a flood of WORK_DATA.
+            if self._out_bytes > self._server.max_unsent and not self.peer.running:
+                self.close(f"it does not read: {self._out_bytes} bytes wait for it")
+                return
+            self._stop_reading()
+        elif not self._reading and not self._closing and self._out_bytes < PAUSE_READING_AT // 2:
+            self._start_reading()
+
+    def _want_writable(self) -> None:
+        if not self._writing:
+            if self._writable is None:
+                self._writable = self._server.loop.io(self._fd, 2)
+            self._writable.start(self._on_writable)
+            self._writing = True
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._readable.stop()
+
+    def _start_reading(self) -> None:
+        self._reading = True
+        self._readable.start(self._on_readable)
+
+    def close(self, reason: str) -> None:
+        """End it; ``reason`` is for the log. Its jobs are handed out again."""
+        peer = self.peer
+        if peer.closed:
+            return
+        if reason:
+            logs.emit(log, logging.INFO, "server.lost", f"a connection ended: {reason}", peer=self.name)
+        self._readable.stop()
+        self._readable.close()
+        if self._writable is not None:
+            self._writable.stop()
+            self._writable.close()
+        if self._handshake is not None:
+            self._handshake.close()
+            self._handshake = None
+        self._stream.close()
+        self._out.clear()
+        peer.out.clear()
+        self._server.gone(self)

@@ -1,0 +1,211 @@
+"""The job server without sockets: bytes of any connection in, bytes for any connection out. Pure.
+
+Law: nothing here waits, reads a clock or touches a socket; whoever calls passes the time. Every input has an end: any
+bytes leave the core able to serve the next connection.
+
+How malformed input is met: a wrong magic, an unknown type, too few arguments or a body over the limit close the
+connection without a word, as gearmand does (the reason is for our log). A connection that begins with the magic of
+replies is told ERROR INVALID_MAGIC before (gearmand tells it and goes on): a peer that sends replies is a server, or
+has lost its place. Packets that clients and workers must not send get ERROR INVALID_COMMAND and the connection goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gearpool.errors import RemoteProtocolError
+from gearpool.protocol.admin import MAX_LINE
+from gearpool.protocol.codec import DEFAULT_MAX_PACKET, Packet, response
+from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
+from gearpool.server import replies
+from gearpool.server.admin import AdminRequests
+from gearpool.server.clients import ClientRequests
+from gearpool.server.ledger import Ledger
+from gearpool.server.peers import Peer
+from gearpool.server.workers import WorkerRequests, wake
+
+Handler = Callable[[Peer, list[bytes]], None]
+
+_T = PacketType
+
+
+class Totals(NamedTuple):
+    """Numbers of one function, for those who watch."""
+
+    total: int
+    running: int
+    workers: int
+
+
+class Core:
+    """All connections of one server, and its jobs.
+
+    Args:
+        host: what handles are made of: ``H:HOST:NUMBER``; cut so that a handle stays short.
+        first_handle: the first number.
+        job_retries: how often a job is run at most when its workers vanish; 0: for ever.
+        max_packet: largest body in bytes that is taken.
+        version: the reply to the text command ``version``.
+        pid: the reply to ``getpid``.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "localhost",
+        first_handle: int = 1,
+        job_retries: int = 0,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        version: str = "0",
+        pid: int = 0,
+    ) -> None:
+        prefix = b"H:%b:" % host.encode("ascii", "replace")[:32].replace(b" ", b"-")
+        self.ledger = Ledger(prefix, first_handle, job_retries, wake)
+        self.peers: dict[Peer, None] = {}
+        self.dirty: list[Peer] = []
+        self._max_packet = max_packet
+        self._clients = ClientRequests(self.ledger)
+        self._workers = WorkerRequests(self.ledger)
+        self._admin = AdminRequests(self.ledger, self.peers, version, pid)
+        self._handlers = self._table()
+
+    def connect(self, address: str = "", fd: int = -1) -> Peer:
+        """A new connection from ``address``; ``fd`` is only shown to administrators."""
+        peer = Peer(self.dirty, address.encode("ascii", "replace"), fd, self._max_packet)
+        self.peers[peer] = None
+        return peer
+
+    def receive(self, peer: Peer, data: bytes) -> str | None:
+        """Serve what came over a connection.
+
+        Returns:
+            None, or why the connection must be closed once what is in its ``out`` has been sent.
+        """
+        if peer.spoken is not False:
+            if peer.spoken is None:
+                # The first byte decides for good: the binary protocol begins with NUL.
+                peer.spoken = data[0] != 0
+                if data.startswith(RESPONSE_MAGIC):
+                    peer.send(replies.INVALID_MAGIC)
+                    return "it sends the server's side of the protocol"
+            if peer.spoken:
+                return self._receive_text(peer, data)
+        try:
+            packets = peer.decoder.feed(data)
+        except RemoteProtocolError as error:
+            self._serve(peer, error.packets)  # type: ignore[arg-type]  # errors knows no packets, being below them
+            return str(error)
+        self._serve(peer, packets)
+        return None
+
+    def disconnect(self, peer: Peer) -> None:
+        """The connection is gone: its jobs are handed back, the waiting jobs that only it wanted are dropped."""
+        if peer.closed:
+            return
+        peer.closed = True
+        del self.peers[peer]
+        for job in list(peer.watching.values()):
+            self.ledger.leave(job, peer)
+        peer.watching.clear()
+        self._workers.leave(peer)
+        peer.alone = ()
+
+    def pass_time(self, now: float) -> None:
+        """Hand out what was submitted for a time that has come; ``now`` in seconds since 1970."""
+        self.ledger.release_due(now)
+
+    @property
+    def next_due(self) -> float | None:
+        """When `pass_time` is wanted next, in seconds since 1970; None: not for now."""
+        return self.ledger.next_due
+
+    @property
+    def running(self) -> int:
+        """Jobs that are being run."""
+        return sum(queue.running for queue in self.ledger.functions.values())
+
+    def totals(self) -> dict[str, Totals]:
+        """Numbers by function."""
+        return {
+            queue.name.decode("utf-8", "surrogateescape"): Totals(queue.total, queue.running, len(queue.workers))
+            for queue in self.ledger.functions.values()
+        }
+
+    def drain(self) -> None:
+        """From now on nothing is handed out and nothing is taken in; what runs may end."""
+        handlers = self._handlers
+        for kind in PacketType:
+            if kind.name.startswith("SUBMIT_") and kind is not _T.SUBMIT_JOB_SCHED:
+                handlers[kind] = self._clients.refuse
+            elif kind.name.startswith("GRAB_"):
+                handlers[kind] = self._workers.grab_nothing
+
+    def _serve(self, peer: Peer, packets: list[Packet]) -> None:
+        handlers = self._handlers
+        for kind, arguments in packets:
+            handlers[kind](peer, arguments)
+
+    def _receive_text(self, peer: Peer, data: bytes) -> str | None:
+        *lines, rest = (peer.line + data).split(b"\n")
+        for line in lines:
+            reply = self._admin.answer(line)
+            if reply is None:
+                return "a text command of more than five words"
+            peer.send(reply)
+        peer.line = rest
+        return "a text command without an end" if len(rest) > MAX_LINE else None
+
+    def _table(self) -> list[Handler]:
+        """Who answers what, by type number; whatever is not named is not for the server."""
+        clients, workers = self._clients, self._workers
+        table: list[Handler] = [_unexpected] * (max(PacketType) + 1)
+        named: dict[PacketType, Handler] = {
+            _T.CAN_DO: workers.can_do,
+            _T.CAN_DO_TIMEOUT: workers.can_do,
+            _T.CANT_DO: workers.cant_do,
+            _T.RESET_ABILITIES: workers.reset_abilities,
+            _T.SET_CLIENT_ID: workers.set_client_id,
+            _T.PRE_SLEEP: workers.pre_sleep,
+            _T.GRAB_JOB: workers.grab,
+            _T.GRAB_JOB_UNIQ: workers.grab_uniq,
+            _T.GRAB_JOB_ALL: workers.grab_all,
+            _T.WORK_DATA: workers.work_data,
+            _T.WORK_WARNING: workers.work_warning,
+            _T.WORK_STATUS: workers.work_status,
+            _T.WORK_COMPLETE: workers.work_complete,
+            _T.WORK_FAIL: workers.work_fail,
+            _T.WORK_EXCEPTION: workers.work_exception,
+            _T.SUBMIT_JOB: clients.submit,
+            _T.SUBMIT_JOB_HIGH: clients.submit_high,
+            _T.SUBMIT_JOB_LOW: clients.submit_low,
+            _T.SUBMIT_JOB_BG: clients.submit_background,
+            _T.SUBMIT_JOB_HIGH_BG: clients.submit_high_background,
+            _T.SUBMIT_JOB_LOW_BG: clients.submit_low_background,
+            _T.SUBMIT_JOB_EPOCH: clients.submit_epoch,
+            _T.SUBMIT_REDUCE_JOB: clients.submit_reduce,
+            _T.SUBMIT_REDUCE_JOB_BACKGROUND: clients.submit_reduce_background,
+            _T.GET_STATUS: clients.get_status,
+            _T.GET_STATUS_UNIQUE: clients.get_status_unique,
+            _T.ECHO_REQ: _echo,
+            _T.OPTION_REQ: _option,
+        }
+        for kind, handler in named.items():
+            table[kind] = handler
+        return table
+
+
+def _unexpected(peer: Peer, _arguments: list[bytes]) -> None:
+    peer.send(replies.INVALID_COMMAND)
+
+
+def _echo(peer: Peer, arguments: list[bytes]) -> None:
+    peer.send(response(PacketType.ECHO_RES, *arguments))
+
+
+def _option(peer: Peer, arguments: list[bytes]) -> None:
+    if arguments[0] == b"exceptions":
+        peer.exceptions = True
+        peer.send(response(PacketType.OPTION_RES, b"exceptions"))
+    else:
+        peer.send(replies.UNKNOWN_OPTION)

@@ -1,0 +1,280 @@
+"""Every job of the server and where it stands: submitted, waiting, running, ended. Pure; knows no packet.
+
+Law: a job is in ``jobs`` from its submission to its end; it is in a lane or in the schedule exactly while nobody runs
+it, and in its worker's ``running`` exactly while somebody does. Between two calls these agree (`check` says so).
+
+Where gearmand has known faults this one is better: a job that its last waiting client left is gone altogether (there
+its unique id stays dead until a worker pulls it, and a background submission that had joined is lost with it), a
+cancelled job leaves the counts, dropped functions leave no dead unique ids, and EPOCH jobs wake workers when due.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Hashable, Iterator
+
+from gearpool.server.peers import Peer
+from gearpool.server.queues import NORMAL, FunctionQueue, Job
+
+PAYLOAD_IS_KEY = b"-"
+"""The unique id that means: join jobs of equal payload (gearmand)."""
+
+
+class QueueFullError(Exception):
+    """``maxqueue`` forbids one more."""
+
+
+class Ledger:
+    """All jobs and functions.
+
+    Args:
+        handle_prefix: what handles begin with, such as ``b"H:host:"``; a number follows.
+        first_handle: the first number. A server that never uses a number twice, not even after a restart, spares its
+            clients the surprise of gearmand, whose old handles name other people's jobs.
+        job_retries: how often a job is run at most; 0 for ever.
+        wake: called with a function that has become ready and has sleepers.
+    """
+
+    def __init__(
+        self, handle_prefix: bytes, first_handle: int, job_retries: int, wake: Callable[[FunctionQueue], None]
+    ) -> None:
+        self.jobs: dict[bytes, Job] = {}
+        self.functions: dict[bytes, FunctionQueue] = {}
+        self.job_retries = job_retries
+        self._prefix = handle_prefix
+        self._next = first_handle
+        self._wake = wake
+        self._schedule: list[tuple[float, int, Job]] = []
+        self._due: dict[bytes, float] = {}
+
+    def function(self, name: bytes) -> FunctionQueue:
+        """The function of this name, made when it is new."""
+        queue = self.functions.get(name)
+        if queue is None:
+            queue = self.functions[name] = FunctionQueue(name)
+        return queue
+
+    def submit(
+        self,
+        queue: FunctionQueue,
+        unique: bytes,
+        data: bytes,
+        priority: int,
+        client: Peer | None,
+        *,
+        reducer: bytes = b"",
+        due: float | None = None,
+    ) -> Job:
+        """A new job, or the one it is joined to: then the first payload and priority hold.
+
+        Args:
+            queue: the function.
+            unique: as sent; empty: never joined, ``-``: joined by payload.
+            data: the payload.
+            priority: HIGH, NORMAL or LOW.
+            client: who waits for it; None: background.
+            reducer: for GRAB_JOB_ALL.
+            due: not before this time (seconds since 1970); None: now.
+
+        Raises:
+            QueueFullError: too many jobs of this function, and it is none of them.
+        """
+        key: Hashable = None
+        if unique:
+            key = (data,) if unique == PAYLOAD_IS_KEY else unique
+            job = queue.keys.get(key)
+            if job is not None:
+                self._join(job, client)
+                return job
+        if queue.limits is not None and 0 < queue.limits[priority] <= queue.total:
+            raise QueueFullError
+        handle = b"%b%d" % (self._prefix, self._next)
+        self._next += 1
+        if client is None:
+            job = Job(handle, queue, unique, key, data, priority, True, ())
+        else:
+            job = Job(handle, queue, unique, key, data, priority, False, client.alone)
+            client.watching[handle] = job
+        self.jobs[handle] = job
+        if key is not None:
+            queue.keys[key] = job
+        if reducer:
+            job.reducer = reducer
+        if due is not None:
+            self._due[handle] = due
+            heapq.heappush(self._schedule, (due, self._next, job))
+            queue.scheduled += 1
+            return job
+        queue.lanes[priority].append(job)
+        if queue.sleepers:
+            self._wake(queue)
+        return job
+
+    def take(self, peer: Peer) -> Job | None:
+        """Assign the next job that ``peer`` can do: the highest priority over all its functions, these in turn."""
+        queues = peer.queues
+        if len(queues) == 1:
+            queue = queues[0]
+            job = queue.pop()
+        else:
+            job = self._next_in_turn(peer)
+        if job is not None:
+            job.worker = peer
+            peer.running[job.handle] = job
+            job.queue.running += 1
+        return job
+
+    @staticmethod
+    def _next_in_turn(peer: Peer) -> Job | None:
+        queues, count, turn = peer.queues, len(peer.queues), peer.turn
+        for priority in range(3):
+            for at in range(turn, turn + count):
+                queue = queues[at % count]
+                if queue.lanes[priority]:
+                    job = queue.pop_priority(priority)
+                    if job is not None:
+                        peer.turn = (at + 1) % count
+                        return job
+        return None
+
+    def end(self, job: Job) -> None:
+        """The running job has ended, or is no more."""
+        handle = job.handle
+        del self.jobs[handle]
+        queue = job.queue
+        queue.running -= 1
+        if job.key is not None:
+            del queue.keys[job.key]
+        worker, job.worker = job.worker, None
+        if worker is not None:
+            del worker.running[handle]
+        for client in job.clients or ():
+            client.watching.pop(handle, None)
+        job.clients = None
+
+    def give_back(self, job: Job) -> bool:
+        """The running job's worker is gone: to the tail of its priority, progress forgotten.
+
+        Returns:
+            False when it has been run often enough (``job_retries``): the caller says so to the clients and calls
+            `end`. True otherwise; a job that nobody wants any more has ended silently.
+        """
+        if not job.clients and not job.background:
+            self.end(job)
+            return True
+        job.retries += 1
+        if self.job_retries and job.retries >= self.job_retries:
+            return False
+        worker, job.worker = job.worker, None
+        if worker is not None:
+            del worker.running[job.handle]
+        job.progress = None
+        queue = job.queue
+        queue.running -= 1
+        queue.lanes[job.priority].append(job)
+        if queue.sleepers:
+            self._wake(queue)
+        return True
+
+    def leave(self, job: Job, client: Peer) -> None:
+        """``client`` waits no longer. A waiting job that nobody else wants is gone; a running one runs on."""
+        job.clients = tuple(each for each in job.clients or () if each is not client)
+        if not job.clients and not job.background and job.worker is None:
+            self._remove_waiting(job)
+
+    def cancel(self, job: Job) -> None:
+        """Nobody wants it: a waiting job is gone, a running one runs on and its result is thrown away.
+
+        Its unique id is free at once: who submits it again gets a new job.
+        """
+        for client in job.clients or ():
+            client.watching.pop(job.handle, None)
+        job.background = False
+        if job.worker is None:
+            self._remove_waiting(job)
+            return
+        job.clients = ()
+        if job.key is not None:
+            del job.queue.keys[job.key]
+            job.key = None
+
+    def release_due(self, now: float) -> None:
+        """Queue the jobs whose time (seconds since 1970) has come."""
+        schedule = self._schedule
+        while schedule and (schedule[0][2].clients is None or schedule[0][0] <= now):
+            job = heapq.heappop(schedule)[2]
+            if self._due.pop(job.handle, None) is None:
+                continue
+            queue = job.queue
+            queue.scheduled -= 1
+            queue.lanes[job.priority].append(job)
+            if queue.sleepers:
+                self._wake(queue)
+
+    @property
+    def next_due(self) -> float | None:
+        """When `release_due` has something to do next, in seconds since 1970."""
+        return self._schedule[0][0] if self._schedule else None
+
+    def by_unique(self, unique: bytes) -> Iterator[Job]:
+        """The jobs of all functions with this unique id."""
+        for queue in self.functions.values():
+            job = queue.keys.get(unique)
+            if job is not None:
+                yield job
+
+    def drop(self, queue: FunctionQueue) -> bool:
+        """Forget a function; False when it still has jobs or workers."""
+        if queue.workers or queue.total:
+            return False
+        del self.functions[queue.name]
+        return True
+
+    @staticmethod
+    def _join(job: Job, client: Peer | None) -> None:
+        if client is None:
+            job.background = True
+        else:
+            job.clients = (*(job.clients or ()), client)
+            client.watching[job.handle] = job
+
+    def _remove_waiting(self, job: Job) -> None:
+        del self.jobs[job.handle]
+        queue = job.queue
+        if job.key is not None:
+            del queue.keys[job.key]
+        if self._due.pop(job.handle, None) is None:
+            queue.bury(job)
+            return
+        # It stays in the schedule as a tombstone; too many of them are swept.
+        job.clients = None
+        queue.scheduled -= 1
+        if len(self._schedule) > 2 * len(self._due) + 32:
+            self._schedule = [entry for entry in self._schedule if entry[2].clients is not None]
+            heapq.heapify(self._schedule)
+
+    def check(self) -> None:
+        """Assert the law of this module; for tests, it walks over everything."""
+        running = {job.handle for job in self.jobs.values() if job.worker is not None}
+        waiting: set[bytes] = set()
+        for queue in self.functions.values():
+            for priority, lane in enumerate(queue.lanes):
+                alive = [job for job in lane if job.clients is not None]
+                assert all(job.priority == priority and job.queue is queue for job in alive), queue.name
+                scheduled = queue.scheduled if priority == NORMAL else 0
+                assert len(alive) + scheduled == queue.queued(priority), queue.name
+                waiting.update(job.handle for job in alive)
+            mine = [job for job in self.jobs.values() if job.queue is queue]
+            assert queue.running == sum(job.worker is not None for job in mine), queue.name
+            assert queue.total == len(mine), queue.name
+            assert queue.ready == any(job.worker is None and job.handle not in self._due for job in mine), queue.name
+            for key, job in queue.keys.items():
+                assert job.key == key
+                assert self.jobs.get(job.handle) is job
+        assert waiting.isdisjoint(self._due)
+        assert waiting.isdisjoint(running)
+        assert waiting | set(self._due) | running == set(self.jobs)
+        for job in self.jobs.values():
+            assert job.clients is not None
+            assert job.worker is None or job.worker.running.get(job.handle) is job
+            assert all(client.watching.get(job.handle) is job for client in job.clients)

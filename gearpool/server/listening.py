@@ -1,0 +1,77 @@
+"""Where a server listens: ``HOST:PORT`` as text, and the sockets for it. Floor 3."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+from gevent.monkey import get_original
+
+from gearpool.errors import InvalidArgument
+from gearpool.settings import DEFAULT_PORT
+
+BACKLOG = 1024
+
+
+def parse_listen(value: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``, ``[v6]:PORT``, ``HOST`` or ``:PORT``; no host means every address.
+
+    Port 0 asks for any free one.
+
+    Raises:
+        InvalidArgument: it is none of these.
+    """
+    host, port = value.strip(), str(DEFAULT_PORT)
+    if host.startswith("["):
+        host, _, rest = host[1:].partition("]")
+        if rest:
+            if not rest.startswith(":"):
+                raise InvalidArgument(f"{value!r} is no address to listen on, expected [address]:port")
+            port = rest[1:]
+    elif host.count(":") == 1:
+        host, _, port = host.partition(":")
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError as error:
+            raise InvalidArgument(f"{value!r} is no address to listen on: {error}") from error
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise InvalidArgument(f"{value!r} is no address to listen on: the port must be 0 to 65535, got {port!r}")
+    return host, int(port)
+
+
+def reason(error: OSError) -> str:
+    """Why listening failed, as a line for the operator."""
+    return error.strerror or str(error)
+
+
+def bind(host: str, port: int) -> list[Any]:
+    """Listening sockets, non-blocking, for every address of ``host`` (empty: all), all on one port.
+
+    Raises:
+        OSError: one of them cannot be had; then none is kept.
+    """
+    socket_class = get_original("socket", "socket")
+    sockets: list[Any] = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host or None, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
+        ):
+            sock = socket_class(family, kind, protocol)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # "localhost" gives both families, each its own socket.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if port == 0 and len(sockets) > 1:
+                sock.bind((address[0], sockets[0].getsockname()[1], *address[2:]))
+            else:
+                sock.bind(address)
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets

@@ -1,0 +1,79 @@
+"""A connection as the core sees it: what it said, what it holds, and what is to be sent to it. Pure.
+
+Law: bytes for a peer are appended to ``out``; whoever appends the first puts the peer on ``dirty``. The shell empties
+both after each turn of its loop, one send a connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gearpool.protocol.codec import Decoder
+from gearpool.protocol.packets import REQUEST_MAGIC
+
+if TYPE_CHECKING:
+    from gearpool.server.queues import FunctionQueue, Job
+
+
+class Peer:
+    """One connection; client, worker and administrator may be the same.
+
+    Attributes:
+        out: bytes to send, in order.
+        dirty: the list shared by all peers of a core on which those with something in ``out`` stand.
+        queues: the functions it can do, in the order of registration.
+        turn: where the next search for a job begins in ``queues``.
+        running: jobs assigned to it, by handle.
+        watching: jobs it submitted in the foreground and that have not ended, by handle.
+        alone: ``(self,)``, shared by the jobs that only this peer waits for.
+        asleep: it sent PRE_SLEEP and neither was woken nor grabbed since.
+        called: a NOOP was sent and no grab has come since.
+        exceptions: it asked for WORK_EXCEPTION (OPTION_REQ).
+        spoken: whether it speaks the text protocol; None until its first byte decides.
+        line: the text protocol's unfinished line.
+    """
+
+    __slots__ = (
+        "address",
+        "alone",
+        "asleep",
+        "called",
+        "closed",
+        "decoder",
+        "dirty",
+        "exceptions",
+        "fd",
+        "line",
+        "name",
+        "out",
+        "queues",
+        "running",
+        "spoken",
+        "turn",
+        "watching",
+    )
+
+    def __init__(self, dirty: list[Peer], address: bytes, fd: int, max_packet: int) -> None:
+        self.dirty = dirty
+        self.address = address
+        self.fd = fd
+        self.name = b""
+        self.out: list[bytes] = []
+        self.decoder = Decoder(REQUEST_MAGIC, max_packet)
+        self.line = b""
+        self.spoken: bool | None = None
+        self.queues: list[FunctionQueue] = []
+        self.turn = 0
+        self.running: dict[bytes, Job] = {}
+        self.watching: dict[bytes, Job] = {}
+        self.alone: tuple[Peer, ...] = (self,)
+        self.asleep = False
+        self.called = False
+        self.exceptions = False
+        self.closed = False
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes for sending."""
+        if not self.out:
+            self.dirty.append(self)
+        self.out.append(data)

@@ -1,0 +1,47 @@
+"""What a process that is nothing but a job server does around it. Floor 3."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+
+import gevent
+from gevent.event import Event
+
+from gearpool.server.shell import JobServer
+from gearpool.timing import Deadline
+
+
+def tune_collector() -> None:
+    """Keep Python's cycle collector from walking over every waiting job again and again.
+
+    Jobs are freed by reference counts: the core makes no cycles but a peer's, which it undoes (a test holds it so). A
+    full collection over a million jobs would stop the server for a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000_000)
+
+
+def run_until(server: JobServer, signals: Sequence[int], deadline: Callable[[], Deadline]) -> None:
+    """Serve until one of ``signals`` comes, then stop within ``deadline()``; a second one stops at once."""
+    asked = Event()
+    hasten = Event()
+
+    def on_signal() -> None:
+        if asked.is_set():
+            hasten.set()
+        asked.set()
+
+    watchers = [gevent.signal_handler(number, on_signal) for number in signals]
+    try:
+        asked.wait()
+        stopping = gevent.spawn(server.stop, deadline())
+        done = gevent.spawn(lambda: gevent.wait([stopping, hasten], count=1))
+        done.join()
+        if not stopping.dead:
+            stopping.kill()
+            server.stop(Deadline.after(0))
+    finally:
+        for watcher in watchers:
+            watcher.cancel()

@@ -1,0 +1,239 @@
+"""The embedded job server: a `Core` behind listening sockets on gevent's loop. Floor 3.
+
+Law: no greenlet is made for a connection; the loop calls back, the core computes, and what a turn produced leaves with
+one send a connection at the turn's end. The server belongs to the thread whose hub started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import socket as standard_socket
+import time
+from typing import Any, Self
+
+import gevent
+from gevent.event import Event
+from gevent.hub import get_hub
+
+import gearpool
+from gearpool import logs
+from gearpool.errors import ConfigurationError
+from gearpool.net.dialing import tune
+from gearpool.protocol.codec import DEFAULT_MAX_PACKET
+from gearpool.server.connections import Connection
+from gearpool.server.core import Core
+from gearpool.server.listening import bind
+from gearpool.server.peers import Peer
+from gearpool.server.streams import PlainStream, Stream, TlsStream, server_context
+from gearpool.settings import TlsSettings
+from gearpool.timing import Deadline
+
+log = logging.getLogger("gearpool.server")
+
+DEFAULT_MAX_UNSENT = 256 * 1024 * 1024
+"""A client that has not read so many bytes of results is let go."""
+
+_LONGEST_NAP_S = 30.0
+"""How long a timer sleeps at most: the wall clock, by which EPOCH jobs are due, may be set."""
+
+_ACCEPT_PAUSE_S = 0.5
+
+
+class JobServer:
+    """A Gearman job server in this process.
+
+    ``start``, ``quiet`` and ``stop`` may come in any order and any number; a stopped server can be started again and
+    has forgotten everything.
+
+    Args:
+        listen: host and port; port 0: any free one, see `port`.
+        tls: certificate and key to speak TLS; with ``ca`` only clients with a certificate of it are served.
+        job_retries: how often a job is run at most when its workers vanish, then WORK_FAIL; 0: for ever.
+        max_packet: largest packet body in bytes that is taken.
+        max_unsent: bytes a client may leave unread before it is let go.
+        store: only ``memory`` yet.
+
+    Raises:
+        ConfigurationError: the TLS files cannot be used, or the store is not available.
+    """
+
+    def __init__(
+        self,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+        *,
+        tls: TlsSettings | None = None,
+        job_retries: int = 0,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        max_unsent: int = DEFAULT_MAX_UNSENT,
+        store: str = "memory",
+    ) -> None:
+        if store != "memory":
+            raise ConfigurationError(f"store: {store}: only memory is available yet")
+        self._listen = listen
+        self._context = server_context(tls) if tls is not None else None
+        self._job_retries = job_retries
+        self._max_packet = max_packet
+        self.max_unsent = max_unsent
+        self.core = self._new_core()
+        self.loop: Any = None
+        self._listeners: list[tuple[Any, Any]] = []
+        self._connections: dict[Peer, Connection] = {}
+        self._flush_due = False
+        self._timer: Any = None
+        self._address: tuple[str, int] = listen
+        self._changed = Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop(Deadline.after(0))
+
+    @property
+    def address(self) -> str:
+        """``host:port`` it listens on, with the real port once started."""
+        host, port = self._address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._address[1]
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        if self._listeners:
+            return
+        self.loop = get_hub().loop
+        if not self._connections:
+            self.core = self._new_core()
+        sockets = bind(*self._listen)
+        self._address = (self._listen[0], sockets[0].getsockname()[1])
+        for sock in sockets:
+            watcher = self.loop.io(sock.fileno(), 1)
+            self._listeners.append((sock, watcher))
+            watcher.start(self._accept, sock, watcher)
+
+    def quiet(self) -> None:
+        """Take no more connections; those that are go on."""
+        for sock, watcher in self._listeners:
+            watcher.stop()
+            watcher.close()
+            sock.close()
+        self._listeners.clear()
+
+    def stop(self, deadline: Deadline | None = None) -> None:
+        """Hand out nothing and take in nothing more, let running jobs end until ``deadline``, then close everything.
+
+        Without a deadline it closes at once. Waiting jobs are lost: this server keeps them in memory only.
+        """
+        self.quiet()
+        self.core.drain()
+        end = deadline or Deadline.after(0)
+        while self._busy and not end.expired():
+            self._changed.clear()
+            self._changed.wait(end.timeout())
+        self.drop_connections()
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
+    def drop_connections(self) -> None:
+        """Close every connection, as a network fault would. Their running jobs wait again."""
+        for connection in list(self._connections.values()):
+            connection.close("")
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self.core.running) or any(each.unsent for each in self._connections.values())
+
+    def turn_done(self) -> None:
+        """The core was fed: send what it has to say once all sockets that are ready have been read."""
+        if not self._flush_due:
+            self._flush_due = True
+            self.loop.run_callback(self._flush)
+
+    def gone(self, connection: Connection) -> None:
+        """A connection has ended."""
+        del self._connections[connection.peer]
+        self.core.disconnect(connection.peer)
+        self.turn_done()
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        dirty, connections = self.core.dirty, self._connections
+        # Sending may end a connection, whose jobs then are handed back and wake others: these come in the next round.
+        peers = dirty.copy()
+        dirty.clear()
+        for peer in peers:
+            connection = connections.get(peer)
+            if connection is not None and peer.out:
+                connection.flush()
+        if dirty:
+            self.turn_done()
+        due = self.core.next_due
+        if due is not None:
+            self._wake_at(due)
+        self._changed.set()
+
+    def _wake_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.close()
+        self._timer = self.loop.timer(min(_LONGEST_NAP_S, max(0.0, due - time.time())))
+        self._timer.start(self._on_time)
+
+    def _on_time(self) -> None:
+        self.core.pass_time(time.time())
+        self.turn_done()
+
+    def _accept(self, listener: Any, watcher: Any) -> None:
+        for _ in range(64):
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    # The kernel keeps them waiting; asking again at once would spin.
+                    logs.emit(log, logging.ERROR, "server.full", f"cannot accept connections: {error.strerror}")
+                    watcher.stop()
+                    gevent.spawn_later(_ACCEPT_PAUSE_S, self._accept_again, listener, watcher)
+                    return
+                continue
+            self._serve(sock, str(address[0]))
+
+    def _accept_again(self, listener: Any, watcher: Any) -> None:
+        if any(each is watcher for _, each in self._listeners):
+            watcher.start(self._accept, listener, watcher)
+
+    def _serve(self, sock: Any, address: str) -> None:
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            tune(sock)
+        stream: Stream = PlainStream(sock) if self._context is None else TlsStream(sock, self._context)
+        peer = self.core.connect(address, sock.fileno())
+        self._connections[peer] = Connection(self, stream, sock.fileno(), peer, self.loop)
+
+    def _new_core(self) -> Core:
+        return Core(
+            host=standard_socket.gethostname(),
+            # Numbers of another run of the server are never used again, whatever the clock's pace.
+            first_handle=int(time.time()) * 1_000_000,
+            job_retries=self._job_retries,
+            max_packet=self._max_packet,
+            version=f"gearpool-{gearpool.__version__}",
+            pid=os.getpid(),
+        )
