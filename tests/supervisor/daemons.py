@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -113,8 +112,14 @@ class ScriptedDaemon:
         wanted = states or ("ready",)
         return [worker["pid"] for worker in self.ask("status")["workers"] if worker["state"] in wanted]
 
-    def until_workers(self, count: int) -> list[int]:
-        return wait_for(lambda: len(found := self.workers()) == count and found, f"{count} workers")
+    def until_workers(self, count: int, without: int | None = None) -> list[int]:
+        """The workers, once there are so many that are ready and ``without`` is not among them."""
+
+        def ready() -> list[int]:
+            found = self.workers()
+            return found if len(found) == count and without not in found else []
+
+        return wait_for(ready, f"{count} workers")
 
     def tell(self, pid: int | str, **order: Any) -> None:
         with (self.children / f"{pid}.do").open("a") as out:
@@ -125,7 +130,7 @@ class ScriptedDaemon:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def hears(self, pid: int, do: str) -> dict[str, Any]:
-        return wait_for(lambda: next((one for one in self.heard(pid) if one["do"] == do), None), f"{pid} to hear {do}")
+        return wait_for(lambda: [one for one in self.heard(pid) if one["do"] == do], f"{pid} to hear {do}")[0]
 
 
 def exists(pid: int) -> bool:
@@ -134,6 +139,3 @@ def exists(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-TERM, INT, QUIT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP

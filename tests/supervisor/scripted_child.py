@@ -1,10 +1,10 @@
 """A child process that speaks the supervisor's protocol and otherwise does what a test writes into a file.
 
-``python scripted_child.py FOLDER --channel FD [--page FD]``: everything received is appended to ``FOLDER/PID.heard``;
-lines of ``FOLDER/PID.do`` (and, for every child, ``FOLDER/all.do``) are done once each:
-``{"page": [activity, function, handle, unique]}``, ``{"say": {…}}``, ``{"spawn": true}``, ``{"blocked": true}`` (hear nothing), ``{"exit": CODE}``, ``{"kill": SIGNAL}``.
-While ``FOLDER/hold`` exists, a new child does not become ready; while ``FOLDER/die`` exists, it leaves at once with the
-exit code written there.
+``FOLDER --channel FD [--page FD]``: everything received is appended to ``FOLDER/PID.heard``; each line of
+``FOLDER/PID.do`` (and, for every child, of ``FOLDER/all.do``) is done once: ``{"page": [activity, function, handle,
+unique]}``, ``{"say": {…}}``, ``{"spawn": true}``, ``{"blocked": true}`` (hear nothing), ``{"exit": CODE}``,
+``{"kill": SIGNAL}``. While ``FOLDER/hold`` exists, a new child does not become ready; while ``FOLDER/die`` exists, it
+leaves at once with the exit code written there; while ``FOLDER/linger`` exists, it does not obey drain.
 """
 
 from __future__ import annotations
@@ -20,8 +20,91 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 from gearpool.page import Page
+
+
+class Child:
+    def __init__(self, folder: Path, channel: int, page: int | None) -> None:
+        self.folder = folder
+        self.mine = str(os.getpid())
+        self.channel = socket.socket(fileno=channel)
+        self.page = None if page is None else Page.attach(page)
+        self.done = {"all": 0, self.mine: 0}
+        self.rest = b""
+        self.asked = 0
+        self.ready = self.draining = self.blocked = False
+        signal.signal(signal.SIGUSR2, self.count)
+
+    def count(self, _number: int, _frame: object) -> None:
+        self.asked += 1
+        (self.folder / f"{self.mine}.asked").write_text(str(self.asked))
+
+    def say(self, message: object) -> None:
+        self.channel.sendall(json.dumps(message).encode() + b"\n")
+
+    def run(self) -> NoReturn:
+        died = self.folder / "die"
+        if died.exists():
+            self.say({"event": "failed", "problems": ["told to die"]})
+            sys.exit(int(died.read_text()))
+        while True:
+            if self.blocked:
+                time.sleep(0.01)
+            elif select.select([self.channel], [], [], 0.01)[0]:
+                self.listen()
+            if not self.ready and not (self.folder / "hold").exists():
+                self.ready = True
+                self.say({"event": "ready"})
+            for who in self.done:
+                self.obey(who)
+            if self.draining and not (self.folder / "linger").exists():
+                sys.exit(0)
+
+    def listen(self) -> None:
+        data = self.channel.recv(65536)
+        if not data:
+            sys.exit(3)
+        with (self.folder / f"{self.mine}.heard").open("ab") as out:
+            out.write(data)
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if message["do"] == "drain":
+                self.draining = True
+            elif "id" in message:
+                result = message["do"] != "kill" and [{"asked": message["do"]}]
+                self.say({"event": "reply", "id": message["id"], "result": result})
+
+    def obey(self, who: str) -> None:
+        script = self.folder / f"{who}.do"
+        lines = script.read_text().splitlines() if script.exists() else []
+        for line in lines[self.done[who] :]:
+            self.done[who] += 1
+            ((verb, value),) = json.loads(line).items()
+            getattr(self, f"do_{verb}")(value)
+
+    def do_page(self, value: list[Any]) -> None:
+        activity, function, handle, unique = value
+        assert self.page is not None
+        self.page.write(time.monotonic(), function, activity, handle.encode(), unique.encode())
+
+    def do_blocked(self, value: bool) -> None:
+        self.blocked = value
+
+    def do_say(self, value: object) -> None:
+        self.say(value)
+
+    def do_spawn(self, _value: bool) -> None:
+        spawned = subprocess.Popen(["sleep", "1000"])
+        (self.folder / f"{self.mine}.spawned").write_text(str(spawned.pid))
+
+    def do_exit(self, value: int) -> None:
+        sys.exit(value)
+
+    def do_kill(self, value: int) -> None:
+        os.kill(os.getpid(), value)
 
 
 def main() -> None:
@@ -30,73 +113,9 @@ def main() -> None:
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--page", type=int)
     options = parser.parse_args()
-    folder: Path = options.folder
-    mine = str(os.getpid())
-    signals = 0
-
-    def count(_number: int, _frame: object) -> None:
-        nonlocal signals
-        signals += 1
-        (folder / f"{mine}.asked").write_text(str(signals))
-
-    signal.signal(signal.SIGUSR2, count)
     if "GEARPOOL_STACKS_FD" in os.environ:
         faulthandler.register(signal.SIGUSR1, file=int(os.environ["GEARPOOL_STACKS_FD"]), all_threads=True)
-    channel = socket.socket(fileno=options.channel)
-    page = None if options.page is None else Page.attach(options.page)
-    done = {"all": 0, mine: 0}
-    heard = b""
-    ready = draining = False
-    blocked = False
-
-    def say(message: object) -> None:
-        channel.sendall(json.dumps(message).encode() + b"\n")
-
-    died = folder / "die"
-    if died.exists():
-        say({"event": "failed", "problems": ["told to die"]})
-        sys.exit(int(died.read_text()))
-    while True:
-        if select.select([channel], [], [], 0.01)[0] and not blocked:
-            data = channel.recv(65536)
-            if not data:
-                sys.exit(3)
-            with (folder / f"{mine}.heard").open("ab") as out:
-                out.write(data)
-            heard += data
-            *lines, heard = heard.split(b"\n")
-            for line in lines:
-                message = json.loads(line)
-                if message["do"] == "drain":
-                    draining = True
-                elif "id" in message:
-                    say({"event": "reply", "id": message["id"], "result": [{"asked": message["do"]}]})
-        if not ready and not (folder / "hold").exists():
-            ready = True
-            say({"event": "ready"})
-        for who in done:
-            script = folder / f"{who}.do"
-            lines_ = script.read_text().splitlines() if script.exists() else []
-            for line_ in lines_[done[who] :]:
-                done[who] += 1
-                order = json.loads(line_)
-                if "page" in order:
-                    activity, function, handle, unique = order["page"]
-                    assert page is not None
-                    page.write(time.monotonic(), function, activity, handle.encode(), unique.encode())
-                if "blocked" in order:
-                    blocked = order["blocked"]
-                if "spawn" in order:
-                    spawned = subprocess.Popen(["sleep", "1000"])
-                    (folder / f"{mine}.spawned").write_text(str(spawned.pid))
-                if "say" in order:
-                    say(order["say"])
-                if "exit" in order:
-                    sys.exit(order["exit"])
-                if "kill" in order:
-                    os.kill(os.getpid(), order["kill"])
-        if draining and not (folder / "linger").exists():
-            sys.exit(0)
+    Child(options.folder, options.channel, options.page).run()
 
 
 if __name__ == "__main__":

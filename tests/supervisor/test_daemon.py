@@ -55,8 +55,7 @@ def test_a_worker_that_is_killed_is_replaced(daemons: Factory) -> None:
     daemon = daemons(plain_settings(processes=2)).start().until_ready()
     first, second = daemon.workers()
     os.kill(first, signal.SIGKILL)
-    now = wait_for(lambda: first not in (found := daemon.workers()) and len(found) == 2 and found, "a replacement")
-    assert second in now
+    assert second in daemon.until_workers(2, without=first)
 
 
 def test_what_a_killed_worker_had_started_is_ended_with_it(daemons: Factory) -> None:
@@ -152,7 +151,7 @@ def test_a_worker_that_starts_while_the_daemon_is_quiet_is_told_so(daemons: Fact
     daemon.send(signal.SIGTSTP)
     daemon.hears(pid, "quiet")
     os.kill(pid, signal.SIGKILL)
-    (new,) = wait_for(lambda: pid not in (found := daemon.workers()) and found, "a replacement")
+    (new,) = daemon.until_workers(1, without=pid)
     daemon.hears(new, "quiet")
 
 
