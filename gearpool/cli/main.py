@@ -25,7 +25,10 @@ COMMANDS: dict[str, str] = {
     "check": "validate a configuration, import its handlers, ping its servers",
     "run": "run one handler here, without any server",
     "submit": "submit jobs and wait for their results, or not",
+    "job": "status of a job, by server/handle or by unique id",
+    "result": "another name of job",
     "queues": "functions with queued and running jobs and workers, over all servers",
+    "admin": "ask and change job servers: workers, jobs, cancel, maxqueue, create, drop, version",
     "server": "run the embedded job server on its own",
     "bench": "load a function from one connection and measure",
 }

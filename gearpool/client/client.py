@@ -253,15 +253,63 @@ class Client:
         Raises:
             As `submit_background_job`, when the turn of the job concerned has come.
         """
-        order = make_order(function, background=True, priority=priority)
+        futures = self.submit_many(function, items, window=window, priority=priority, unique=unique, background=True)
+        for future in futures:
+            yield future.job()
+
+    def submit_many(
+        self,
+        function: str | bytes,
+        items: Iterable[Payload],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        timeout: float | None = UNSET,
+        retry: int = 0,
+        background: bool = False,
+        on_done: Callable[[JobFuture], None] | None = None,
+    ) -> Iterator[JobFuture]:
+        """One submission an item, many at once; yields the futures in the order of the items, in constant memory.
+
+        Args:
+            function: its name.
+            items: payloads; may be endless, they are taken as the window moves on.
+            window: how many yet unfinished jobs are submitted ahead of the one that is yielded.
+            priority: as for `submit_job`.
+            unique: gives the unique id for a payload.
+            timeout: seconds for each job.
+            retry: as for `submit_job`; needs ``unique``.
+            background: background jobs, whose futures are done when they are acknowledged.
+            on_done: called with each future when it is done, in the reader's thread.
+
+        Raises:
+            NoServersAvailable: no server could be reached.
+            InvalidArgument: a value cannot be sent.
+        """
+        order = make_order(function, background=background, priority=priority)
+        if retry and unique is None:
+            raise InvalidArgument("retry needs unique ids: without them a job could run twice")
         self.after_fork()
 
         def make(item: Payload) -> JobFuture:
-            key = checked_unique(unique(item)) if unique is not None else self._fresh_unique()
-            return JobFuture(self, order, key, payload(item), Deadline.after(self.request_timeout))
+            key = checked_unique(unique(item)) if unique is not None else b""
+            if background and not key:
+                key = self._fresh_unique()
+            future = JobFuture(
+                self,
+                order,
+                key,
+                payload(item),
+                self._job_deadline(timeout),
+                retries=retry,
+                verify=unique is not None,
+            )
+            if on_done is not None:
+                future.add_done_callback(on_done)
+            return future
 
-        for future in self._windowed(items, make, window):
-            yield future.job()
+        return self._windowed(items, make, window)
 
     @overload
     def map(
@@ -318,16 +366,10 @@ class Client:
         Raises:
             As `submit_job`, when the turn of the job concerned has come.
         """
-        order = make_order(function, priority=priority)
-        if retry and unique is None:
-            raise InvalidArgument("retry needs unique ids: without them a job could run twice")
-
-        def make(item: Payload) -> JobFuture:
-            key = b"" if unique is None else checked_unique(unique(item))
-            deadline = self._job_deadline(timeout)
-            return JobFuture(self, order, key, payload(item), deadline, retries=retry, verify=unique is not None)
-
-        for future in self._windowed(items, make, window):
+        futures = self.submit_many(
+            function, items, window=window, priority=priority, unique=unique, timeout=timeout, retry=retry
+        )
+        for future in futures:
             if return_exceptions:
                 try:
                     yield future.result()

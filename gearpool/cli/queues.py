@@ -1,0 +1,121 @@
+"""`gearpool queues`: what the job servers hold. Floor 5."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from gearpool.cli import exits, servers
+from gearpool.cli.values import duration
+from gearpool.errors import GearpoolError
+
+if TYPE_CHECKING:
+    from gearpool.client import Admin
+
+HELP = "functions with queued and running jobs and workers, over all servers"
+EXAMPLES = """examples:
+  gearpool queues
+  gearpool queues --watch
+  gearpool queues -s mail1,mail2:4731 --each --json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("function", nargs="*", help="only these functions")
+    parser.add_argument(
+        "-w", "--watch", nargs="?", const=2.0, type=duration, metavar="TIME", help="again every TIME (default: 2s)"
+    )
+    parser.add_argument("--each", action="store_true", help="a row for each server instead of sums")
+    parser.add_argument("--priorities", action="store_true", help="queued jobs by priority instead")
+    parser.add_argument("--json", action="store_true", help="JSON, one document a look")
+    servers.add_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    servers.open_output()
+    with servers.make_client(arguments) as client:
+        if arguments.watch is None:
+            _show(_look(client.admin, arguments), arguments)
+            return exits.OK
+        if sys.stdout.isatty() and not arguments.json:
+            _watch(client.admin, arguments)
+        while True:
+            try:
+                _show(_look(client.admin, arguments), arguments)
+            except GearpoolError as error:
+                servers.complain(str(error))
+            time.sleep(arguments.watch)
+
+
+def _watch(admin: Admin, arguments: argparse.Namespace) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False, screen=True) as live:
+        while True:
+            try:
+                looked = _look(admin, arguments)
+                content = _text(looked, arguments)
+                content += "".join(f"\n{name}: {reason}" for name, reason in looked["failures"].items())
+            except GearpoolError as error:
+                content = str(error)
+            live.update(Text(f"{time.strftime('%H:%M:%S')}   every {arguments.watch:g} s\n\n{content}"), refresh=True)
+            time.sleep(arguments.watch)
+
+
+def _look(admin: Admin, arguments: argparse.Namespace) -> dict[str, Any]:
+    """``{"functions": [{"function", counts…, "server" if --each}], "failures": {server: reason}}``."""
+    rows: dict[tuple[str, str], dict[str, int]] = {}
+    if arguments.priorities:
+        queued = admin.priority_status()
+        failures = queued.failures
+        for server, answers in queued.items():
+            for function, high, normal, low, workers in answers:
+                _add(rows, arguments, server, function, high=high, normal=normal, low=low, workers=workers)
+    else:
+        status = admin.status()
+        failures = status.failures
+        for server, functions in status.items():
+            for function, total, running, workers in functions:
+                _add(rows, arguments, server, function, queued=total - running, running=running, workers=workers)
+    functions_ = []
+    for (function, server), counts in sorted(rows.items()):
+        entry: dict[str, Any] = {"function": function, **counts}
+        if arguments.each:
+            entry["server"] = server
+        functions_.append(entry)
+    return {"functions": functions_, "failures": {name: str(error) for name, error in failures.items()}}
+
+
+def _add(
+    rows: dict[tuple[str, str], dict[str, int]],
+    arguments: argparse.Namespace,
+    server: str,
+    function: str,
+    **counts: int,
+) -> None:
+    if arguments.function and function not in arguments.function:
+        return
+    row = rows.setdefault((function, server if arguments.each else ""), dict.fromkeys(counts, 0))
+    for name, number in counts.items():
+        row[name] += number
+
+
+def _text(looked: dict[str, Any], arguments: argparse.Namespace) -> str:
+    columns = ["high", "normal", "low", "workers"] if arguments.priorities else ["queued", "running", "workers"]
+    names = ["function", "server"] if arguments.each else ["function"]
+    rows = [tuple(entry[column] for column in names + columns) for entry in looked["functions"]]
+    return servers.table(tuple(column.upper() for column in names + columns), rows, left=len(names))
+
+
+def _show(looked: dict[str, Any], arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        servers.print_json(looked)
+    else:
+        print(_text(looked, arguments), flush=True)
+    for reason in looked["failures"].values():
+        servers.complain(reason)

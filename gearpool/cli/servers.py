@@ -1,0 +1,104 @@
+"""Which job servers a command talks to: the options, the environment, the configuration file. Floor 5.
+
+Order: ``--servers``, else GEARPOOL_SERVERS, else GEARMAN_SERVERS, else those of ``-c FILE``, else 127.0.0.1:4730.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gearpool.cli.values import duration
+from gearpool.net.addresses import parse_servers
+from gearpool.settings import DEFAULT_LISTEN, ServerSettings
+
+if TYPE_CHECKING:
+    from gearpool.client import Client
+
+VARIABLES = ("GEARPOOL_SERVERS", "GEARMAN_SERVERS")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command which talks to job servers has."""
+    group = parser.add_argument_group("job servers")
+    group.add_argument(
+        "-s",
+        "--servers",
+        metavar="LIST",
+        help='one or several, with commas: "host:port", "gear+tls://host:port?ca=FILE&cert=FILE&key=FILE" '
+        "(default: GEARPOOL_SERVERS, GEARMAN_SERVERS, those of -c, 127.0.0.1:4730)",
+    )
+    group.add_argument("-c", "--config", metavar="FILE", help="take the servers from this configuration file")
+    group.add_argument(
+        "--connect-timeout",
+        metavar="TIME",
+        type=duration,
+        default=5.0,
+        help="give a server up that is not reached within TIME (default: 5s)",
+    )
+
+
+def resolve(arguments: argparse.Namespace) -> tuple[ServerSettings, ...]:
+    """The servers that the command line, the environment or the configuration file name.
+
+    Raises:
+        InvalidArgument: one of them is not an address.
+        ConfigurationError: the configuration file is wrong.
+    """
+    if arguments.servers is not None:
+        return parse_servers(arguments.servers)
+    for variable in VARIABLES:
+        value = os.environ.get(variable, "").strip()
+        if value:
+            return parse_servers(value)
+    if arguments.config is not None:
+        from gearpool.config import load
+
+        return load(arguments.config).servers
+    return parse_servers(DEFAULT_LISTEN)
+
+
+def make_client(arguments: argparse.Namespace) -> Client:
+    """A client of those servers."""
+    from gearpool.client import Client
+
+    return Client(
+        resolve(arguments),
+        connect_timeout=arguments.connect_timeout,
+        request_timeout=max(10.0, 2 * arguments.connect_timeout),
+    )
+
+
+def open_output() -> None:
+    """Let names that are no UTF-8 pass through standard output as the bytes they are."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="surrogateescape")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line."""
+    print(json.dumps(value), flush=True)
+
+
+def complain(message: str) -> None:
+    """A line on standard error."""
+    print(f"gearpool: {message}", file=sys.stderr, flush=True)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[Any, ...]], *, left: int = 1) -> str:
+    """Aligned columns: the first ``left`` to the left, the others, numbers, to the right."""
+    cells = [head, *(tuple(str(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = []
+    for row in cells:
+        words = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(words).rstrip())
+    return "\n".join(lines)

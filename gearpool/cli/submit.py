@@ -1,0 +1,353 @@
+"""`gearpool submit FUNCTION [DATA|-]`: submit jobs and wait for them, or not. Floor 5.
+
+Standard output has what the workers send and nothing else: the parts of a streamed result as they come, then the rest,
+byte for byte (on a terminal a line end is added if there is none). Everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from gearpool.cli import exits, servers
+from gearpool.cli.progress import Bar, lines_bar
+from gearpool.cli.values import duration, duration_or_none, moment, positive
+from gearpool.errors import (
+    ConnectionLost,
+    GearpoolError,
+    JobError,
+    JobException,
+    NoServersAvailable,
+    TimedOut,
+)
+
+if TYPE_CHECKING:
+    from gearpool.client import Client, Event, JobFuture, JobHandle
+
+HELP = "submit jobs and wait for their results, or not"
+EXAMPLES = """examples:
+  gearpool submit reverse hello                  one job; its result on standard output
+  gearpool submit thumbnail - <cat.jpg >small    payload from standard input
+  gearpool submit sleep 1 2 3                    three jobs, one after another
+  gearpool submit mail --background --unique order-17 @data
+  gearpool submit report --in 10m                a background job for later
+  gearpool submit index --lines <urls            a job a line, many at once, results in order
+
+A background job's "server/handle" is printed; `gearpool job` understands it.
+exit codes: 0 done, 1 a job failed, 69 no server or connection lost, 75 timed out
+"""
+
+_JOB_TIMEOUT_S = 300.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("function", help="the function's name")
+    parser.add_argument(
+        "data", nargs="*", help='payloads, a job each; "-" is standard input, which is also read when it is a pipe'
+    )
+    parser.add_argument("-f", "--also", action="append", default=[], metavar="FUNCTION", help="submit to it too")
+    kind = parser.add_argument_group("what kind of job")
+    kind.add_argument("-b", "--background", action="store_true", help="do not wait; print server/handle")
+    kind.add_argument("-p", "--priority", choices=("high", "normal", "low"), help="default: normal")
+    kind.add_argument("-u", "--unique", metavar="ID", help="jobs with one id are one job, at most 63 bytes")
+    kind.add_argument("--at", type=moment, metavar="TIME", help="background, not before TIME (ISO 8601 or @SECONDS)")
+    kind.add_argument("--in", dest="delay", type=duration, metavar="TIME", help="background, TIME from now")
+    kind.add_argument("--reducer", metavar="FUNCTION", help="name a reduce function")
+    kind.add_argument("-l", "--lines", action="store_true", help="one job a line of input, without its line end")
+    kind.add_argument("--keep-ends", action="store_true", help="with --lines: leave the line ends")
+    kind.add_argument("-w", "--window", type=positive, default=1000, help="with --lines: jobs at once (default: 1000)")
+    wait = parser.add_argument_group("waiting")
+    wait.add_argument(
+        "-t",
+        "--timeout",
+        type=duration_or_none,
+        default=_JOB_TIMEOUT_S,
+        metavar="TIME",
+        help='for each job; "none" for ever (default: 5m)',
+    )
+    wait.add_argument(
+        "-r",
+        "--retry",
+        type=int,
+        default=0,
+        metavar="N",
+        help="submit again up to N times when the connection is lost; needs --unique",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="a JSON document a job instead of the bare result")
+    output.add_argument("-P", "--prefix", action="store_true", help='begin each line with "FUNCTION: "')
+    output.add_argument("-v", "--verbose", action="store_true", help="print server/handle to standard error")
+    output.add_argument("-q", "--no-progress", action="store_true", help="no progress bar")
+    servers.add_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    servers.open_output()
+    if arguments.at is not None or arguments.delay is not None:
+        arguments.background = True
+    if arguments.lines and arguments.unique is not None:
+        servers.complain("--unique names one job: it does not go with --lines")
+        return exits.USAGE
+    if arguments.lines and arguments.data not in ([], ["-"]):
+        servers.complain("--lines reads standard input: give no other data")
+        return exits.USAGE
+    with servers.make_client(arguments) as client:
+        worst = exits.OK
+        for function in [arguments.function, *arguments.also]:
+            if arguments.lines:
+                code = _lines(client, function, arguments)
+            else:
+                code = max(_one(client, function, data, arguments) for data in _payloads(arguments.data))
+            worst = max(worst, code)
+        return worst
+
+
+def _payloads(words: list[str]) -> Iterator[bytes]:
+    if not words:
+        yield sys.stdin.buffer.read() if _is_input(sys.stdin.fileno()) else b""
+    for word in words:
+        yield sys.stdin.buffer.read() if word == "-" else os.fsencode(word)
+
+
+def _is_input(fd: int) -> bool:
+    """A pipe or a file; not a terminal or /dev/null, on which a job without payload would wait."""
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
+def _one(client: Client, function: str, data: bytes, arguments: argparse.Namespace) -> int:
+    started = time.monotonic()
+    if arguments.background:
+        job = client.submit_background_job(
+            function,
+            data,
+            priority=arguments.priority,
+            unique=arguments.unique,
+            at=arguments.at,
+            delay=arguments.delay,
+            reducer=arguments.reducer,
+        )
+        _print_handle(job, arguments)
+        return exits.OK
+    future = client.submit(
+        function,
+        data,
+        priority=arguments.priority,
+        unique=arguments.unique,
+        timeout=arguments.timeout,
+        retry=arguments.retry,
+        reducer=arguments.reducer,
+    )
+    writer = Writer(function, arguments)
+    parts: list[bytes] = []
+    warnings: list[bytes] = []
+    error: GearpoolError | None = None
+    result = b""
+    with Bar(function, shown=not arguments.no_progress) as bar:
+        try:
+            if arguments.verbose:
+                servers.complain(f"job {future.job()}")
+            for event in future.events():
+                _show(event, bar, writer, parts, warnings, arguments)
+            result = future.result()
+        except GearpoolError as raised:
+            error = raised
+    if arguments.json:
+        _print_json(future, function, parts, warnings, result, error, time.monotonic() - started)
+    else:
+        if error is None:
+            writer.write(result)
+        writer.finish()
+    return _code(error)
+
+
+def _show(
+    event: Event,
+    bar: Bar,
+    writer: Writer,
+    parts: list[bytes],
+    warnings: list[bytes],
+    arguments: argparse.Namespace,
+) -> None:
+    from gearpool.client import Data, Progress
+
+    if isinstance(event, Progress):
+        bar.update(event.numerator, event.denominator)
+    elif isinstance(event, Data):
+        if arguments.json:
+            parts.append(event.data)
+        else:
+            writer.write(event.data)
+    elif arguments.json:
+        warnings.append(event.data)
+    else:
+        bar.clear()
+        sys.stderr.buffer.write(event.data + (b"" if event.data.endswith(b"\n") else b"\n"))
+        sys.stderr.buffer.flush()
+
+
+def _lines(client: Client, function: str, arguments: argparse.Namespace) -> int:
+    worst = exits.OK
+    futures: Iterable[JobFuture] = client.submit_many(
+        function,
+        _input_lines(keep_ends=arguments.keep_ends),
+        window=arguments.window,
+        priority=arguments.priority,
+        timeout=arguments.timeout,
+        background=arguments.background,
+    )
+    with lines_bar(shown=not arguments.no_progress) as advance:
+        for number, future in enumerate(futures, 1):
+            worst = max(worst, _line(future, number, function, arguments))
+            advance()
+    return worst
+
+
+def _line(future: JobFuture, number: int, function: str, arguments: argparse.Namespace) -> int:
+    error: GearpoolError | None = None
+    result = b""
+    try:
+        if arguments.background:
+            _print_handle(future.job(), arguments)
+            return exits.OK
+        result = future.result()
+    except GearpoolError as raised:
+        error = raised
+    from gearpool.client import Data, Warned
+
+    events = list(future.events()) if future.done() else []
+    parts = [event.data for event in events if isinstance(event, Data)]
+    warnings = [event.data for event in events if isinstance(event, Warned)]
+    if arguments.json:
+        _print_json(future, function, parts, warnings, result, error, None, line=number)
+        return _code(error, quiet=True)
+    for warning in warnings:
+        servers.complain(f"line {number}: {warning.decode('utf-8', 'replace').rstrip()}")
+    if error is None:
+        writer = Writer(function, arguments)
+        writer.write(b"".join(parts) + result)
+        writer.finish(always=True)
+    return _code(error, where=f"line {number}: ")
+
+
+def _input_lines(*, keep_ends: bool) -> Iterator[bytes]:
+    for line in sys.stdin.buffer:
+        yield line if keep_ends else line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _print_handle(job: JobHandle, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        servers.print_json({"server": job.server, "handle": job.handle, "function": job.function, "unique": job.unique})
+    else:
+        print(job, flush=True)
+
+
+def _code(error: GearpoolError | None, *, where: str = "", quiet: bool = False) -> int:
+    if error is None:
+        return exits.OK
+    if not quiet:
+        servers.complain(where + str(error))
+        if isinstance(error, JobException) and len(error.payload) > 200:
+            sys.stderr.buffer.write(error.payload + b"\n")
+    if isinstance(error, TimedOut):
+        return exits.TIMED_OUT
+    if isinstance(error, NoServersAvailable | ConnectionLost):
+        return exits.NO_SERVER
+    return exits.FAILED
+
+
+def _print_json(
+    future: JobFuture,
+    function: str,
+    parts: list[bytes],
+    warnings: list[bytes],
+    result: bytes,
+    error: GearpoolError | None,
+    seconds: float | None,
+    line: int | None = None,
+) -> None:
+    document: dict[str, Any] = {
+        "function": function,
+        "server": future.server,
+        "handle": future.handle,
+        "outcome": _outcome(error),
+    }
+    if line is not None:
+        document["line"] = line
+    if seconds is not None:
+        document["duration_s"] = round(seconds, 6)
+    if error is None:
+        document.update(_encoded("result", result))
+    else:
+        document["error"] = str(error)
+        if isinstance(error, JobException):
+            document.update(_encoded("exception", error.payload))
+    if parts:
+        document.update(_encoded("data", b"".join(parts)))
+    if warnings:
+        document["warnings"] = [warning.decode("utf-8", "replace") for warning in warnings]
+    servers.print_json(document)
+
+
+def _outcome(error: GearpoolError | None) -> str:
+    if error is None:
+        return "complete"
+    if isinstance(error, JobException):
+        return "exception"
+    if isinstance(error, JobError):
+        return "failed"
+    if isinstance(error, TimedOut):
+        return "timed_out"
+    return "unknown" if isinstance(error, ConnectionLost) else "not_submitted"
+
+
+def _encoded(name: str, value: bytes) -> dict[str, str]:
+    """As text if it is UTF-8, else in base64 under another name."""
+    try:
+        return {name: value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(value).decode()}
+
+
+class Writer:
+    """Standard output for one job's bytes."""
+
+    def __init__(self, function: str, arguments: argparse.Namespace) -> None:
+        self._prefix = os.fsencode(function) + b": " if arguments.prefix else b""
+        self._at_start = True
+        self._wrote = False
+
+    def write(self, data: bytes) -> None:
+        """Write at once: whoever reads a pipe sees parts as they come."""
+        if not data:
+            return
+        out = data
+        if self._prefix:
+            out = b"".join(
+                (self._prefix if index or self._at_start else b"") + line
+                for index, line in enumerate(data.splitlines(keepends=True))
+            )
+        self._at_start = data.endswith(b"\n")
+        self._wrote = True
+        sys.stdout.flush()
+        sys.stdout.buffer.write(out)
+        sys.stdout.buffer.flush()
+
+    def finish(self, *, always: bool = False) -> None:
+        """A line end if one is missing: always, or for eyes only."""
+        if (always and not (self._wrote and self._at_start)) or (
+            self._wrote and not self._at_start and sys.stdout.isatty()
+        ):
+            sys.stdout.buffer.write(b"\n")
+            sys.stdout.buffer.flush()

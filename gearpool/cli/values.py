@@ -1,0 +1,63 @@
+"""What users write on the command line: durations, sizes, moments. Floor 5; pure.
+
+The same rule as in the configuration file: a duration carries its unit, a bare number is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import re
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)\Z")
+_SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?\Z")
+
+
+def duration(text: str) -> float:
+    """``500ms``, ``30s``, ``5m``, ``24h``, ``7d`` in seconds."""
+    match = _DURATION.match(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f'expected a duration such as "30s", got {text!r}')
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def duration_or_none(text: str) -> float | None:
+    """A duration, or ``none`` for no limit."""
+    return None if text == "none" else duration(text)
+
+
+def size(text: str) -> int:
+    """``100``, ``64KiB``, ``16MiB`` in bytes."""
+    match = _SIZE.match(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f'expected a size such as "64KiB", got {text!r}')
+    return int(match[1]) * _BYTES[match[2] or ""]
+
+
+def moment(text: str) -> float:
+    """``2030-01-31T08:00``, with or without a zone (then local time), or ``@SECONDS``: seconds since 1970."""
+    try:
+        if text.startswith("@"):
+            return float(text[1:])
+        when = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f'expected a time such as "2030-01-31T08:00" or "@1900000000", got {text!r}'
+        ) from None
+    return when.timestamp()
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+    return int(text)
