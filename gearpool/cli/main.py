@@ -31,6 +31,20 @@ COMMANDS: dict[str, str] = {
     "admin": "ask and change job servers: workers, jobs, cancel, maxqueue, create, drop, version",
     "server": "run the embedded job server on its own",
     "bench": "load a function from one connection and measure",
+    "ping": "is the running daemon there?",
+    "status": "the running daemon: its workers, functions and job servers",
+    "top": "the status, live",
+    "jobs": "the jobs that run in the daemon",
+    "stacks": "what every greenlet of the daemon is doing",
+    "pause": "grab no more jobs of a function, or of any",
+    "resume": "grab them again",
+    "resize": "another concurrency for a function",
+    "kill": "end one running job",
+    "recycle": "replace the worker processes, one after the other",
+    "reload": "read the configuration and the code again",
+    "drain": "finish the jobs and leave",
+    "stop": "leave now",
+    "log-level": "log more or less",
 }
 """Command name to its one line of help. The module has the same name with ``-`` as ``_``."""
 

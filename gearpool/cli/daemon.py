@@ -1,0 +1,51 @@
+"""`gearpool -c FILE`: the daemon. Floor 5; loads neither gevent nor the configuration model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from gearpool import logs
+from gearpool.cli.main import COMMANDS
+from gearpool.settings import LogSettings
+from gearpool.supervisor.daemon import Daemon, Options
+
+HELP = "Run Python functions as Gearman workers, as a configuration file says."
+_WIDTH = max(map(len, COMMANDS)) + 2
+EXAMPLES = """\
+examples:
+  gearpool -c workers.yaml
+  gearpool -c workers.yaml --processes auto --log-level debug
+  gearpool -c workers.yaml --servers 10.0.0.1:4730,10.0.0.2:4730
+
+signals: TERM, INT drain and leave (a second INT, or QUIT, hastens); HUP reload; TSTP, CONT quiet and resume;
+  TTIN, TTOU one process more or fewer; USR1 log every greenlet's stack
+
+commands (each has --help):
+""" + "\n".join(f"  {name:<{_WIDTH}}{line}" for name, line in COMMANDS.items())
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The file, and what overrides it."""
+    parser.add_argument("-c", "--config", metavar="FILE", required=True, help="the configuration file")
+    parser.add_argument("--processes", metavar="N", help="worker processes, or 'auto': one per CPU")
+    parser.add_argument("--concurrency", metavar="N", help="jobs at once in one process")
+    parser.add_argument("--servers", metavar="HOST:PORT,...", help="job servers instead of those in the file")
+    parser.add_argument("--log-level", metavar="LEVEL", choices=("debug", "info", "warning", "error"))
+
+
+def overrides(arguments: argparse.Namespace) -> Sequence[str]:
+    """The options that the checker applies to the file, at the start and at every reload."""
+    words = []
+    for name in ("processes", "concurrency", "servers", "log_level"):
+        value = getattr(arguments, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", value]
+    return words
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to leave."""
+    logs.configure(LogSettings(level=arguments.log_level or "info"))
+    return Daemon(Options(str(Path(arguments.config).absolute()), overrides(arguments))).run()
