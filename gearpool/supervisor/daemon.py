@@ -477,7 +477,9 @@ class Daemon:
             "paused": sorted(self.pool.paused),
             "in_progress": self.in_progress(),
             "workers": [self._worker(child) for child in self.pool.all()],
-            "jobserver": None if jobserver is None else {"pid": jobserver.pid, "state": jobserver.stage.value},
+            "jobserver": None
+            if jobserver is None
+            else {"pid": jobserver.pid, "state": jobserver.stage.value, "queues": jobserver.status.get("queues", {})},
             "settings": [] if settings is None else [function.name for function in settings.functions],
             "restarts": dict(self.pool.restarts),
             "reloads": dict(self.reloads),

@@ -13,9 +13,9 @@ from gearpool.settings import Settings
 
 STALL_S = 0.25
 """A turn of this length is a stall."""
-ASK_S = 0.25
+ASK_S = 0.24
 """How often a stalled child with a time limit is asked: it knows better when the limit began."""
-INSIST_S = 0.05
+INSIST_S = 0.04
 """How often it is asked once the limit has passed for certain."""
 LOOKS_AWAY_S = 1.0
 """At most so much of the time between two looks is counted."""
