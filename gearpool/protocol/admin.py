@@ -271,9 +271,9 @@ def parse_workers(reply: bytes) -> list[WorkerRow]:
         words = line.split(" ", 2)
         # "- :" without functions, "ID : F1 F2" with; an id may hold colons, but no space follows them and precedes one.
         name, colon, functions = (words[2] + " ").partition(" : ") if len(words) == 3 else ("", "", "")
-        if not colon or not words[0].isdigit():
+        if not colon or not (words[0].isascii() and words[0].isdigit()):
             raise RemoteProtocolError(f"not a row of workers: {line!r}")
-        rows.append(WorkerRow(int(words[0]), words[1], name, tuple(functions.split())))
+        rows.append(WorkerRow(int(words[0]), words[1], name, tuple(each for each in functions.split(" ") if each)))
     return rows
 
 

@@ -124,6 +124,7 @@ class FunctionQueue:
     def bury(self, job: Job) -> None:
         """A waiting job is no more."""
         job.clients = None
+        job.data = b""
         priority = job.priority
         self._gone[priority] += 1
         lane = self.lanes[priority]
