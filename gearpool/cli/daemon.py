@@ -9,7 +9,8 @@ from pathlib import Path
 from gearpool import logs
 from gearpool.cli.main import COMMANDS
 from gearpool.settings import LogSettings
-from gearpool.supervisor.daemon import Daemon, Options
+from gearpool.supervisor.daemon import Daemon
+from gearpool.supervisor.options import Options
 
 HELP = "Run Python functions as Gearman workers, as a configuration file says."
 _WIDTH = max(map(len, COMMANDS)) + 2

@@ -8,104 +8,67 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from gearpool import logs
 from gearpool.settings import Settings
-from gearpool.supervisor import changes, recycling
+from gearpool.supervisor import recycling, report
 from gearpool.supervisor.channel import Message
 from gearpool.supervisor.checking import Check, Verdict
 from gearpool.supervisor.child import Child
 from gearpool.supervisor.guard import Guard
 from gearpool.supervisor.keeper import Keeper
 from gearpool.supervisor.listening import CannotListenError, ControlSocket
-from gearpool.supervisor.loop import Loop, Timer
+from gearpool.supervisor.loop import Loop
+from gearpool.supervisor.manager import Manager
 from gearpool.supervisor.notify import Notifier
+from gearpool.supervisor.options import Options
 from gearpool.supervisor.pool import Hooks, Pool
 from gearpool.supervisor.questions import Questions
+from gearpool.supervisor.reaping import reap
 from gearpool.supervisor.recycling import Recycler
+from gearpool.supervisor.reloading import CONFIGURATION, Reloader
 from gearpool.supervisor.requests import Requests
-from gearpool.supervisor.states import DAEMON, Event, Life, Stage, advance
-from gearpool.supervisor.totals import jobs_run
+from gearpool.supervisor.states import DAEMON, Event, Life, advance
 
 UNCLEAN = 1
 INTERNAL = 70
 CANNOT_CREATE = 73
-CONFIGURATION = 78
 _TELLING = frozenset({69, 73, 75, 77, 78})
 """Exit codes of a child that say more than that it failed."""
-
-START_S = 120.0
-"""A child that is not ready after this long never will be."""
-EXTEND_S = 5.0
-STATUS_S = 5.0
 
 log = logging.getLogger("gearpool.supervisor")
 
 
-@dataclass(frozen=True)
-class Programs:
-    """The argv of each kind of child; descriptors are appended as ``--channel FD --page FD``."""
-
-    checker: Sequence[str] = (sys.executable, "-m", "gearpool.children.checker")
-    worker: Sequence[str] = (sys.executable, "-m", "gearpool.children.worker")
-    jobserver: Sequence[str] = (sys.executable, "-m", "gearpool.children.jobserver")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says. ``overrides`` are passed on to the checker, at the start and at every reload."""
-
-    path: str
-    overrides: Sequence[str] = ()
-    programs: Programs = field(default_factory=Programs)
-    start_s: float = START_S
-
-
 class Daemon:
-    """One daemon: `run` it once."""
+    """One daemon: `run` it once.
+
+    Attributes:
+        life: where it is in its life.
+        started: when, as `time.time` has it.
+    """
 
     def __init__(self, options: Options) -> None:
-        self._options = options
-        self._life = Life.CHECKING
-        self._exit = 0
-        self._loop = Loop()
-        self._check: Check | None = None
-        self._code = ""
-        self._reload_again = False
-        self._reload_replies: list[Callable[[list[str]], object]] = []
-        self._control: ControlSocket | None = None
-        self._extending: Timer | None = None
-        self._status_line = ""
-        self._unreplaced = 0
-        self._notifier = Notifier()
+        self.options = options
+        self.life = Life.CHECKING
         self.started = time.time()
-        self.reloads = {"ok": 0, "failed": 0}
-        self.pool = Pool(
-            self._loop,
-            options.programs.worker,
-            Hooks(self._on_message, self._on_ready, self._on_gone, self._on_crash_loop),
-        )
-        self.keeper = Keeper(self._loop, options.programs.jobserver, self._on_crash_loop)
-        self.guard = Guard(self._loop, self.pool.all, self.pool.settings_of, self._on_stall_kill)
-        self.recycler = Recycler(self._loop, self.pool)
-        self.questions = Questions(self._loop, self.pool, self.guard)
-
-    @property
-    def life(self) -> Life:
-        """Where the daemon is in its life."""
-        return self._life
-
-    @property
-    def path(self) -> str:
-        """The configuration file."""
-        return self._options.path
+        self.loop = Loop()
+        self.notifier = Notifier()
+        hooks = Hooks(self._on_message, self._on_ready, self._on_gone, self._on_crash_loop)
+        self.pool = Pool(self.loop, options.programs.worker, hooks)
+        self.keeper = Keeper(self.loop, options.programs.jobserver, self._on_crash_loop)
+        self.manager = Manager(self)
+        self.guard = Guard(self.loop, self.pool.all, self.pool.settings_of, lambda _: self.manager.stalled())
+        self.recycler = Recycler(self.loop, self.pool)
+        self.questions = Questions(self.loop, self.pool, self.guard)
+        self.reloader = Reloader(self)
+        self._first_check: Check | None = None
+        self._control: ControlSocket | None = None
+        self._exit = 0
 
     def run(self) -> int:
         """Run until told to leave.
@@ -115,26 +78,27 @@ class Daemon:
             failure, 73 if a socket could not be made, 78 if the configuration cannot be used.
         """
         for number, call in self._signals().items():
-            self._loop.on_signal(number, call)
-        self._check = Check(self._loop, self._check_argv(), self._checked_first)
-        self._extend_start()
+            self.loop.on_signal(number, call)
+        self._first_check = Check(self.loop, self.options.check, self._checked)
+        self.manager.starting()
         try:
-            self._loop.run()
+            self.loop.run()
         finally:
             if self._control is not None:
                 self._control.close()
             for child in self.pool.all():
                 child.kill("the supervisor leaves")
-            self._loop.close()
+            self.loop.close()
         return self._exit
+
+    def go(self, event: Event) -> None:
+        """Go on in life."""
+        self.life = advance(DAEMON, self.life, event)
 
     # -- start
 
-    def _check_argv(self) -> list[str]:
-        return [*self._options.programs.checker, "-c", self._options.path, *self._options.overrides]
-
-    def _checked_first(self, verdict: Verdict) -> None:
-        self._check = None
+    def _checked(self, verdict: Verdict) -> None:
+        self._first_check = None
         settings = verdict.settings
         if settings is None:
             # As `gearpool check` prints them: FILE:LINE:COLUMN first, for people and editors.
@@ -143,27 +107,27 @@ class Daemon:
             self._fail(INTERNAL if verdict.internal else CONFIGURATION)
             return
         logs.configure(settings.log)
-        self._code = verdict.code
-        self._life = advance(DAEMON, self._life, Event.CHECKED)
+        self.reloader.code = verdict.code
+        self.go(Event.CHECKED)
         try:
             serve = Requests(self).serve
-            self._control = ControlSocket(self._loop, self._options.path, settings.control.socket, serve)
+            self._control = ControlSocket(self.loop, self.options.path, settings.control.socket, serve)
         except CannotListenError as error:
             self._start_failed([str(error)], CANNOT_CREATE)
             return
-        self._loop.later(self._options.start_s, self._start_overdue)
+        self.loop.later(self.options.start_s, self._start_overdue)
         if settings.embedded is not None:
             self.keeper.start(settings, lambda: self._start_workers(settings), self._start_failed)
         else:
             self._start_workers(settings)
 
     def _start_workers(self, settings: Settings) -> None:
-        if self._life is Life.STARTING:
+        if self.life is Life.STARTING:
             self.guard.start()
             self.pool.introduce(settings, self._started, self._start_failed)
 
     def _started(self) -> None:
-        self._life = advance(DAEMON, self._life, Event.READY)
+        self.go(Event.READY)
         self.recycler.start()
         settings = self.pool.settings
         assert settings is not None
@@ -173,24 +137,20 @@ class Daemon:
             "daemon.ready",
             f"serving {len(settings.functions)} functions of {', '.join(map(str, settings.servers))} "
             f"with {self.pool.wanted} processes",
-            config=settings.path or self.path,
+            config=self.options.path,
         )
-        self._notifier.ready(self.summary())
-        self._keep_status()
-        if self._notifier.watchdog_s is not None:
-            self._feed_watchdog()
-        if self._reload_again:
-            self.reload()
+        self.manager.started()
+        self.reloader.catch_up()
 
     def _start_failed(self, problems: list[str], code: int | None) -> None:
-        if self._life is not Life.STARTING:
+        if self.life is not Life.STARTING:
             return
         logs.emit(log, logging.ERROR, "daemon.start_failed", "; ".join(problems))
         self._fail(code if code in _TELLING else INTERNAL)
 
     def _start_overdue(self) -> None:
-        if self._life is Life.STARTING:
-            self._start_failed([f"not ready after {self._options.start_s:g} s"], INTERNAL)
+        if self.life is Life.STARTING:
+            self._start_failed([f"not ready after {self.options.start_s:g} s"], INTERNAL)
 
     # -- leaving
 
@@ -200,20 +160,19 @@ class Daemon:
 
     def stop(self, within_s: float | None = None) -> None:
         """Drain and leave, within ``drain_timeout`` unless told otherwise; idempotent."""
-        if self._life in {Life.DRAINING, Life.STOPPED}:
+        if self.life in {Life.DRAINING, Life.STOPPED}:
             return
-        self._life = advance(DAEMON, self._life, Event.STOP)
-        if self._check is not None:
-            self._check.cancel()
+        self.go(Event.STOP)
+        if self._first_check is not None:
+            self._first_check.cancel()
         self.recycler.stop()
-        self._answer_reloads(["the daemon is leaving"])
+        self.reloader.abandon()
         settings = self.pool.settings
         seconds = within_s if within_s is not None else settings.drain_timeout_s if settings is not None else 0.0
         if not self._exit:
-            jobs = self.in_progress()
+            jobs = report.in_progress(self)
             logs.emit(log, logging.INFO, "daemon.draining", f"leaving within {seconds:g} s; {jobs} jobs in progress")
-        self._notifier.stopping(f"Draining, {self.in_progress()} jobs in progress")
-        self._extend_stop()
+        self.manager.stopping()
         self.pool.drain(seconds, lambda: self.keeper.stop(self._gone))
 
     def hasten(self) -> None:
@@ -223,92 +182,12 @@ class Daemon:
         self.pool.hasten()
 
     def _gone(self) -> None:
-        self._life = advance(DAEMON, self._life, Event.EMPTY)
+        self.go(Event.EMPTY)
         if self.pool.unclean and not self._exit:
             self._exit = UNCLEAN
         logs.emit(log, logging.INFO, "daemon.stopped", "all children have gone", outcome=self._exit)
         self.guard.stop()
-        self._loop.stop()
-
-    # -- reload
-
-    def reload(self, reply: Callable[[list[str]], object] | None = None) -> None:
-        """Read the configuration again and use it, with new processes where that takes them.
-
-        ``reply(problems)`` is called at its end; the list is empty if it worked.
-        """
-        if reply is not None:
-            self._reload_replies.append(reply)
-        if self._life is not Life.RUNNING:
-            self._reload_again = self._life is not Life.DRAINING
-            return
-        self._reload_again = False
-        self._life = advance(DAEMON, self._life, Event.RELOAD)
-        self._notifier.reloading()
-        logs.emit(log, logging.INFO, "daemon.reloading", "reading the configuration again")
-        self._check = Check(self._loop, self._check_argv(), self._checked_again)
-
-    def _checked_again(self, verdict: Verdict) -> None:
-        self._check = None
-        old, new = self.pool.settings, verdict.settings
-        if self._life is not Life.RELOADING or old is None:
-            return
-        problems = list(verdict.problems)
-        if new is not None:
-            problems += changes.refusals(old, new)
-            too_small = recycling.refusal(new, self.recycler.fresh_bytes)
-            problems += [too_small] if too_small else []
-        if problems or new is None:
-            self._reload_failed(problems, CONFIGURATION)
-        elif verdict.code == self._code and changes.takes(old, new) is changes.Takes.NOTHING:
-            self.pool.apply(new)
-            self._reloaded(verdict, new, "applied to the running processes")
-        else:
-            overdue = self._loop.later(
-                self._options.start_s,
-                lambda: self.pool.give_up([f"the new workers were not ready after {self._options.start_s:g} s"]),
-            )
-
-            def ready() -> None:
-                overdue.cancel()
-                self._reloaded(verdict, new, "new processes serve, the old ones drain")
-
-            def failed(problems: list[str], code: int | None) -> None:
-                overdue.cancel()
-                self._reload_failed(problems, code)
-
-            self.pool.introduce(new, ready, failed)
-
-    def _reloaded(self, verdict: Verdict, settings: Settings, how: str) -> None:
-        self._code = verdict.code
-        self.reloads["ok"] += 1
-        logs.configure(settings.log)
-        if self.keeper.child is not None:
-            self.keeper.child.send({"do": "log-level", "level": settings.log.level})
-        self._end_reload(Event.READY, [])
-        logs.emit(log, logging.INFO, "daemon.reloaded", how)
-
-    def _reload_failed(self, problems: list[str], _code: int | None) -> None:
-        if self._life is not Life.RELOADING:
-            return
-        self.reloads["failed"] += 1
-        logs.emit(
-            log, logging.ERROR, "daemon.reload_failed", "nothing has changed: " + "; ".join(problems), problems=problems
-        )
-        self._end_reload(Event.KEEP, problems)
-
-    def _end_reload(self, event: Event, problems: list[str]) -> None:
-        self._life = advance(DAEMON, self._life, event)
-        self._notifier.ready(self.summary())
-        if self._reload_again:
-            self.reload()
-        else:
-            self._answer_reloads(problems)
-
-    def _answer_reloads(self, problems: list[str]) -> None:
-        replies, self._reload_replies = self._reload_replies, []
-        for reply in replies:
-            reply(problems)
+        self.loop.stop()
 
     # -- children
 
@@ -330,9 +209,9 @@ class Daemon:
     def _on_ready(self, child: Child) -> None:
         fresh = child.memory_bytes()
         self.recycler.fresh_bytes = max(self.recycler.fresh_bytes, fresh)
-        self._unreplaced = max(0, self._unreplaced - 1)
+        self.manager.replaced()
         too_small = recycling.refusal(self.pool.settings_of(child), fresh)
-        if too_small and self._life in {Life.STARTING, Life.RELOADING}:
+        if too_small and self.life in {Life.STARTING, Life.RELOADING}:
             self.pool.give_up([too_small], CONFIGURATION)
 
     def _on_gone(self, child: Child) -> None:
@@ -340,43 +219,24 @@ class Daemon:
         self.recycler.forget(child)
         self.questions.gone(child)
 
-    def _on_stall_kill(self, _child: Child) -> None:
-        self._unreplaced += 1
-
     def _on_crash_loop(self) -> None:
-        if self._life in {Life.DRAINING, Life.STOPPED}:
+        if self.life in {Life.DRAINING, Life.STOPPED}:
             return
-        logs.emit(
-            log,
-            logging.ERROR,
-            "daemon.crash_loop",
-            "child processes die again and again, giving up; their last errors are above",
-        )
+        text = "child processes die again and again, giving up; their last errors are above"
+        logs.emit(log, logging.ERROR, "daemon.crash_loop", text)
         self._exit = INTERNAL
         self.stop()
 
-    def _reap(self) -> None:
-        while True:
-            self.pool.reap()
-            self.keeper.reap()
-            if self._check is not None:
-                self._check.reap()
-            if os.getpid() != 1 or not self._reap_orphan():
-                return
+    def _reap_children(self) -> None:
+        self.pool.reap()
+        self.keeper.reap()
+        for check in (self._first_check, self.reloader.check):
+            if check is not None:
+                check.reap()
 
-    def _reap_orphan(self) -> bool:
-        """As PID 1: take one process that others left behind; False if none has ended."""
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return False
-        if ended is None:
-            return False
-        mine = {child.pid for child in self.pool.all()}
-        mine |= {process.pid for process in (self.keeper.child, self._check) if process is not None}
-        if ended.si_pid not in mine:
-            os.waitpid(ended.si_pid, 0)
-        return True
+    def _pids(self) -> set[int]:
+        others = (self.keeper.child, self._first_check, self.reloader.check)
+        return {child.pid for child in (*self.pool.all(), *others) if child is not None}
 
     # -- signals
 
@@ -385,17 +245,17 @@ class Daemon:
             signal.SIGTERM: self.stop,
             signal.SIGINT: self._interrupted,
             signal.SIGQUIT: self.hasten,
-            signal.SIGHUP: self.reload,
+            signal.SIGHUP: self.reloader.ask,
             signal.SIGTSTP: lambda: self.be_quiet(True),
             signal.SIGCONT: lambda: self.be_quiet(False),
             signal.SIGTTIN: lambda: self.resize(+1),
             signal.SIGTTOU: lambda: self.resize(-1),
             signal.SIGUSR1: self._log_stacks,
-            signal.SIGCHLD: self._reap,
+            signal.SIGCHLD: lambda: reap(self._reap_children, self._pids),
         }
 
     def _interrupted(self) -> None:
-        if self._life is Life.DRAINING:
+        if self.life is Life.DRAINING:
             self.hasten()
         else:
             self.stop()
@@ -407,18 +267,22 @@ class Daemon:
             self.pool.be_quiet(quiet)
 
     def resize(self, step: int) -> None:
-        """One process more or fewer."""
-        if self._life in {Life.RUNNING, Life.RELOADING}:
+        """So many processes more, or fewer."""
+        if self.life in {Life.RUNNING, Life.RELOADING}:
             self.pool.resize(self.pool.wanted + step)
             logs.emit(log, logging.INFO, "daemon.resized", f"{self.pool.wanted} processes wanted")
 
     def set_log_level(self, settings: Settings, level: Any) -> None:
         """Log ``level`` and above, here and in every child, until the next reload."""
         changed = dataclasses.replace(settings, log=dataclasses.replace(settings.log, level=level))
-        logs.set_level(level)
         self.pool.apply(changed)
+        self.use_log(changed)
+
+    def use_log(self, settings: Settings) -> None:
+        """Log as these settings say, here and in the job server; the workers are told by the pool."""
+        logs.configure(settings.log)
         if self.keeper.child is not None:
-            self.keeper.child.send({"do": "log-level", "level": level})
+            self.keeper.child.send({"do": "log-level", "level": settings.log.level})
 
     def _log_stacks(self) -> None:
         def log_them(answers: list[Message]) -> None:
@@ -426,76 +290,3 @@ class Daemon:
                 logs.emit(log, logging.INFO, "worker.stacks", f"worker {answer['worker']}", stacks=answer)
 
         self.questions.ask("stacks", log_them)
-
-    # -- how it is
-
-    def in_progress(self) -> int:
-        """Jobs in progress as far as the workers have told."""
-        return sum(int(child.status.get("in_progress", 0)) for child in self.pool.all())
-
-    def summary(self) -> str:
-        """One line for people."""
-        state = "quiet" if self.pool.quiet and self._life is Life.RUNNING else self._life.value
-        return f"{state}: {len(self.pool.serving())} workers, {self.in_progress()} jobs in progress"
-
-    def _keep_status(self) -> None:
-        if self._life is Life.RUNNING and self.summary() != self._status_line:
-            self._status_line = self.summary()
-            self._notifier.status(self._status_line)
-        self._loop.later(STATUS_S, self._keep_status)
-
-    def _feed_watchdog(self) -> None:
-        """Withheld while a worker that was stalled past its limit is not replaced."""
-        assert self._notifier.watchdog_s is not None
-        if not self._unreplaced:
-            self._notifier.alive()
-        self._loop.later(self._notifier.watchdog_s / 2, self._feed_watchdog)
-
-    def _extend_start(self) -> None:
-        if self._life in {Life.CHECKING, Life.STARTING}:
-            self._notifier.extend(EXTEND_S, f"{self._life.value.capitalize()}")
-            self._loop.later(EXTEND_S / 2, self._extend_start)
-
-    def _extend_stop(self) -> None:
-        if self._life is Life.DRAINING:
-            self._notifier.extend(EXTEND_S, f"Draining, {self.in_progress()} jobs in progress")
-            self._loop.later(EXTEND_S / 2, self._extend_stop)
-
-    def status(self) -> Message:
-        """All that is known without asking anybody, for the control socket."""
-        total = self.pool.totals.view(child.status for child in self.pool.all())
-        settings = self.pool.settings
-        jobserver = self.keeper.child
-        return {
-            "state": "quiet" if self.pool.quiet and self._life is Life.RUNNING else self._life.value,
-            "pid": os.getpid(),
-            "config": self.path,
-            "started": self.started,
-            "uptime_s": round(time.time() - self.started, 3),
-            "generation": self.pool.generation,
-            "processes": self.pool.wanted,
-            "paused": sorted(self.pool.paused),
-            "in_progress": self.in_progress(),
-            "workers": [self._worker(child) for child in self.pool.all()],
-            "jobserver": None
-            if jobserver is None
-            else {"pid": jobserver.pid, "state": jobserver.stage.value, "queues": jobserver.status.get("queues", {})},
-            "settings": [] if settings is None else [function.name for function in settings.functions],
-            "restarts": dict(self.pool.restarts),
-            "reloads": dict(self.reloads),
-            "functions": total.get("functions", {}),
-            "servers": total.get("servers", {}),
-        }
-
-    def _worker(self, child: Child) -> Message:
-        return {
-            "pid": child.pid,
-            "state": child.stage.value,
-            "generation": child.generation,
-            "age_s": round(child.age_s, 3),
-            "memory_bytes": child.memory_bytes(),
-            "in_progress": child.status.get("in_progress", 0),
-            "jobs": jobs_run(child.status),
-            "stalled_s": round(self.guard.stalled_s(child), 3),
-            "ready": child.stage not in {Stage.STARTING, Stage.KILLED},
-        }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from gearpool import logs
 from gearpool.settings import LogSettings, Settings
+from gearpool.supervisor import report
 from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child
 
@@ -66,11 +67,11 @@ class Requests:
             reply({"ok": True, "result": result})
 
     def _ping(self, _message: Message, _reply: Reply) -> Any:
-        status = self._daemon.status()
+        status = report.status(self._daemon)
         return {name: status[name] for name in ("pid", "state", "config", "uptime_s")}
 
     def _status(self, _message: Message, _reply: Reply) -> Any:
-        return self._daemon.status()
+        return report.status(self._daemon)
 
     def _jobs(self, _message: Message, reply: Reply) -> Any:
         return self._ask(reply, "jobs")
@@ -150,16 +151,16 @@ class Requests:
                 reply({"ok": True, "result": {"generation": self._daemon.pool.generation}})
 
         self._settings()
-        self._daemon.reload(done)
+        self._daemon.reloader.ask(done)
         return LATER
 
     def _drain(self, _message: Message, _reply: Reply) -> Any:
         self._daemon.stop()
-        return {"state": self._daemon.life.value, "in_progress": self._daemon.in_progress()}
+        return {"state": self._daemon.life.value, "in_progress": report.in_progress(self._daemon)}
 
     def _stop(self, _message: Message, _reply: Reply) -> Any:
         self._daemon.hasten()
-        return {"state": self._daemon.life.value, "in_progress": self._daemon.in_progress()}
+        return {"state": self._daemon.life.value, "in_progress": report.in_progress(self._daemon)}
 
     def _log_level(self, message: Message, _reply: Reply) -> Any:
         level = message.get("level")

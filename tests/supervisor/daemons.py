@@ -17,7 +17,8 @@ from tests.processes import wait_for
 ROOT = str(Path(__file__).parents[2])
 MAIN = """
 import json, sys
-from gearpool.supervisor.daemon import Daemon, Options, Programs
+from gearpool.supervisor.daemon import Daemon
+from gearpool.supervisor.options import Options, Programs
 checker, worker, jobserver, path, start_s = json.loads(sys.argv[1])
 sys.exit(Daemon(Options(path, (), Programs(checker, worker, jobserver), start_s)).run())
 """

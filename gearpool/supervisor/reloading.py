@@ -1,0 +1,134 @@
+"""Reload: read the file again, use it with new processes or without, or change nothing. Floor 4.
+
+Law: until the new processes are ready the old ones serve as if nothing happened; whatever goes wrong before that
+changes nothing but the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gearpool import logs
+from gearpool.settings import Settings
+from gearpool.supervisor import changes, recycling
+from gearpool.supervisor.checking import Check, Verdict
+from gearpool.supervisor.states import Event, Life
+
+if TYPE_CHECKING:
+    from gearpool.supervisor.daemon import Daemon
+
+CONFIGURATION = 78
+
+log = logging.getLogger("gearpool.supervisor")
+
+
+class Reloader:
+    """Reloads one daemon; what is asked during a reload is served by one more after it.
+
+    Attributes:
+        results: how many reloads went well and how many changed nothing.
+        code: what the checker said of the handlers' code in force.
+        check: the checker that runs now, if one does.
+    """
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._again = False
+        self._replies: list[Callable[[list[str]], object]] = []
+        self.results = {"ok": 0, "failed": 0}
+        self.code = ""
+        self.check: Check | None = None
+
+    def ask(self, reply: Callable[[list[str]], object] | None = None) -> None:
+        """Reload now or as soon as possible; ``reply(problems)`` at the end, with no problems if it worked."""
+        daemon = self._daemon
+        if daemon.life in {Life.DRAINING, Life.STOPPED}:
+            if reply is not None:
+                reply(["the daemon is leaving"])
+            return
+        if reply is not None:
+            self._replies.append(reply)
+        if daemon.life is not Life.RUNNING:
+            self._again = True
+            return
+        self._again = False
+        daemon.go(Event.RELOAD)
+        daemon.notifier.reloading()
+        logs.emit(log, logging.INFO, "daemon.reloading", "reading the configuration again")
+        self.check = Check(daemon.loop, daemon.options.check, self._checked)
+
+    def catch_up(self) -> None:
+        """The daemon runs: serve what was asked before that."""
+        if self._again:
+            self.ask()
+
+    def abandon(self) -> None:
+        """The daemon leaves."""
+        if self.check is not None:
+            self.check.cancel()
+        self._answer(["the daemon is leaving"])
+
+    def _checked(self, verdict: Verdict) -> None:
+        self.check = None
+        daemon = self._daemon
+        old, new = daemon.pool.settings, verdict.settings
+        if daemon.life is not Life.RELOADING or old is None:
+            return
+        problems = list(verdict.problems)
+        if new is not None:
+            problems += changes.refusals(old, new)
+            too_small = recycling.refusal(new, daemon.recycler.fresh_bytes)
+            problems += [too_small] if too_small else []
+        if problems or new is None:
+            self._failed(problems, CONFIGURATION)
+        elif verdict.code == self.code and changes.takes(old, new) is changes.Takes.NOTHING:
+            daemon.pool.apply(new)
+            self._done(verdict, new, "applied to the running processes")
+        else:
+            self._introduce(verdict, new)
+
+    def _introduce(self, verdict: Verdict, new: Settings) -> None:
+        pool, start_s = self._daemon.pool, self._daemon.options.start_s
+        overdue = self._daemon.loop.later(
+            start_s, lambda: pool.give_up([f"the new workers were not ready after {start_s:g} s"])
+        )
+
+        def ready() -> None:
+            overdue.cancel()
+            self._done(verdict, new, "new processes serve, the old ones drain")
+
+        def failed(problems: list[str], code: int | None) -> None:
+            overdue.cancel()
+            self._failed(problems, code)
+
+        pool.introduce(new, ready, failed)
+
+    def _done(self, verdict: Verdict, settings: Settings, how: str) -> None:
+        self.code = verdict.code
+        self.results["ok"] += 1
+        self._daemon.use_log(settings)
+        logs.emit(log, logging.INFO, "daemon.reloaded", how)
+        self._end(Event.READY, [])
+
+    def _failed(self, problems: list[str], _code: int | None) -> None:
+        if self._daemon.life is not Life.RELOADING:
+            return
+        self.results["failed"] += 1
+        text = "nothing has changed: " + "; ".join(problems)
+        logs.emit(log, logging.ERROR, "daemon.reload_failed", text, problems=problems)
+        self._end(Event.KEEP, problems)
+
+    def _end(self, event: Event, problems: list[str]) -> None:
+        self._daemon.go(event)
+        self._daemon.manager.ready()
+        if self._again:
+            self.ask()
+        else:
+            self._answer(problems)
+
+    def _answer(self, problems: list[str]) -> None:
+        replies, self._replies = self._replies, []
+        for reply in replies:
+            reply(problems)

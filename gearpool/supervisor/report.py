@@ -1,0 +1,68 @@
+"""How the daemon is, without asking anybody: for the control socket and the service manager. Floor 4."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from gearpool.supervisor.channel import Message
+from gearpool.supervisor.states import Life
+from gearpool.supervisor.totals import jobs_run
+
+if TYPE_CHECKING:
+    from gearpool.supervisor.child import Child
+    from gearpool.supervisor.daemon import Daemon
+
+
+def state(daemon: Daemon) -> str:
+    """One word."""
+    return "quiet" if daemon.pool.quiet and daemon.life is Life.RUNNING else daemon.life.value
+
+
+def in_progress(daemon: Daemon) -> int:
+    """Jobs in progress as far as the workers have told."""
+    return sum(int(child.status.get("in_progress", 0)) for child in daemon.pool.all())
+
+
+def summary(daemon: Daemon) -> str:
+    """One line for people."""
+    return f"{state(daemon)}: {len(daemon.pool.serving())} workers, {in_progress(daemon)} jobs in progress"
+
+
+def status(daemon: Daemon) -> Message:
+    """All of it."""
+    pool, jobserver = daemon.pool, daemon.keeper.child
+    total = pool.totals.view(child.status for child in pool.all())
+    return {
+        "state": state(daemon),
+        "pid": os.getpid(),
+        "config": daemon.options.path,
+        "started": daemon.started,
+        "uptime_s": round(time.time() - daemon.started, 3),
+        "generation": pool.generation,
+        "processes": pool.wanted,
+        "paused": sorted(pool.paused),
+        "in_progress": in_progress(daemon),
+        "workers": [_worker(daemon, child) for child in pool.all()],
+        "jobserver": None
+        if jobserver is None
+        else {"pid": jobserver.pid, "state": jobserver.stage.value, "queues": jobserver.status.get("queues", {})},
+        "restarts": dict(pool.restarts),
+        "reloads": dict(daemon.reloader.results),
+        "functions": total.get("functions", {}),
+        "servers": total.get("servers", {}),
+    }
+
+
+def _worker(daemon: Daemon, child: Child) -> Message:
+    return {
+        "pid": child.pid,
+        "state": child.stage.value,
+        "generation": child.generation,
+        "age_s": round(child.age_s, 3),
+        "memory_bytes": child.memory_bytes(),
+        "in_progress": child.status.get("in_progress", 0),
+        "jobs": jobs_run(child.status),
+        "stalled_s": round(daemon.guard.stalled_s(child), 3),
+    }
