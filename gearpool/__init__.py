@@ -36,18 +36,23 @@ __all__ = [  # noqa: PLE0604 - the names are loaded on demand
 ]
 
 if TYPE_CHECKING:
-    from gearpool.client import Client, JobStatus
-    from gearpool.errors import (
-        ConnectionLost,
-        GearpoolError,
-        JobException,
-        JobFailed,
-        JobTimedOut,
-        NoServersAvailable,
-        SubmitUnknown,
-    )
-    from gearpool.jobs import Abort, Draining, Job, JobTimeout, Retry, Skip
-    from gearpool.worker import Worker
+    # "as" exports them to type checkers, which do not see through a computed __all__.
+    from gearpool.client import Client as Client
+    from gearpool.client import JobStatus as JobStatus
+    from gearpool.errors import ConnectionLost as ConnectionLost
+    from gearpool.errors import GearpoolError as GearpoolError
+    from gearpool.errors import JobException as JobException
+    from gearpool.errors import JobFailed as JobFailed
+    from gearpool.errors import JobTimedOut as JobTimedOut
+    from gearpool.errors import NoServersAvailable as NoServersAvailable
+    from gearpool.errors import SubmitUnknown as SubmitUnknown
+    from gearpool.jobs import Abort as Abort
+    from gearpool.jobs import Draining as Draining
+    from gearpool.jobs import Job as Job
+    from gearpool.jobs import JobTimeout as JobTimeout
+    from gearpool.jobs import Retry as Retry
+    from gearpool.jobs import Skip as Skip
+    from gearpool.worker import Worker as Worker
 
 
 def __getattr__(name: str) -> Any:

@@ -30,7 +30,7 @@ _KINDS: dict[tuple[bool, str], PacketType] = {
 }
 
 _MOST_PAYLOAD = 0xFFFFFFFF - 1024
-_MOST_EPOCH = 2**62  # gearmand 1.1.20 answers up to here; what it cannot parse it does not answer at all
+_MOST_EPOCH = 2**53  # what the embedded server takes; gearmand 1.1.20 answers up to 2**62 and beyond with silence
 
 _pack_header = struct.Struct(">4sII").pack
 
