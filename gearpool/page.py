@@ -23,6 +23,10 @@ TRIES = 1000
 _layout = struct.Struct("<QdHB64p64pQ")
 
 
+pack = _layout.pack_into
+"""``pack(memory, 0, turn, since, function, activity, handle, unique, turn)``: what `Page.write` does."""
+
+
 class Activity(enum.IntEnum):
     """What is on the CPU of the child."""
 
@@ -60,7 +64,8 @@ class Page:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.memory = mmap.mmap(fd, SIZE)
-        self._turn = 0
+        self.turn = 0
+        """The number of the last write. Who writes for every job does it in place: see `pack`."""
 
     @classmethod
     def create(cls) -> Page:
@@ -76,8 +81,8 @@ class Page:
 
     def write(self, since: float, function: int, activity: int, handle: bytes, unique: bytes) -> None:
         """Say what is on the CPU from now on. ``handle`` and ``unique`` are cut after 63 bytes."""
-        turn = self._turn = self._turn + 1
-        _layout.pack_into(self.memory, 0, turn, since, function, activity, handle, unique, turn)
+        turn = self.turn = self.turn + 1
+        pack(self.memory, 0, turn, since, function, activity, handle, unique, turn)
 
     def read(self) -> Beat:
         """The last complete write; all zero before the first.

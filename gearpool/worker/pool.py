@@ -343,6 +343,15 @@ class Pool:
                 run = session.single_out()
         return run
 
+    def on_cpu(self) -> Job | None:
+        """The job whose handler is on the CPU now; as `current`, but nothing is changed."""
+        me = getcurrent()
+        run = self.runs.get(me)
+        if run is not None:
+            return None if run.ended else run.job
+        session = self.leaders.get(me)
+        return session.on_cpu if session is not None else None
+
     def jobs(self) -> list[dict[str, Any]]:
         """The jobs in progress and waiting, oldest first."""
         now = time.monotonic()
@@ -366,16 +375,21 @@ class Pool:
     def snapshot(self) -> dict[str, Any]:
         """What this process does, as plain values; counters only grow."""
         functions = {}
+        asked: dict[str, int] = {}
+        for session in self.sessions:
+            asked[session.function.name] = asked.get(session.function.name, 0) + session.asked
         for function in self.functions.values():
             functions[function.name] = {
                 **function.counters.snapshot(),
-                "in_progress": function.slots.used - sum(s.asked for s in self.sessions if s.function is function),
+                "in_progress": function.slots.used - asked.get(function.name, 0),
                 "slots": function.slots.limit,
                 "waiting_retry": function.waiting,
                 "paused": function.paused,
                 "breaker_open": function.breaker is not None and function.breaker.state is not BreakerState.CLOSED,
             }
-        servers = {str(server): all(lane.connected for lane in self.lanes if lane.name == str(server)) for server in self.servers}
+        servers = {str(server): True for server in self.servers}
+        for lane in self.lanes:
+            servers[lane.name] = servers[lane.name] and lane.connected
         return {
             "functions": functions,
             "servers": servers,

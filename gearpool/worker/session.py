@@ -35,7 +35,7 @@ from gearpool.jobs import Interrupt, Job
 from gearpool.logs import emit
 from gearpool.metrics import QUICK_S
 from gearpool.net.greenlet_streams import GreenletStream
-from gearpool.page import Activity
+from gearpool.page import NO_FUNCTION, Activity, pack
 from gearpool.protocol.codec import Decoder, request
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import REQUEST_MAGIC, RESPONSE_MAGIC, PacketType
@@ -67,9 +67,8 @@ _ASSIGN = PacketType.JOB_ASSIGN_UNIQ
 _NO_JOB = PacketType.NO_JOB
 _NOOP = PacketType.NOOP
 _COMPLETE_HEAD = struct.Struct(">4sII")
-_heads: dict[int, bytes] = {
-    size: _COMPLETE_HEAD.pack(REQUEST_MAGIC, PacketType.WORK_COMPLETE, size) for size in range(1024)
-}
+_SMALL = 1024
+_heads = [_COMPLETE_HEAD.pack(REQUEST_MAGIC, PacketType.WORK_COMPLETE, size) for size in range(_SMALL)]
 
 
 def _head(size: int) -> bytes:
@@ -156,6 +155,11 @@ class Session:
     def asked(self) -> int:
         """Grabs under way, each with a reserved slot."""
         return self._asked
+
+    @property
+    def on_cpu(self) -> Job | None:
+        """The job that the leader runs now; None if it runs none."""
+        return None if self._current is None else self._leading_job()
 
     def single_out(self) -> Run | None:
         """In a signal handler: the job that the leader runs, made a run of its own; None if it runs none now."""
@@ -353,9 +357,11 @@ class Session:
         """Run the pending jobs one after another. False when one of them waited and leadership has passed on."""
         function, pool = self.function, self._pool
         pending, out = self._pending, self._out
+        append = out.append
         call, takes_job, encode = function.call, function.takes_job, function.encode
         name, wire_name, timeout_s = function.name, function.wire_name, function.settings.timeout_s
         index, heads, page = function.index, _heads, pool.page
+        memory = None if page is None else page.memory
         monotonic = time.monotonic
         callback = self._loop.run_callback(self._on_wait)
         began = flushed = now = self._batch_began = monotonic()
@@ -375,7 +381,8 @@ class Session:
             self._job_began = now
             self._current = arguments
             if page is not None:
-                page.write(now, index, Activity.JOB, handle, arguments[2])
+                turn = page.turn = page.turn + 1
+                pack(memory, 0, turn, now, index, 1, handle, arguments[2], turn)
             try:
                 result = call(arguments[3], job) if takes_job else call(arguments[3])
                 if result.__class__ is not bytes:
@@ -396,7 +403,10 @@ class Session:
                 return False
             self._current = None
             size = len(handle) + 1 + len(result)
-            out += (heads.get(size) or _head(size), handle, b"\0", result)
+            if size < _SMALL:
+                append(b"%b%b\0%b" % (heads[size], handle, result))
+            else:
+                out += (_head(size), handle, b"\0", result)
             if me.gr_context is not None:
                 me.gr_context = None
             if now - self._job_began >= QUICK_S:
@@ -413,7 +423,7 @@ class Session:
                     # Nobody waited, so nobody else ran: let timers and other lanes have a turn.
                     callback.stop()
                     if page is not None:
-                        page.write(now, 0xFFFF, Activity.OTHER, b"", b"")
+                        page.write(now, NO_FUNCTION, Activity.OTHER, b"", b"")
                     self._yield_turn(me)
                     if self._closed:
                         return True
@@ -454,15 +464,19 @@ class Session:
         if not self._closed:
             self._pool.crew.run(self._lead)
 
+    def _leading_job(self) -> Job:
+        """The leader's job; for handlers that do not take one it is made only now."""
+        if self._job is None:
+            arguments, function = self._current, self.function
+            assert arguments is not None
+            self._job = Job(self, function.name, arguments[0], arguments[2], arguments[3], function.settings.timeout_s)
+            self._job.started = self._job_began
+        return self._job
+
     def _promote(self) -> Run:
         """The job that the leader runs becomes a run of its own, and the session has no leader."""
-        arguments, job = self._current, self._job
-        assert arguments is not None
         pool, function = self._pool, self.function
-        if job is None or job.raw_handle is not arguments[0]:
-            job = Job(self, function.name, arguments[0], arguments[2], arguments[3], function.settings.timeout_s)
-            job.started = self._job_began
-        run = Run(self, job, self._leader)
+        run = Run(self, self._leading_job(), self._leader)
         self._settle_batch(self._batch - len(self._pending) - 1, self._job_began)
         self._batch = len(self._pending)
         function.cost(time.monotonic() - self._job_began)

@@ -1,0 +1,137 @@
+"""The worker process: patches, loads the handlers, serves, and obeys the supervisor. Floor 4; a composition root.
+
+Started by exec as ``python -m gearpool.children.worker --channel FD --page FD``. Over the channel comes first what to do
+(`Settings` as JSON), then commands; up go ``ready`` or ``failed``, status snapshots and replies. The end of the channel
+means that the supervisor is gone: so is this process then, and the job servers hand out its jobs again.
+
+Law: nothing but the standard library is imported before the patching.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gearpool.settings import Settings, from_json
+
+if TYPE_CHECKING:
+    from gearpool.page import Page
+
+OK = 0
+INTERNAL = 70
+CONFIGURATION = 78
+
+_PR_SET_PDEATHSIG = 1
+_OBEYED_BY_THE_PARENT = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE")
+
+
+def main() -> int:
+    """Run; returns the exit code."""
+    parser = argparse.ArgumentParser(description="gearpool's worker process; started by the supervisor")
+    parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket to the supervisor")
+    parser.add_argument("--page", type=int, required=True, help="descriptor of the shared page")
+    arguments = parser.parse_args()
+    for name in _OBEYED_BY_THE_PARENT:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _die_with_the_parent()
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+    channel = socket.socket(fileno=arguments.channel)
+    channel.set_inheritable(False)
+    os.set_inheritable(arguments.page, False)
+    start, rest = _first_line(channel)
+    if start is None:
+        return OK
+    settings = from_json(Settings, start["settings"])
+    if settings.monkey_patch:
+        from gevent import monkey
+
+        monkey.patch_all()
+    import gevent
+
+    # Each greenlet would keep its spawner alive, and so that one's payload.
+    gevent.config.track_greenlet_tree = False
+    for folder in reversed(settings.import_path):
+        sys.path.insert(0, str(Path(settings.base, folder)))
+    from gearpool import logs
+    from gearpool.page import Page
+
+    logs.configure(settings.log)
+    return _serve(channel, rest, settings, Page.attach(arguments.page), start.get("poison") or [])
+
+
+def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, poison: list[Any]) -> int:
+    from gearpool.children.commands import Commands
+    from gearpool.errors import ConfigurationError
+    from gearpool.worker.interrupts import Interrupts
+    from gearpool.worker.loading import load_functions
+    from gearpool.worker.pool import Pool
+
+    try:
+        functions = load_functions(settings.functions, settings.concurrency)
+    except ConfigurationError as error:
+        line = json.dumps({"event": "failed", "problems": list(error.problems)})
+        channel.sendall(line.encode() + b"\n")
+        return CONFIGURATION
+    pool = Pool(
+        functions,
+        settings.servers,
+        concurrency=settings.concurrency,
+        reconnect=settings.reconnect,
+        worker_id=settings.worker_id,
+        base=settings.base,
+        page=page,
+        stuck=lambda reason: commands.ask_to_be_replaced(reason),
+    )
+    interrupts = Interrupts(pool, page)
+    commands = Commands(pool, channel, settings, interrupts)
+    commands.poison(poison)
+    interrupts.install()
+    pool.start()
+    commands.send({"event": "ready"})
+    return commands.run(rest)
+
+
+def _first_line(channel: socket.socket) -> tuple[dict[str, Any] | None, bytes]:
+    data = b""
+    while b"\n" not in data:
+        more = channel.recv(1 << 16)
+        if not more:
+            return None, b""
+        data += more
+    line, _, rest = data.partition(b"\n")
+    return json.loads(line), rest
+
+
+def _die_with_the_parent() -> None:
+    """Have the kernel end us when the supervisor dies, even while a handler blocks."""
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(OK)
+
+
+def _leave(code: int) -> None:
+    """Exit without waiting for threads of handlers that may never end, but with everything written."""
+    import atexit
+
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _leave(main())

@@ -1,0 +1,139 @@
+"""Finds handlers and exception classes by their dotted paths, and learns how they want to be called. Floor 1.
+
+Law: every way to fail is a `HandlerError` that shows what the user's own code raised, with the user's own lines.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gearpool.errors import ConfigurationError
+
+
+class HandlerError(ConfigurationError):
+    """A dotted path that does not lead to a handler that can be run."""
+
+
+class LoadedHandler(NamedTuple):
+    """A handler and how it wants to be called.
+
+    Attributes:
+        function: what is called.
+        takes_job: with (argument, job), else with (argument).
+        is_generator: it streams: what it yields goes out as WORK_DATA.
+    """
+
+    function: Callable[..., Any]
+    takes_job: bool
+    is_generator: bool = False
+
+
+def load(dotted: str) -> LoadedHandler:
+    """The handler at ``package.module.function`` or ``package.module:object.method``.
+
+    Raises:
+        HandlerError: it does not import, is not callable, is ``async`` or takes other parameters.
+    """
+    return examine(resolve(dotted), dotted)
+
+
+def examine(function: Any, name: str) -> LoadedHandler:
+    """How ``function`` wants to be called; ``name`` is for messages.
+
+    Raises:
+        HandlerError: it cannot be a handler.
+    """
+    if not callable(function):
+        raise HandlerError(f"{name} is not callable, it is {type(function).__name__}")
+    if inspect.isclass(function):
+        raise HandlerError(f"{name} is a class; name a function or a method of an object")
+    plain = function
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    if not (inspect.isfunction(plain) or inspect.ismethod(plain) or inspect.isbuiltin(plain)):
+        plain = getattr(plain, "__call__", plain)  # noqa: B004 - the method itself is wanted
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
+        raise HandlerError(f"{name} is async; gearpool runs greenlets, so write an ordinary function that waits as usual")
+    return LoadedHandler(function, _takes_job(function, name), inspect.isgeneratorfunction(plain))
+
+
+def exception_class(name: str) -> type[BaseException]:
+    """The exception class at a dotted path; builtins by their bare name.
+
+    Raises:
+        HandlerError: there is no such class.
+    """
+    found = getattr(builtins, name, None) if "." not in name and ":" not in name else resolve(name)
+    if not (isinstance(found, type) and issubclass(found, BaseException)):
+        raise HandlerError(f"{name} is not an exception class")
+    return found
+
+
+def resolve(dotted: str) -> Any:
+    """The object at ``package.module.name`` or ``package.module:object.attribute``.
+
+    Raises:
+        HandlerError: it is not there, or importing it failed.
+    """
+    module_name, colon, rest = dotted.partition(":")
+    attributes = rest.split(".") if colon else []
+    if not colon:
+        module_name, _, last = dotted.rpartition(".")
+        attributes = [last]
+    if not module_name or not all(part.isidentifier() for part in [*module_name.split("."), *attributes]):
+        raise HandlerError(
+            f'{dotted!r} is not a dotted path; write "package.module.function" or "package.module:object.method"'
+        )
+    found: Any = _import(module_name)
+    path = module_name
+    for attribute in attributes:
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            raise HandlerError(f"{path} has no {attribute!r}") from None
+        path = f"{path}.{attribute}"
+    return found
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise HandlerError(f"there is no module {error.name!r} on import_path or among the installed packages") from error
+        raise HandlerError(_story(name, error)) from error
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
+        raise HandlerError(_story(name, error)) from error
+
+
+def _story(name: str, error: BaseException) -> str:
+    """The error and where in the user's code it came from."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__ and "importlib" not in frame.filename
+    ]
+    where = "".join(f"\n    {frame.filename}:{frame.lineno}: {frame.line}" for frame in frames)
+    if isinstance(error, SyntaxError):
+        where += f"\n    {error.filename}:{error.lineno}: {(error.text or '').strip()}"
+    return f"importing {name} failed: {type(error).__name__}: {error}{where}"
+
+
+def _takes_job(function: Callable[..., Any], name: str) -> bool:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return False  # a builtin without a signature: give it the argument alone
+    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    needed = [each for each in positional if each.default is each.empty]
+    starred = any(each.kind is each.VAR_POSITIONAL for each in parameters)
+    keywords = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.default is each.empty]
+    if len(needed) > 2 or keywords or not (positional or starred):
+        raise HandlerError(f"{name}{inspect.signature(function)} must take (arg) or (arg, job)")
+    return len(needed) == 2 or starred or (len(positional) >= 2 and positional[1].name == "job")

@@ -1,0 +1,127 @@
+"""Ends handlers that never wait, in place; and shows on the shared page what is on the CPU. Floor 3.
+
+Law: a signal handler runs between two bytecodes of whatever is on the CPU. It raises only if that is a handler whose
+time is up and the innermost frame is neither gevent's nor gearpool's: their locks and queues are never left half done.
+Otherwise it does nothing, and whoever sent the signal sends it again shortly.
+
+The supervisor sends SIGUSR2 when the page shows that one job has been on the CPU for too long. Nothing here costs a job
+that is quick: the page is written at switches of greenlets, and by the session for each job of a batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import greenlet
+from gevent import GreenletExit
+from gevent.hub import get_hub
+
+from gearpool import logs
+from gearpool.page import NO_FUNCTION, Activity, Page
+from gearpool.worker.pool import Pool
+
+log = logging.getLogger("gearpool.worker")
+
+STALL_S = 0.25
+LOG_EVERY_S = 1.0
+"""At most one stall a second and function is logged; all are counted."""
+
+_OURS = ("gevent", "greenlet", "gearpool")
+_THEIRS = ("gearpool.examples",)
+
+
+class Interrupts:
+    """Answers SIGUSR2 in a worker process.
+
+    Args:
+        pool: whose jobs are interrupted.
+        page: what the supervisor reads.
+    """
+
+    def __init__(self, pool: Pool, page: Page) -> None:
+        self._pool = pool
+        self._page = page
+        self._stalled_turn = 0
+        self._logged_at: dict[str, float] = {}
+        self.stalls: dict[str, int] = {}
+        self.stall_s: dict[str, float] = {}
+        self.interrupted = 0
+
+    def install(self) -> None:
+        """Take over SIGUSR2, and watch the switches of greenlets. In the main thread."""
+        signal.signal(signal.SIGUSR2, self.on_signal)
+        greenlet.settrace(_tracer(self._page, self._pool.runs))
+
+    def on_signal(self, _number: int, frame: FrameType | None) -> None:
+        """Something has been on the CPU for long: log it, and end it if its time is up.
+
+        Raises:
+            JobTimeout: into the handler that is on the CPU, at its limit.
+            GreenletExit: into it, at the end of its grace.
+        """
+        now = time.monotonic()
+        beat = self._page.read()
+        if beat.activity is Activity.HUB or frame is None:
+            return
+        job = self._pool.on_cpu()
+        if now - beat.since >= STALL_S and beat.turn != self._stalled_turn:
+            self._stalled_turn = beat.turn
+            self._stall(job.function if job else "", job, frame, now)
+        if job is None or job.deadline is None or now < job.deadline or _is_ours(frame):
+            return
+        run = self._pool.current()
+        if run is None or run.ended:
+            return
+        if not run.thrown:
+            self.interrupted += 1
+            error = self._pool.limits.timeout_of(run)
+            run.thrown.append(error)
+            self._pool.limits.begin_grace(run)
+            raise error
+        if now >= job.deadline + run.session.function.settings.timeout_grace_s:
+            exit_ = GreenletExit()
+            run.thrown.append(exit_)
+            raise exit_
+
+    def _stall(self, function: str, job: Any, frame: FrameType, now: float) -> None:
+        self.stalls[function] = self.stalls.get(function, 0) + 1
+        if now - self._logged_at.get(function, 0.0) < LOG_EVERY_S:
+            return
+        self._logged_at[function] = now
+        line = traceback.extract_stack(frame, limit=None)[-1]
+        logs.emit(
+            log, logging.WARNING, "stall", f"no other greenlet has had a turn for {STALL_S:g} s or more",
+            function=function or None, handle=job.handle if job else None, unique=job.unique if job else None,
+            at=f"{line.filename}:{line.lineno} in {line.name}", line=line.line,
+        )  # fmt: skip
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] in _OURS and not name.startswith(_THEIRS)
+
+
+def _tracer(page: Page, runs: Any) -> Callable[[str, tuple[Any, Any]], None]:
+    hub = get_hub()
+    monotonic = time.monotonic
+    write = page.write
+
+    def trace(_event: str, switch: tuple[Any, Any]) -> None:
+        target = switch[1]
+        if target is hub:
+            write(monotonic(), NO_FUNCTION, 0, b"", b"")
+            return
+        run = runs.get(target)
+        if run is None:
+            write(monotonic(), NO_FUNCTION, 2, b"", b"")
+        else:
+            job = run.job
+            write(monotonic(), run.session.function.index, 1, job.raw_handle, job.raw_unique)
+
+    return trace
