@@ -31,7 +31,7 @@ INTERNAL = 70
 CONFIGURATION = 78
 
 _PR_SET_PDEATHSIG = 1
-_OBEYED_BY_THE_PARENT = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE")
+_OBEYED_BY_THE_PARENT = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGTSTP", "SIGTTIN", "SIGTTOU")
 
 
 def main() -> int:
@@ -41,10 +41,13 @@ def main() -> int:
     parser.add_argument("--page", type=int, required=True, help="descriptor of the shared page")
     arguments = parser.parse_args()
     for name in _OBEYED_BY_THE_PARENT:
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+        # A handler that does nothing, not SIG_IGN: what handlers start would inherit that and be deaf to `terminate`.
+        signal.signal(getattr(signal, name), _nothing)
     _die_with_the_parent()
     faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+    # Into memory that the supervisor reads and logs as one event; without a supervisor to stderr.
+    stacks = int(os.environ.pop("GEARPOOL_STACKS_FD", "2"))
+    faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True, chain=False)
     channel = socket.socket(fileno=arguments.channel)
     channel.set_inheritable(False)
     os.set_inheritable(arguments.page, False)
@@ -110,6 +113,10 @@ def _first_line(channel: socket.socket) -> tuple[dict[str, Any] | None, bytes]:
         data += more
     line, _, rest = data.partition(b"\n")
     return json.loads(line), rest
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """The signal is not for us."""
 
 
 def _die_with_the_parent() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from gearpool.cli import control
@@ -33,7 +32,5 @@ def _section(answer: Any) -> str:
     if "error" in answer:
         job = " ".join(str(answer[name]) for name in ("function", "handle") if name in answer)
         return "\n".join(part for part in (f"{head}: {answer['error']} {job}".rstrip(), answer.get("stacks")) if part)
-    result = answer["result"]
-    if isinstance(result, str):
-        return f"{head}\n{result}"
-    return f"{head}\n" + "\n".join(one if isinstance(one, str) else json.dumps(one, indent=2) for one in result)
+    jobs = [f"-- {job['function']} {job['handle']}\n{job['stack'].rstrip()}" for job in answer["result"]]
+    return "\n".join([f"{head}: {len(jobs)} jobs", *jobs])

@@ -55,7 +55,5 @@ def _function(name: str, function: Any) -> tuple[object, ...]:
     return name, function.get("in_progress", 0), complete, failed, other
 
 
-def _server(name: str, server: Any) -> tuple[object, ...]:
-    if not isinstance(server, dict):
-        return name, server
-    return name, ", ".join(f"{key} {value}" for key, value in server.items())
+def _server(name: str, connected: bool) -> tuple[object, ...]:
+    return name, "connected" if connected else "not connected"

@@ -67,6 +67,7 @@ class Pool:
     Attributes:
         settings: the configuration in force; None before the first children are ready.
         wanted: how many workers there should be.
+        unclean: whether the last drain had to cut off a job.
         restarts: replacements by reason, for the metrics.
     """
 
@@ -142,7 +143,11 @@ class Pool:
             self.wanted = settings.processes
         self.settings = settings
         self._settings[self._generation] = settings
-        self.tell({"do": "apply", "settings": to_json(settings)}, generation=self._generation)
+        for child in self._children.values():
+            if child.generation == self._generation and child.stage is not Stage.DRAINING:
+                child.send({"do": "apply", "settings": to_json(settings)})
+                if self.quiet:
+                    child.send({"do": "quiet"})
         self._settle()
 
     def resize(self, wanted: int) -> None:
@@ -172,11 +177,10 @@ class Pool:
         self._settle()
         return True
 
-    def tell(self, message: Message, *, generation: int | None = None, besides: Child | None = None) -> None:
-        """Send to every worker, or to those of one configuration, except ``besides``."""
+    def tell(self, message: Message) -> None:
+        """Send to every worker."""
         for child in self._children.values():
-            if child is not besides and generation in {None, child.generation}:
-                child.send(message)
+            child.send(message)
 
     def drain(self, seconds: float, empty: Callable[[], object]) -> None:
         """Have every worker finish within ``seconds`` and leave; ``empty`` is called when all have gone."""
@@ -225,6 +229,9 @@ class Pool:
             self._settle()
         elif event == "failed":
             child.failure = [str(problem) for problem in message.get("problems", [])]
+        elif event == "drained":
+            if not message.get("clean", True):
+                self._note_unclean()
         elif event == "recycle":
             self.recycle(child, str(message.get("reason", "asked")))
         else:
@@ -276,7 +283,7 @@ class Pool:
     def _overdue(self, child: Child) -> None:
         if child.stage is not Stage.DRAINING:
             return
-        self.unclean = True
+        self._note_unclean()
         logs.emit(
             log,
             logging.WARNING,
@@ -345,7 +352,8 @@ class Pool:
     def _log_end(self, child: Child, blamed: bool, *, expected: bool) -> None:
         level = logging.INFO if expected else logging.ERROR
         if expected and child.returncode != 0 and not child.killed_for:
-            level, self.unclean = logging.WARNING, True
+            level = logging.WARNING
+            self._note_unclean()
         extra: dict[str, Any] = {"reason": child.killed_for or None, "problems": child.failure or None}
         logs.emit(
             log,
@@ -356,6 +364,10 @@ class Pool:
             blamed=blamed or None,
             **extra,
         )
+
+    def _note_unclean(self) -> None:
+        """A job was cut off. For the exit code only the last drain counts, not those of reloads before it."""
+        self.unclean = self.unclean or self._empty is not None
 
     def _count(self, reason: str) -> None:
         self.restarts[reason] = self.restarts.get(reason, 0) + 1

@@ -52,6 +52,9 @@ def status(daemon: Daemon) -> Message:
         "reloads": dict(daemon.reloader.results),
         "functions": total.get("functions", {}),
         "servers": total.get("servers", {}),
+        "slots": total.get("slots", {}),
+        "stalls": total.get("stalls", {}),
+        "reconnects": total.get("reconnects", 0),
     }
 
 

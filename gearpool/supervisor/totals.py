@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-COUNTERS = frozenset(
-    {"outcomes", "duration_buckets", "duration_sum_s", "stalls", "stall_buckets", "stall_sum_s", "reconnects"}
-)
+COUNTERS = frozenset({"outcomes", "duration_buckets", "duration_sum_s", "stalls", "stall_s", "reconnects"})
 """Names, at any depth of a status, under which everything only grows."""
 
-SECTIONS = ("functions", "servers")
+SECTIONS = ("functions", "servers", "slots", "stalls", "stall_s", "reconnects")
 
 Tree = dict[str, Any]
 
@@ -30,7 +28,7 @@ class Totals:
         self._past = added(self._past, counters_of({name: status[name] for name in SECTIONS if name in status}))
 
     def view(self, statuses: Iterable[Mapping[str, Any]]) -> Tree:
-        """``functions`` and ``servers`` over all children, living and gone."""
+        """The SECTIONS over all children, living and gone."""
         total = self._past
         for status in statuses:
             total = added(total, {name: status[name] for name in SECTIONS if name in status})
