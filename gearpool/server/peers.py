@@ -27,7 +27,6 @@ class Peer:
         watching: jobs it submitted in the foreground and that have not ended, by handle.
         alone: ``(self,)``, shared by the jobs that only this peer waits for.
         asleep: it sent PRE_SLEEP and neither was woken nor grabbed since.
-        called: a NOOP was sent and no grab has come since.
         exceptions: it asked for WORK_EXCEPTION (OPTION_REQ).
         spoken: whether it speaks the text protocol; None until its first byte decides.
         line: the text protocol's unfinished line.
@@ -37,7 +36,6 @@ class Peer:
         "address",
         "alone",
         "asleep",
-        "called",
         "closed",
         "decoder",
         "dirty",
@@ -68,7 +66,6 @@ class Peer:
         self.watching: dict[bytes, Job] = {}
         self.alone: tuple[Peer, ...] = (self,)
         self.asleep = False
-        self.called = False
         self.exceptions = False
         self.closed = False
 

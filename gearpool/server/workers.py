@@ -2,9 +2,8 @@
 
 Differences from gearmand 1.1.20, each for the better: CAN_DO twice registers once; with several functions on one
 connection the highest priority goes first over all of them, and then they take turns; CAN_DO while asleep is answered
-with NOOP when jobs wait; a NOOP that was answered with a bare PRE_SLEEP does not lose later ones (though only a new job
-calls again, so that a worker which never grabs does not spin); WORK_FAIL that stands for an exception has no stray NUL;
-jobs handed back keep their order.
+with NOOP when jobs wait; a NOOP that was answered with a bare PRE_SLEEP does not lose later ones; WORK_FAIL that stands
+for an exception has no stray NUL; jobs handed back keep their order.
 
 CAN_DO_TIMEOUT is CAN_DO: PROTOCOL says that a job over the limit fails, gearmand hands it out a second time while the
 first still runs, tells nobody, and crashes on the second such job of a connection. Limits belong to workers.
@@ -78,11 +77,11 @@ class WorkerRequests:
     # That it is free
 
     def pre_sleep(self, peer: Peer, _arguments: list[bytes]) -> None:
-        """PRE_SLEEP: NOOP at once when there is work, unless the last NOOP was not followed by a grab."""
+        """PRE_SLEEP: NOOP at once when there is work."""
         peer.asleep = True
         for queue in peer.queues:
             queue.sleepers[peer] = None
-        if not peer.called and any(queue.ready for queue in peer.queues):
+        if any(queue.ready for queue in peer.queues):
             _call(peer)
 
     def grab(self, peer: Peer, _arguments: list[bytes]) -> None:
@@ -95,7 +94,7 @@ class WorkerRequests:
 
     def grab_uniq(self, peer: Peer, _arguments: list[bytes]) -> None:
         """GRAB_JOB_UNIQ."""
-        peer.asleep = peer.called = False
+        peer.asleep = False
         job = self._ledger.take(peer)
         out = peer.out
         if not out:
@@ -107,11 +106,11 @@ class WorkerRequests:
 
     def grab_nothing(self, peer: Peer, _arguments: list[bytes]) -> None:
         """Any grab while the server stops."""
-        peer.asleep = peer.called = False
+        peer.asleep = False
         peer.send(replies.NO_JOB)
 
     def _grab(self, peer: Peer, packet: Callable[[Job], tuple[bytes, ...]]) -> None:
-        peer.asleep = peer.called = False
+        peer.asleep = False
         job = self._ledger.take(peer)
         if job is None:
             peer.send(replies.NO_JOB)
@@ -222,5 +221,4 @@ def wake(queue: FunctionQueue) -> None:
 
 def _call(peer: Peer) -> None:
     peer.asleep = False
-    peer.called = True
     peer.send(replies.NOOP)

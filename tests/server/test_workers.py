@@ -176,13 +176,15 @@ def test_grabs_and_pre_sleep_in_one_write_lose_no_wake_up() -> None:
     assert replies[2:] == [(T.NOOP,)], "two are left"
 
 
-def test_a_noop_answered_with_a_bare_pre_sleep_does_not_spin_and_does_not_lose_the_next() -> None:
+def test_a_noop_answered_with_a_bare_pre_sleep_does_not_lose_the_next() -> None:
     core = Core()
     client = Talker(core)
-    runner = worker(core)
+    runner, quicker = worker(core), worker(core)
     runner.say(T.PRE_SLEEP)
     client.submit()
     assert runner.heard() == [(T.NOOP,)]
+    assert runner.say(T.PRE_SLEEP) == [(T.NOOP,)], "it waits still"
+    quicker.grab()
     assert runner.say(T.PRE_SLEEP) == []
     client.submit()
     assert runner.heard() == [(T.NOOP,)]

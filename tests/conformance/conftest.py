@@ -1,0 +1,52 @@
+"""The servers that every conformance test is passed to."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from gearpool.testing.servers import job_server
+from tests.conformance.wire import Wire
+from tests.processes import running_gearmand
+
+
+class Server(NamedTuple):
+    """A running job server: which one, and where."""
+
+    name: str
+    port: int
+    connect: Callable[[], Wire]
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is the embedded one."""
+        return self.name == "embedded"
+
+
+@contextlib.contextmanager
+def serving(name: str, *, job_retries: int = 0) -> Iterator[Server]:
+    """A server of this kind for the duration of a block; connections made with its ``connect`` end with it."""
+    with contextlib.ExitStack() as stack:
+        if name == "embedded":
+            port = stack.enter_context(job_server(job_retries=job_retries)).port
+        else:
+            options = ["--job-retries", str(job_retries)] if job_retries else []
+            port = stack.enter_context(running_gearmand(*options)).port
+        yield Server(name, port, lambda: stack.enter_context(Wire(port)))
+
+
+@pytest.fixture(params=["embedded", "gearmand"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which server; for tests that start it with options."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def server(kind: str) -> Iterator[Server]:
+    """A server of this test's own."""
+    with serving(kind) as running:
+        yield running
