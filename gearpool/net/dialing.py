@@ -236,7 +236,7 @@ def _greet(sock: socket.socket, server: ServerSettings, deadline: Deadline) -> N
             sock.settimeout(deadline.remaining() or 0.001)
             data = sock.recv(4096)
             if not data:
-                _fail(server, "the server closed the connection at once")
+                raise ConnectionResetError
             packets = decoder.feed(data)
             if packets:
                 break
@@ -245,6 +245,9 @@ def _greet(sock: socket.socket, server: ServerSettings, deadline: Deadline) -> N
             server,
             "connected, but the server does not answer: it is stuck, out of file descriptors, or not a job server",
         )
+    except ConnectionError:
+        hint = "" if server.tls is not None else "; perhaps it speaks TLS: write gear+tls://"
+        _fail(server, f"the server closed the connection at once{hint}")
     except OSError as error:
         _fail(server, error)
     except RemoteProtocolError as error:

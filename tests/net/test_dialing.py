@@ -1,0 +1,304 @@
+"""Connecting, and each way in which it fails: clear and bounded."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.socket
+import pytest
+import trustme
+
+from gearpool.client import Client
+from gearpool.errors import ConnectFailed, NoServersAvailable
+from gearpool.net import dialing, greenlets
+from gearpool.net.addresses import parse_server
+from gearpool.net.dialing import Modules, connect, standard
+from gearpool.settings import ServerSettings, TlsSettings
+from gearpool.testing.servers import job_server
+from gearpool.timing import Deadline
+from tests.client.workers import ThreadWorker
+from tests.net.servers import stunnel, tcp_server
+from tests.processes import Gearmand, free_port
+
+
+@pytest.fixture(params=[standard, greenlets.modules], ids=["threads", "greenlets"])
+def modules(request: pytest.FixtureRequest) -> Modules:
+    """Sockets of the standard library, and of gevent."""
+    made: Modules = request.param()
+    return made
+
+
+def reason(server: str | ServerSettings, modules: Modules, seconds: float = 10.0) -> str:
+    """Why connecting fails."""
+    with pytest.raises(ConnectFailed) as failed:
+        connect(parse_server(server), Deadline.after(seconds), modules=modules)
+    assert failed.value.server in str(failed.value)
+    return failed.value.reason
+
+
+def mute(sock: socket.socket) -> None:
+    while sock.recv(65536):
+        pass
+
+
+def test_a_connection_is_tuned_for_speed_and_dead_peers(modules: Modules, gearmand: Gearmand) -> None:
+    sock = connect(parse_server(gearmand.address), Deadline.after(10), modules=modules)
+    try:
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        probes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT)
+        interval = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+        assert idle + probes * interval <= 30
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 30_000
+        assert sock.gettimeout() is None
+    finally:
+        dialing.close(sock)
+
+
+def test_a_name_is_resolved_and_each_address_tried(modules: Modules, gearmand: Gearmand) -> None:
+    dialing.close(connect(parse_server(f"localhost:{gearmand.port}"), Deadline.after(10), modules=modules))
+
+    def two_addresses(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
+        kind = (module.AF_INET, module.SOCK_STREAM, 6, "")
+        return [(*kind, ("127.0.0.1", dead)), (*kind, ("127.0.0.1", gearmand.port))]
+
+    dead = free_port()
+    both = Modules(modules.socket, modules.ssl, two_addresses)
+    dialing.close(connect(parse_server("both.example"), Deadline.after(10), modules=both))
+
+
+def test_the_name_is_looked_up_afresh_each_time(modules: Modules, gearmand: Gearmand) -> None:
+    answers = [free_port(), gearmand.port]
+
+    def moving(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
+        return [(module.AF_INET, module.SOCK_STREAM, 6, "", ("127.0.0.1", answers.pop(0)))]
+
+    moved = Modules(modules.socket, modules.ssl, moving)
+    assert "refused" in reason("moving.example", moved)
+    dialing.close(connect(parse_server("moving.example"), Deadline.after(10), modules=moved))
+
+
+def test_refused(modules: Modules) -> None:
+    assert reason(f"127.0.0.1:{free_port()}", modules) == "connection refused: nothing listens there"
+
+
+def test_a_name_that_does_not_exist(modules: Modules) -> None:
+    assert reason("nosuchhost.invalid:4730", modules).startswith("the name does not resolve")
+
+
+def test_a_name_server_that_does_not_answer() -> None:
+    release = threading.Event()
+
+    class Stuck:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(socket, name)
+
+        def getaddrinfo(self, host: str, port: int, *rest: Any) -> Any:
+            if rest[-1] == socket.AI_NUMERICHOST:
+                raise socket.gaierror(socket.EAI_NONAME, "no address")
+            release.wait(30)
+            return []
+
+    assert "did not answer in time" in reason("slow.example", Modules(Stuck()), 0.2)
+    release.set()
+
+
+def test_gevents_look_up_is_bounded_too() -> None:
+    class Stuck:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(gevent.socket, name)
+
+        def getaddrinfo(self, *arguments: Any) -> Any:
+            gevent.sleep(30)  # type: ignore[no-untyped-call]  # gevent does not annotate it
+
+    made = greenlets.modules()
+    made.socket = Stuck()
+    assert "did not answer in time" in reason("slow.example", made, 0.2)
+
+
+def test_a_server_that_never_accepts(modules: Modules) -> None:
+    # A full backlog drops the packets, as a firewall does.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        try:
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(("127.0.0.1", port))
+            assert "no answer from the host in time" in reason(f"127.0.0.1:{port}", modules, 0.5)
+        finally:
+            for filler in fillers:
+                filler.close()
+
+
+def test_a_server_that_accepts_and_is_silent(modules: Modules) -> None:
+    with tcp_server(mute) as port:
+        assert "does not answer" in reason(f"127.0.0.1:{port}", modules, 0.3)
+
+
+def test_a_server_that_closes_at_once(modules: Modules) -> None:
+    with tcp_server(lambda sock: None) as port:
+        assert "closed the connection at once" in reason(f"127.0.0.1:{port}", modules)
+
+
+@pytest.mark.parametrize("banner", [b"220 mail.example ESMTP\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_port_that_belongs_to_something_else(modules: Modules, banner: bytes) -> None:
+    def script(sock: socket.socket) -> None:
+        sock.sendall(banner)
+        sock.recv(100)
+
+    with tcp_server(script) as port:
+        assert reason(f"127.0.0.1:{port}", modules).startswith("not a job server")
+
+
+# TLS
+
+
+class Certificates:
+    """A certificate authority and what it signed, as files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._authority = trustme.CA()
+        self.ca = folder / "ca.pem"
+        self._authority.cert_pem.write_to_path(self.ca)
+        self.server = self.issue("server", "localhost", "127.0.0.1")
+        self.expired = self.issue("expired", "localhost", expires=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+        self.client = self.issue("client", "client@example.org")
+
+    def issue(self, name: str, *identities: str, expires: dt.datetime | None = None) -> Path:
+        """Key and certificate in one PEM file."""
+        path = self._folder / f"{name}.pem"
+        not_before = dt.datetime(2019, 1, 1, tzinfo=dt.UTC) if expires else None
+        issued = self._authority.issue_cert(*identities, not_after=expires, not_before=not_before)
+        issued.private_key_and_cert_chain_pem.write_to_path(path)
+        return path
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def tls(port: int, **options: Any) -> ServerSettings:
+    return ServerSettings(
+        host="localhost",
+        port=port,
+        tls=TlsSettings(**{key: None if value is None else str(value) for key, value in options.items()}),
+    )
+
+
+def test_tls_in_front_of_gearmand(
+    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+) -> None:
+    with stunnel(tmp_path, gearmand.port, certificates.server) as port:
+        sock = connect(tls(port, ca=certificates.ca), Deadline.after(10), modules=modules)
+        assert sock.getsockname()
+        dialing.close(sock)
+
+
+def test_a_client_works_over_tls(gearmand: Gearmand, certificates: Certificates, tmp_path: Path) -> None:
+    worker = ThreadWorker(gearmand.address, {"echo": lambda job: job.data})
+    with stunnel(tmp_path, gearmand.port, certificates.server) as port:
+        url = f"gear+tls://localhost:{port}?ca={certificates.ca}"
+        with Client(url) as client:
+            large = bytes(range(256)) * 20_000
+            assert client.submit_job("echo", large) == large
+            items = [str(number) for number in range(3000)]
+            assert list(client.map("echo", items)) == [item.encode() for item in items]
+            futures = [client.submit("echo", large) for _ in range(4)]
+            assert client.gather(*futures) == [large] * 4
+            assert client.admin.version()
+    worker.stop()
+
+
+def test_a_client_works_over_tls_with_our_server(certificates: Certificates) -> None:
+    settings = TlsSettings(cert=str(certificates.server), key=str(certificates.server), ca=str(certificates.ca))
+    with job_server(tls=settings) as ours:
+        with_certificate = tls(ours.port, ca=certificates.ca, cert=certificates.client, key=certificates.client)
+        with Client(with_certificate) as client:
+            assert client.echo(b"x" * 100_000) == b"x" * 100_000
+        assert "client certificate" in reason(tls(ours.port, ca=certificates.ca), standard())
+
+
+def test_a_client_certificate_is_shown(
+    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+) -> None:
+    with stunnel(tmp_path, gearmand.port, certificates.server, client_ca=certificates.ca) as port:
+        with_it = tls(port, ca=certificates.ca, cert=certificates.client, key=certificates.client)
+        dialing.close(connect(with_it, Deadline.after(10), modules=modules))
+        assert "client certificate" in reason(tls(port, ca=certificates.ca), modules)
+
+
+def test_a_client_certificate_of_another_authority_is_refused(
+    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Certificates(tmp_path / "other")
+    with stunnel(tmp_path, gearmand.port, certificates.server, client_ca=certificates.ca) as port:
+        wrong = tls(port, ca=certificates.ca, cert=other.client, key=other.client)
+        assert reason(wrong, modules).startswith("TLS: the server refuses our client certificate")
+
+
+def test_a_certificate_of_an_unknown_authority(
+    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Certificates(tmp_path / "other")
+    with stunnel(tmp_path, gearmand.port, certificates.server) as port:
+        for server in (tls(port, ca=other.ca), tls(port)):
+            assert "not signed by a trusted authority" in reason(server, modules)
+
+
+def test_an_expired_certificate(
+    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+) -> None:
+    with stunnel(tmp_path, gearmand.port, certificates.expired) as port:
+        assert reason(tls(port, ca=certificates.ca), modules) == "TLS: the server's certificate has expired"
+
+
+def test_a_certificate_for_another_name(
+    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+) -> None:
+    with stunnel(tmp_path, gearmand.port, certificates.issue("elsewhere", "mail.example.org")) as port:
+        assert "for another name" in reason(tls(port, ca=certificates.ca), modules)
+        named = tls(port, ca=certificates.ca, server_name="mail.example.org")
+        dialing.close(connect(named, Deadline.after(10), modules=modules))
+
+
+def test_debians_gearmand_speaks_plain_text_on_its_tls_port(modules: Modules, gearmand: Gearmand) -> None:
+    assert "speaks plain text" in reason(tls(gearmand.port), modules)
+
+
+def test_a_plain_client_on_a_tls_port_is_told_to_use_tls(
+    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+) -> None:
+    with stunnel(tmp_path, gearmand.port, certificates.server) as port:
+        assert "gear+tls" in reason(f"127.0.0.1:{port}", modules)
+
+
+def test_a_handshake_that_never_ends(modules: Modules) -> None:
+    with tcp_server(mute) as port:
+        assert "the handshake did not finish in time" in reason(tls(port), modules, 0.3)
+
+
+def test_files_that_are_not_there_are_named(modules: Modules, tmp_path: Path) -> None:
+    with tcp_server(mute) as port:
+        why = reason(tls(port, ca=tmp_path / "missing.pem"), modules)
+        assert "missing.pem" in why
+        broken = tmp_path / "broken.pem"
+        broken.write_text("no certificate\n")
+        assert "broken.pem" in reason(tls(port, cert=broken), modules)
+
+
+def test_a_client_reports_the_reason_too(gearmand: Gearmand) -> None:
+    with Client(tls(gearmand.port)) as client, pytest.raises(NoServersAvailable, match="plain text"):
+        client.submit_job("f", "x")
