@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   gearpool bench echo --jobs 100000 --window 1000 --size 64KiB
   gearpool bench echo --background --jobs 10000 --json
 """
+INTERMIXED = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

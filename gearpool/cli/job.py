@@ -22,6 +22,7 @@ EXAMPLES = """examples:
 A server keeps nothing of a job that has ended: "unknown" is finished, lost or never known.
 exit codes: 0 it waits or runs (with --wait: it has ended), 1 unknown, 69 no server, 75 --wait timed out
 """
+INTERMIXED = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ Every command is a module of this package named in COMMANDS, with
 
 - ``HELP``: one line; ``EXAMPLES``: lines shown under ``--help``;
 - ``configure(parser)``: adds its arguments;
+- ``INTERMIXED = True``, if options may stand between its positional arguments;
 - ``run(arguments) -> int``: does it and returns the exit code (`gearpool.cli.exits`).
 
 ``gearpool -c FILE`` without a command is the daemon: the module ``daemon``.
@@ -82,7 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         name, rest = "daemon", words
     parser, module = _build(name)
-    arguments = parser.parse_args(rest)
+    # Where payloads follow options as freely as the shell lets them (``submit f --background data``).
+    parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
+    arguments = parse(rest)
     try:
         return int(module.run(arguments))  # type: ignore[attr-defined]
     except ConfigurationError as error:

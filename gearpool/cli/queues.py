@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   gearpool queues --watch
   gearpool queues -s mail1,mail2:4731 --each --json
 """
+INTERMIXED = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

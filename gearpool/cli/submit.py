@@ -44,6 +44,7 @@ exit codes: 0 done, 1 a job failed, 69 no server or connection lost, 75 timed ou
 """
 
 _JOB_TIMEOUT_S = 300.0
+INTERMIXED = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

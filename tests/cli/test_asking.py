@@ -1,0 +1,184 @@
+"""`gearpool queues`, `job`, `admin` and `bench` against both servers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from gearpool.client import Client
+from gearpool.testing.servers import job_server
+from tests.cli.commands import environment, gearpool
+from tests.client.workers import ThreadWorker
+from tests.processes import free_port, running_gearmand
+
+
+@pytest.fixture(params=["embedded", "gearmand"])
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server with a worker of ``echo`` and three jobs that wait for ``later``."""
+    with job_server() if request.param == "embedded" else running_gearmand() as server:
+        worker = ThreadWorker(server.address, {"echo": lambda job: job.data})
+        with Client(server.address) as client:
+            for number in range(3):
+                client.submit_background_job("later", "x", unique=f"u{number}", priority="low" if number else "high")
+        yield server.address
+        worker.stop()
+
+
+def test_queues_lists_what_waits(address: str) -> None:
+    lines = gearpool("queues", "-s", address).text.splitlines()
+    assert lines[0].split() == ["FUNCTION", "QUEUED", "RUNNING", "WORKERS"]
+    assert ["later", "3", "0", "0"] in [line.split() for line in lines]
+    assert ["echo", "0", "0", "1"] in [line.split() for line in lines]
+    assert len(gearpool("queues", "-s", address, "later").text.splitlines()) == 2
+
+
+def test_queues_by_priority_and_server_in_json(address: str) -> None:
+    looked = json.loads(gearpool("queues", "-s", address, "--priorities", "--each", "--json", "later").text)
+    assert looked == {
+        "functions": [{"function": "later", "high": 1, "normal": 0, "low": 2, "workers": 0, "server": address}],
+        "failures": {},
+    }
+
+
+def test_queues_are_summed_over_servers_and_one_that_is_down_is_named(address: str) -> None:
+    with running_gearmand() as other:
+        with Client(other.address) as client:
+            client.submit_background_job("later", "x")
+        dead = f"127.0.0.1:{free_port()}"
+        done = gearpool("queues", "-s", f"{address},{other.address},{dead}", "--json", "later")
+        looked = json.loads(done.text)
+        assert looked["functions"] == [{"function": "later", "queued": 4, "running": 0, "workers": 0}]
+        assert list(looked["failures"]) == [dead]
+        assert dead in done.err
+
+
+def test_queues_exits_with_69_when_no_server_answers() -> None:
+    gearpool("queues", "-s", f"127.0.0.1:{free_port()}", code=69)
+
+
+def test_queues_watch_looks_again_and_again(address: str) -> None:
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "gearpool", "queues", "-s", address, "--watch", "50ms", "--json"],
+        stdout=subprocess.PIPE,
+        env=environment(),
+    )
+    assert watching.stdout is not None
+    looks = [json.loads(watching.stdout.readline()) for _ in range(3)]
+    watching.terminate()
+    watching.wait(10)
+    watching.stdout.close()
+    assert all(look["functions"] for look in looks)
+
+
+def test_a_job_is_waiting_then_unknown(address: str) -> None:
+    handle = gearpool("submit", "-s", address, "-b", "nobody", "x").text.strip()
+    assert gearpool("job", handle, "-s", address).text == f"{handle}  waiting\n"
+    assert gearpool("job", f"{address}/H:none:99", code=1).text == f"{address}/H:none:99  unknown\n"
+    known = json.loads(gearpool("job", "-s", address, "-u", "u0", "--json").text)
+    assert (known["unique"], known["is_known"], known["is_running"]) == ("u0", True, False)
+
+
+def test_waiting_for_a_job_ends_with_it_or_with_75(address: str) -> None:
+    done = gearpool("submit", "-s", address, "-b", "echo", "x").text.strip()
+    assert gearpool("job", "--wait", "--every", "50ms", done).text == f"{done}  unknown\n"
+    gearpool("job", "--wait", "-t", "100ms", "-s", address, "-u", "u0", code=75)
+
+
+@pytest.mark.parametrize("arguments", [[], ["H:1", "-u", "x"]])
+def test_job_wants_a_handle_or_a_unique_id(arguments: list[str]) -> None:
+    gearpool("job", *arguments, code=64)
+
+
+@pytest.mark.parametrize(
+    ("action", "row"),
+    [
+        ("status", ["later", "3", "0", "0"]),
+        ("priority-status", ["later", "1", "0", "2", "0"]),
+        ("unique-jobs", ["u0"]),
+    ],
+)
+def test_admin_lists(address: str, action: str, row: list[str]) -> None:
+    lines = [line.split() for line in gearpool("admin", action, "-s", address).text.splitlines()]
+    assert lines[0][0] == "SERVER"
+    assert [address, *row] in lines
+
+
+@pytest.mark.parametrize("action", ["workers", "jobs", "version", "pid", "verbose"])
+def test_admin_lists_as_json(address: str, action: str) -> None:
+    answer = json.loads(gearpool("admin", action, "-s", address, "--json").text)
+    assert answer["failures"] == {}
+    assert all(row["server"] == address for row in answer[action])
+    assert answer[action]
+
+
+def test_admin_shows_workers_functions(address: str) -> None:
+    answer = json.loads(gearpool("admin", "workers", "-s", address, "--json").text)
+    assert ["echo"] in [row["functions"] for row in answer["workers"]]
+
+
+def test_admin_changes(address: str) -> None:
+    at = ["-s", address]
+    gearpool("admin", "create", "fresh", *at)
+    assert "fresh" in gearpool("queues", *at).text
+    gearpool("admin", "drop", "fresh", *at)
+    assert "fresh" not in gearpool("queues", *at).text
+    refused = gearpool("admin", "drop", "later", *at, code=1)
+    assert "later has 3 jobs" in refused.err
+    gearpool("admin", "maxqueue", "later", "3", *at)
+    assert "QUEUE_ERROR" in gearpool("submit", *at, "-b", "later", "x", code=1).err
+    gearpool("admin", "maxqueue", "later", *at)
+    handle = gearpool("submit", *at, "-b", "later", "x").text.strip()
+    assert gearpool("admin", "cancel", handle, *at).text == f"{handle}  cancelled\n"
+    assert gearpool("admin", "cancel", "H:none:99", *at, code=1).text == "H:none:99  unknown\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["maxqueue"], ["maxqueue", "f", "1", "2"], ["cancel"]])
+def test_admin_wrong_usage(arguments: list[str]) -> None:
+    gearpool("admin", *arguments, code=64)
+
+
+def test_bench_measures(address: str) -> None:
+    figures = json.loads(gearpool("bench", "-s", address, "echo", "-n", "300", "-w", "20", "--json").text)
+    assert (figures["jobs"], figures["failed"], figures["window"]) == (300, 0, 20)
+    assert figures["jobs_per_s"] > 0
+    assert 0 < figures["p50_s"] <= figures["p90_s"] <= figures["p99_s"] <= figures["max_s"]
+    text = gearpool("bench", "-s", address, "echo", "-d", "100ms", "--size", "1KiB").text
+    assert "jobs/s" in text
+    assert "p99" in text
+
+
+def test_bench_in_the_background_measures_submissions(address: str) -> None:
+    figures = json.loads(gearpool("bench", "-s", address, "later", "-b", "-n", "50", "--json").text)
+    assert figures["jobs"] == 50
+
+
+def test_bench_wants_a_worker(address: str) -> None:
+    assert "no worker serves later" in gearpool("bench", "-s", address, "later", code=1).err
+
+
+@pytest.mark.parametrize("command", ["submit", "queues", "job", "result", "admin", "bench"])
+def test_every_command_has_help_with_examples(command: str) -> None:
+    assert "examples:" in gearpool(command, "--help").text
+
+
+@pytest.mark.parametrize(
+    "words", [["queues"], ["admin", "status"], ["job", "H:none:1"], ["submit", "-b", "later", "x"]]
+)
+def test_light_commands_load_nothing_heavy(address: str, words: list[str]) -> None:
+    program = (
+        "import sys; from gearpool.cli.main import main; main(sys.argv[1:]);"
+        "print([name for name in ('gevent', 'pydantic', 'rich', 'yaml', 'ssl') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env=environment(GEARPOOL_SERVERS=address),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
