@@ -194,7 +194,7 @@ def to_json(value: Any) -> Any:
 
 def from_json(cls: type[_T], value: Any) -> _T:
     """The inverse of `to_json`. It trusts its input: that came from `to_json` on our own side of a pipe."""
-    return typing.cast(_T, _build(cls, value))
+    return typing.cast("_T", _build(cls, value))
 
 
 def _build(hint: Any, value: Any) -> Any:

@@ -160,12 +160,14 @@ class Commands:
         rows = []
         for run in list(self._pool.runs.values()):
             frame = run.greenlet.gr_frame
-            rows.append({
-                "function": run.job.function,
-                "handle": run.job.handle,
-                "unique": run.job.unique,
-                "stack": "".join(traceback.format_stack(frame)) if frame is not None else "",
-            })
+            rows.append(
+                {
+                    "function": run.job.function,
+                    "handle": run.job.handle,
+                    "unique": run.job.unique,
+                    "stack": "".join(traceback.format_stack(frame)) if frame is not None else "",
+                }
+            )
         return rows
 
     def _tell(self) -> None:

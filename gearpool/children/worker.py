@@ -85,6 +85,10 @@ def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, 
         line = json.dumps({"event": "failed", "problems": list(error.problems)})
         channel.sendall(line.encode() + b"\n")
         return CONFIGURATION
+
+    def stuck(reason: str) -> None:
+        commands.ask_to_be_replaced(reason)
+
     pool = Pool(
         functions,
         settings.servers,
@@ -93,7 +97,7 @@ def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, 
         worker_id=settings.worker_id,
         base=settings.base,
         page=page,
-        stuck=lambda reason: commands.ask_to_be_replaced(reason),
+        stuck=stuck,
     )
     interrupts = Interrupts(pool, page)
     commands = Commands(pool, channel, settings, interrupts)

@@ -102,7 +102,7 @@ class PlainStream:
                 except _Closed:
                     break
             try:
-                data = self._receive(most)
+                data: bytes = self._receive(most)
             except BlockingIOError:
                 self._drained = True
                 continue
@@ -115,7 +115,7 @@ class PlainStream:
         if self._closed:
             raise BrokenPipeError("closed")
         try:
-            return self._send(data)
+            return int(self._send(data))
         except BlockingIOError:
             return 0
 

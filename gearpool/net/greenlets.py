@@ -22,6 +22,5 @@ def modules() -> Modules:
 
 
 def _resolve(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
-    # gevent does not annotate Timeout.
-    with gevent.Timeout(deadline.timeout(), TimeoutError("the name server did not answer")):  # type: ignore[no-untyped-call]
+    with gevent.Timeout(deadline.timeout(), TimeoutError("the name server did not answer")):
         return list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM))

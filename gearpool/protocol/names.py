@@ -74,7 +74,7 @@ def unique_id(value: str | bytes) -> bytes:
 
 
 def handle_name(value: str | bytes) -> bytes:
-    """A job handle as bytes: 1 to 63, no NUL, space or line end. (64 bytes in GET_STATUS get no reply at all.)"""
+    """A job handle as bytes: 1 to 63, no NUL, space or line end; 64 bytes in GET_STATUS get no reply at all."""
     return _word("handle", value, MAX_HANDLE)
 
 

@@ -1,9 +1,9 @@
-"""The packet types of Gearman's binary protocol, as one table. Floor 0; pure.
+r"""The packet types of Gearman's binary protocol, as one table. Floor 0; pure.
 
 Source: the file PROTOCOL in gearmand's sources (names, numbers and arguments are exactly its own); where the server
 differs from it, gearmand 1.1.20's ``libgearman-1.0/protocol.h`` and ``libgearman/command.cc`` decide.
 
-A packet on the wire is a 12 byte header (magic ``\\0REQ`` or ``\\0RES``, type, size of the rest; both integers big
+A packet on the wire is a 12 byte header (magic ``\0REQ`` or ``\0RES``, type, size of the rest; both integers big
 endian, 32 bits) followed by NUL-separated arguments. Only the last argument may contain NULs.
 """
 
@@ -131,9 +131,7 @@ TABLE: tuple[Spec, ...] = (
     Spec(_T.GRAB_JOB_ALL, (), "W", ""),
     Spec(_T.JOB_ASSIGN_ALL, ("handle", "function", "unique", "reducer", "data"), "", "W"),
     Spec(_T.GET_STATUS_UNIQUE, ("unique",), "C", ""),
-    Spec(
-        _T.STATUS_RES_UNIQUE, ("unique", "known", "running", "numerator", "denominator", "clients"), "", "C"
-    ),
+    Spec(_T.STATUS_RES_UNIQUE, ("unique", "known", "running", "numerator", "denominator", "clients"), "", "C"),
 )
 
 SPECS: dict[PacketType, Spec] = {spec.kind: spec for spec in TABLE}

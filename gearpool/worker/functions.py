@@ -32,9 +32,7 @@ class Function:
         most: the process's number of slots.
     """
 
-    def __init__(
-        self, settings: FunctionSettings, handler: LoadedHandler, rules: Rules, index: int, most: int
-    ) -> None:
+    def __init__(self, settings: FunctionSettings, handler: LoadedHandler, rules: Rules, index: int, most: int) -> None:
         self.settings = settings
         self.handler = handler
         self.rules = rules
@@ -127,7 +125,7 @@ def _callable(settings: FunctionSettings, handler: LoadedHandler) -> tuple[bool,
     function, takes_job = handler.function, handler.takes_job
     if settings.payload == "bytes" and not handler.is_generator:
         return takes_job, function
-    decode = {"bytes": _as_is, "text": bytes.decode, "json": json.loads}[settings.payload]
+    decode: Callable[[bytes], Any] = {"bytes": _as_is, "text": bytes.decode, "json": json.loads}[settings.payload]
     encode = _encode_json if settings.payload == "json" else _encode
     if handler.is_generator:
 
@@ -178,6 +176,4 @@ def _encode(result: Any) -> bytes:
 
 
 def _encode_json(result: Any) -> bytes:
-    if result is None:
-        return b""
     return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

@@ -6,14 +6,12 @@ but the last registered and 2.0.0 even loses jobs when a connection has several.
 
 from __future__ import annotations
 
-import logging
 import random
 from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
 
-from gearpool import logs
 from gearpool.errors import ConnectFailed
 from gearpool.net import dialing, greenlets
 from gearpool.net.greenlet_streams import greenlet_stream
@@ -24,8 +22,6 @@ from gearpool.worker.session import Session
 
 if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
-
-log = logging.getLogger("gearpool.worker")
 
 CONNECT_S = 5.0
 """One try to connect, DNS and TLS included; it also bounds how late a server's return is seen."""

@@ -90,6 +90,10 @@ class Pool:
         self.limits = Limits(self._report_without, self._stuck)
         self.draining = False
         self.reconnects = 0
+        self.budget: int | None = None
+        """How many more jobs may be grabbed; None without limit."""
+        self.on_settled: Callable[[int], None] | None = None
+        """Called with how many jobs have come to their end."""
         self._reconnect = reconnect or ReconnectSettings()
         self._worker_id = worker_id
         self._replace = stuck
@@ -215,7 +219,13 @@ class Pool:
         function.counters.ended("complete" if sent else "orphaned", now - job.started)
         if function.breaker is not None:
             self.succeeded(function)
+        self.settled(1)
         self.drop_slot(function)
+
+    def settled(self, jobs: int) -> None:
+        """``jobs`` jobs have come to their end: reported, or handed back."""
+        if self.on_settled is not None:
+            self.on_settled(jobs)
 
     def ended(self, run: Run, error: BaseException) -> None:
         """The handler of ``run`` raised. Called in its greenlet."""
@@ -304,6 +314,11 @@ class Pool:
             raw = raw.replace(byte, b"_")
         return client_id(raw)
 
+    @property
+    def busy(self) -> bool:
+        """Whether any session holds jobs, or may be given some."""
+        return any(session.busy for session in self.sessions)
+
     # What operators ask.
 
     def pause(self, name: str) -> None:
@@ -328,7 +343,7 @@ class Pool:
     def kill(self, handle: str) -> bool:
         """Fail the running job ``handle``. False if it is not running here (or never waits)."""
         for run in list(self.runs.values()):
-            if run.job.handle == handle or f"{run.job.server}/{run.job.handle}" == handle:
+            if handle in (run.job.handle, f"{run.job.server}/{run.job.handle}"):
                 self._loop.run_callback(run.throw, Killed("killed by the operator"))
                 return True
         return False

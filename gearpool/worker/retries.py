@@ -72,7 +72,7 @@ class Retries:
         self._stop()
         for entry in entries:
             self._forget(entry)
-            entry.session.hand_back(entry.job)
+            entry.session.hand_back()
 
     def begin(self, entry: Waiting) -> None:
         """Its time has come: run it if there is a slot, else when there is one."""

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gearpool.worker")
 
 FLUSH_S = 0.0002
-READ = 256 * 1024
+READ = 64 * 1024
 REGRAB_S = 5.0
 """An idle session grabs again this often: gearmand 1.1.20 does not wake anybody when an EPOCH job becomes due."""
 SILENT_S = 15.0
@@ -254,11 +254,17 @@ class Session:
                         self._rest(min(REGRAB_S, function.gate_wait_s(now)) + 0.001)
                     return
                 wanted = allowed
+        if pool.budget is not None:
+            wanted = min(wanted, pool.budget)
+            if wanted <= 0:
+                return
         granted = pool.slots.reserve(self, wanted)
         if granted == 0:
             return
         if function.rate is not None or function.breaker is not None:
             function.asked(granted)
+        if pool.budget is not None:
+            pool.budget -= granted
         self._woken = False
         self._asked += granted
         self._asked_at = now
@@ -276,13 +282,15 @@ class Session:
 
         timer.start(rested)
 
-    def _answered(self, jobs: int, none: int, now: float) -> None:
+    def _answered(self, jobs: int, none: int) -> None:
         """``jobs`` of the grabs brought a job, ``none`` brought NO_JOB."""
         self._asked -= jobs + none
         self._got += jobs
         if self._asked < 0:
             raise RemoteProtocolError("the server assigned more jobs than were asked for")
         if none:
+            if self._pool.budget is not None:
+                self._pool.budget += none
             if self._pool.slots.release(self.function_slots, none):
                 self._pool.feed_soon()
             self.function.did_not_come(none)
@@ -324,7 +332,7 @@ class Session:
                 if self._closed:
                     return
                 missing = self._decoder.missing
-                data = receive(READ if missing < READ else min(missing, 16 * READ))
+                data = receive(READ if missing < READ else min(missing, 64 * READ))
                 if not data:
                     self.close(self.reason or "closed by the server")
                     return
@@ -342,7 +350,7 @@ class Session:
                         self._other(kind, arguments)
                 jobs = len(pending) - before
                 if jobs or none:
-                    self._answered(jobs, none, now)
+                    self._answered(jobs, none)
         except (OSError, RemoteProtocolError) as error:
             self.close(str(error) or type(error).__name__)
         except Interrupt:
@@ -353,7 +361,7 @@ class Session:
         finally:
             self._pool.leaders.pop(me, None)
 
-    def _run_batch(self, me: Any) -> bool:
+    def _run_batch(self, me: Any) -> bool:  # noqa: C901 - written out: a call a job would cost more than most jobs
         """Run the pending jobs one after another. False when one of them waited and leadership has passed on."""
         function, pool = self.function, self._pool
         pending, out = self._pending, self._out
@@ -361,7 +369,7 @@ class Session:
         call, takes_job, encode = function.call, function.takes_job, function.encode
         name, wire_name, timeout_s = function.name, function.wire_name, function.settings.timeout_s
         index, heads, page = function.index, _heads, pool.page
-        memory = None if page is None else page.memory
+        memory: Any = None if page is None else page.memory
         monotonic = time.monotonic
         callback = self._loop.run_callback(self._on_wait)
         began = flushed = now = self._batch_began = monotonic()
@@ -453,6 +461,7 @@ class Session:
         self._batch -= done
         if function.breaker is not None:
             self._pool.succeeded(function)
+        self._pool.settled(done)
         if self._pool.slots.release(self.function_slots, done):
             self._pool.feed_soon()
 
@@ -508,8 +517,8 @@ class Session:
         else:
             pool.returned(run, result, time.monotonic())
 
-    def hand_back(self, job: Job) -> None:
-        """Do not report this job: end the connection when the others on it are done, and let the server have it.
+    def hand_back(self) -> None:
+        """Do not report one of its jobs: end the connection when the others on it are done, and let the server have it.
 
         Gearman has no packet for giving back one job; CANT_DO would give back all of them.
         """

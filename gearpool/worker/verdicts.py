@@ -62,6 +62,7 @@ class Verdicts:
         if session.closed:
             self._pool.drop_slot(function)
             function.counters.ended("orphaned", seconds)
+            self._pool.settled(1)
             return
         if decision.action is Action.RETRY:
             function.counters.ended("retried", seconds)
@@ -103,7 +104,7 @@ class Verdicts:
             sent = session.complete(job, decision.result)
         elif decision.action is Action.REQUEUE:
             session.holding += 1
-            session.hand_back(job)
+            session.hand_back()
             sent = True
         elif function.settings.report == "exception":
             sent = session.exception(job, decision.reason.encode("utf-8", "surrogateescape")[:MAX_REASON])
@@ -111,6 +112,7 @@ class Verdicts:
         else:
             sent = session.fail(job)
         function.counters.ended(label if sent else "orphaned", seconds)
+        self._pool.settled(1)
 
     def _start_letter(
         self, session: Session, job: Job, decision: Decision, error: BaseException | None, seconds: float
@@ -133,7 +135,8 @@ class Verdicts:
                 f"the job is handed back to the server instead of failed: {failure}", **_of(job),
             )  # fmt: skip
             function.counters.ended("requeued", seconds)
-            session.hand_back(job)
+            session.hand_back()
+            self._pool.settled(1)
         else:
             logs.emit(log, logging.WARNING, "job.dead_letter", decision.reason, **_of(job))
             self._finish(session, job, decision, seconds)
