@@ -55,10 +55,15 @@ def private_directory(path: Path) -> None:
 
 
 def socket_name(configuration: str) -> str:
-    """The file name for a configuration file: its stem for people, a digest of its real path against collisions."""
-    real = os.path.realpath(configuration)
+    """The file name for a configuration file: its stem for people, a digest of its path against collisions.
+
+    Links in the folder's path are followed, a link that is the file itself is not: in a Kubernetes ConfigMap that one
+    leads elsewhere after every change, and a health check must still find the daemon.
+    """
+    given = Path(configuration)
+    real = given.parent.resolve() / given.name
     digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
-    stem = "".join(character if character.isalnum() else "-" for character in Path(real).stem)[:24]
+    stem = "".join(character if character.isalnum() else "-" for character in given.stem)[:24]
     return f"{stem}-{digest}.sock"
 
 

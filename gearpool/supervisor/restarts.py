@@ -46,4 +46,4 @@ class Restarts:
                 return None
         if self._in_a_row == 1:
             return 0.0
-        return exponential(self._in_a_row - 1, 0.25, 2.0, 1.0 if excused else 10.0)
+        return exponential(self._in_a_row - 1, *((0.1, 2.0, 1.0) if excused else (0.25, 2.0, 10.0)))

@@ -15,6 +15,15 @@ def test_the_same_file_by_two_names_has_one_socket(tmp_path: Path) -> None:
     assert paths.socket_name(str(real)) == paths.socket_name(str(tmp_path / "link" / "workers.yaml"))
 
 
+def test_a_file_that_is_a_link_keeps_its_socket_when_the_link_changes(tmp_path: Path) -> None:
+    file = tmp_path / "workers.yaml"
+    file.symlink_to(tmp_path / "one")
+    before = paths.socket_name(str(file))
+    file.unlink()
+    file.symlink_to(tmp_path / "two")
+    assert paths.socket_name(str(file)) == before
+
+
 def test_two_files_of_one_name_have_two_sockets(tmp_path: Path) -> None:
     assert paths.socket_name(str(tmp_path / "a" / "w.yaml")) != paths.socket_name(str(tmp_path / "b" / "w.yaml"))
 
