@@ -125,7 +125,7 @@ def _callable(settings: FunctionSettings, handler: LoadedHandler) -> tuple[bool,
     function, takes_job = handler.function, handler.takes_job
     if settings.payload == "bytes" and not handler.is_generator:
         return takes_job, function
-    decode: Callable[[bytes], Any] = {"bytes": _as_is, "text": bytes.decode, "json": json.loads}[settings.payload]
+    decode: Any = {"bytes": _as_is, "text": bytes.decode, "json": json.loads}[settings.payload]
     encode = _encode_json if settings.payload == "json" else _encode
     if handler.is_generator:
 

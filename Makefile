@@ -1,0 +1,83 @@
+# make run     create .venv, install, and run the main job: gearpool -c config/workers.yaml
+# make test    create it with what the tests need, foreign peers too where they can be installed, and run all of them
+# make check   exactly what CI runs: lint, types, architecture, generated files, tests
+# make bench   the project's own benchmarks: each prints its ratio; nothing here is timed inside the tests
+# make stress  what takes longer than a test may: 10 000 interruptions in place, long fuzzing
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+CONFIG ?= config/workers.yaml
+
+# Debian's names. stunnel4: TLS in front of gearmand, which Debian builds without it. iproute2: a black-holed server.
+PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-perl php-cli php-gearman stunnel4 \
+             iproute2 gcc libc6-dev nodejs npm
+PEERS_NPM := gearman@2.1.0
+
+.PHONY: run test check lint types architecture generated tests bench stress peers format clean
+
+run: $(VENV)/.installed
+	exec $(BIN)/gearpool -c $(CONFIG)
+
+test: peers tests
+
+check: lint types architecture generated test
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check gearpool tests
+	$(BIN)/ruff format --check gearpool tests
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+architecture: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+generated: $(VENV)/.dev
+	$(BIN)/python -m gearpool.config.reference --check
+
+tests: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks
+
+stress: $(VENV)/.dev
+	$(BIN)/python -m tests.stress
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix gearpool tests
+	$(BIN)/ruff format gearpool tests
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# Without root or Debian's apt nothing is installed: the tests that need a missing peer are skipped, and fail in CI.
+peers: .peers/.installed
+
+.peers/.installed: Makefile
+	@mkdir -p .peers
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    missing=""; for p in $(PEERS_DEB); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	    case "$$missing" in *" npm"*|*" nodejs"*) \
+	        if command -v npm >/dev/null && command -v node >/dev/null; then \
+	            missing=$$(echo "$$missing" | tr ' ' '\n' | grep -vx -e npm -e nodejs | tr '\n' ' '); fi;; esac; \
+	    if [ -n "$$(echo $$missing)" ]; then \
+	        apt-get update -qq && \
+	        RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	    fi; \
+	else echo "not root on Debian: foreign peers are not installed, their tests are skipped" >&2; fi
+	@if command -v npm >/dev/null; then \
+	    npm install --silent --no-audit --no-fund --no-save --prefix .peers $(PEERS_NPM); \
+	else echo "no npm: its client is not tested" >&2; fi
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
