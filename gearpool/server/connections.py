@@ -25,6 +25,9 @@ READ_BYTES = 128 * 1024
 PAUSE_READING_AT = 1024 * 1024
 """With so many bytes waiting to be sent, nothing more is read from a connection until half of them are gone."""
 
+JOIN_BYTES = 256 * 1024
+"""Small pieces are put together up to this size before they are sent."""
+
 HANDSHAKE_LIMIT_S = 10.0
 
 
@@ -85,7 +88,11 @@ class Connection:
                 self._want_writable()
             return
         if not data:
-            self.close("")
+            if self.peer.spoken and self.unsent:
+                # A line piped into nc: the question has ended, the answer has not.
+                self._end_after_sending()
+            else:
+                self.close("")
             return
         if self._handshake is not None and self._stream.established:
             self._handshake.close()
@@ -100,48 +107,53 @@ class Connection:
         server.turn_done()
         if problem:
             logs.emit(log, logging.WARNING, "server.refused", f"closing a connection: {problem}", peer=self.name)
-            self._closing = True
-            self._stop_reading()
-            if not self.unsent:
-                self.close("")
+            self._end_after_sending()
+
+    def _end_after_sending(self) -> None:
+        self._closing = True
+        self._stop_reading()
+        if not self.unsent:
+            self.close("")
 
     def flush(self) -> None:
         """Send what the core has put into the peer's ``out``."""
         out = self.peer.out
-        if not self._out and len(out) < 8192:
-            data = out[0] if len(out) == 1 else b"".join(out)
+        size = sum(map(len, out))
+        if self._out or size > JOIN_BYTES:
+            self._out.extend(out)
+            self._out_bytes += size
             out.clear()
-            try:
-                sent = self._stream.send(data)
-            except OSError as error:
-                self.close(str(error))
-                return
-            if sent < len(data):
-                self._out.append(memoryview(data)[sent:])
-                self._out_bytes = len(data) - sent
-                self._wait_to_send()
-            elif self._closing:
-                self.close("")
+            self._send()
             return
-        self._out.extend(out)
-        self._out_bytes += sum(map(len, out))
+        data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
-        self._on_writable()
+        try:
+            sent = self._stream.send(data)
+        except OSError as error:
+            self.close(str(error))
+            return
+        if sent < size:
+            self._out.append(memoryview(data)[sent:])
+            self._out_bytes = size - sent
+            self._send()
+        elif self._stream.unsent or self._closing:
+            self._send()
 
-    def _on_writable(self) -> None:
+    def _send(self) -> None:
+        """Send as much as goes now of what waits, and see to the rest."""
         out = self._out
         try:
             self._stream.flush()
             while out:
-                data = out[0]
-                if len(data) < 65536 and len(out) > 1:
-                    data = self._join()
+                data = out[0] if len(out[0]) >= JOIN_BYTES or len(out) == 1 else self._join()
                 sent = self._stream.send(data)
                 self._out_bytes -= sent
-                if sent < len(data):
+                if sent == len(data):
+                    out.popleft()
+                elif sent:
                     out[0] = memoryview(data)[sent:]
+                else:
                     break
-                out.popleft()
         except OSError as error:
             self.close(str(error))
             return
@@ -159,7 +171,7 @@ class Connection:
     def _join(self) -> bytes:
         """Put the next small pieces together, so that a thousand packets are not a thousand system calls."""
         out, pieces, size = self._out, [], 0
-        while out and size < 262144:
+        while out and size < JOIN_BYTES:
             piece = out.popleft()
             pieces.append(piece)
             size += len(piece)
@@ -182,7 +194,7 @@ class Connection:
         if not self._writing:
             if self._writable is None:
                 self._writable = self._server.loop.io(self._fd, 2)
-            self._writable.start(self._on_writable)
+            self._writable.start(self._send)
             self._writing = True
 
     def _stop_reading(self) -> None:

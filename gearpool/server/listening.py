@@ -24,14 +24,16 @@ def parse_listen(value: str) -> tuple[str, int]:
     """
     host, port = value.strip(), str(DEFAULT_PORT)
     if host.startswith("["):
-        host, _, rest = host[1:].partition("]")
-        if rest:
-            if not rest.startswith(":"):
-                raise InvalidArgument(f"{value!r} is no address to listen on, expected [address]:port")
-            port = rest[1:]
-    elif host.count(":") == 1:
-        host, _, port = host.partition(":")
-    if ":" in host:
+        host, bracket, rest = host[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise InvalidArgument(f"{value!r} is no address to listen on, expected [address]:port")
+        port = rest[1:] if rest else port
+        bracketed = True
+    else:
+        bracketed = False
+        if host.count(":") == 1:
+            host, _, port = host.partition(":")
+    if bracketed or ":" in host:
         try:
             ipaddress.IPv6Address(host)
         except ValueError as error:

@@ -6,7 +6,6 @@ one send a connection at the turn's end. The server belongs to the thread whose 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
@@ -83,6 +82,8 @@ class JobServer:
         self._connections: dict[Peer, Connection] = {}
         self._flush_due = False
         self._timer: Any = None
+        self._timer_due: float | None = None
+        self._stopping = False
         self._address: tuple[str, int] = listen
         self._changed = Event()
 
@@ -118,6 +119,7 @@ class JobServer:
         if self._listeners:
             return
         self.loop = get_hub().loop
+        self._stopping = False
         if not self._connections:
             self.core = self._new_core()
         sockets = bind(*self._listen)
@@ -141,6 +143,7 @@ class JobServer:
         Without a deadline it closes at once. Waiting jobs are lost: this server keeps them in memory only.
         """
         self.quiet()
+        self._stopping = True
         self.core.drain()
         end = deadline or Deadline.after(0)
         while self._busy and not end.expired():
@@ -149,7 +152,7 @@ class JobServer:
         self.drop_connections()
         if self._timer is not None:
             self._timer.close()
-            self._timer = None
+            self._timer = self._timer_due = None
 
     def drop_connections(self) -> None:
         """Close every connection, as a network fault would. Their running jobs wait again."""
@@ -185,17 +188,20 @@ class JobServer:
         if dirty:
             self.turn_done()
         due = self.core.next_due
-        if due is not None:
+        if due is not None and due != self._timer_due:
             self._wake_at(due)
-        self._changed.set()
+        if self._stopping:
+            self._changed.set()
 
     def _wake_at(self, due: float) -> None:
         if self._timer is not None:
             self._timer.close()
+        self._timer_due = due
         self._timer = self.loop.timer(min(_LONGEST_NAP_S, max(0.0, due - time.time())))
         self._timer.start(self._on_time)
 
     def _on_time(self) -> None:
+        self._timer_due = None
         self.core.pass_time(time.time())
         self.turn_done()
 
@@ -221,17 +227,21 @@ class JobServer:
 
     def _serve(self, sock: Any, address: str) -> None:
         sock.setblocking(False)
-        with contextlib.suppress(OSError):
+        try:
             tune(sock)
-        stream: Stream = PlainStream(sock) if self._context is None else TlsStream(sock, self._context)
+            stream: Stream = PlainStream(sock) if self._context is None else TlsStream(sock, self._context)
+        except OSError:
+            # It has gone again.
+            sock.close()
+            return
         peer = self.core.connect(address, sock.fileno())
         self._connections[peer] = Connection(self, stream, sock.fileno(), peer, self.loop)
 
     def _new_core(self) -> Core:
         return Core(
             host=standard_socket.gethostname(),
-            # Numbers of another run of the server are never used again, whatever the clock's pace.
-            first_handle=int(time.time()) * 1_000_000,
+            # Microseconds: fewer jobs than that are made, so a later run begins above all numbers of this one.
+            first_handle=time.time_ns() // 1000,
             job_retries=self._job_retries,
             max_packet=self._max_packet,
             version=f"gearpool-{gearpool.__version__}",

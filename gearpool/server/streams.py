@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from gearpool.errors import ConfigurationError
 from gearpool.settings import TlsSettings
 
+_RECORD = 16384
+
 
 class Stream(Protocol):
     """A connection's bytes."""
@@ -98,34 +100,30 @@ class TlsStream:
                 self._in.write_eof()
         except (BlockingIOError, InterruptedError):
             pass
+        chunks: list[bytes] = []
         try:
             if not self.established:
                 self._tls.do_handshake()
                 self.established = True
-            chunks: list[bytes] = []
-            while len(chunks) * 16384 < 4 * most:  # a record holds at most 16 KiB
-                chunk = self._tls.read(16384)
-                if not chunk:
-                    break
+            # To the last record: nothing tells of what is left inside.
+            while chunk := self._tls.read(_RECORD):
                 chunks.append(chunk)
-                if not self._in.pending and not self._tls.pending():
-                    break
-            return b"".join(chunks)
         except ssl.SSLWantReadError:
-            return b"".join(chunks) or None if self.established else None
+            return b"".join(chunks) or None
         except ssl.SSLEOFError:
-            return b""
+            pass
         finally:
             # What TLS itself has to say: the handshake, alerts.
             with contextlib.suppress(OSError):
                 self.flush()
+        return b"".join(chunks)
 
     def send(self, data: bytes | memoryview) -> int:
-        """See `Stream`."""
+        """See `Stream`. At most 64 KiB are taken at once, so that what is encrypted and unsent stays small."""
         self.flush()
         if self._left:
             return 0
-        sent = self._tls.write(data)
+        sent = self._tls.write(memoryview(data)[: 4 * _RECORD])
         self.flush()
         return sent
 

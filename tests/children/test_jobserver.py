@@ -1,0 +1,168 @@
+"""The job server child: started, told and left as the supervisor does it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gearpool.settings import EmbeddedSettings, ServerSettings, Settings, to_json
+from tests.conformance.wire import T, Wire
+from tests.processes import accepts, free_port, wait_for
+
+
+class Parent:
+    """The supervisor's end."""
+
+    def __init__(self) -> None:
+        self._ours, theirs = socket.socketpair()
+        self._ours.settimeout(20)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gearpool.children.jobserver", "--channel", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._lines = self._ours.makefile("r")
+
+    def tell(self, **message: Any) -> None:
+        self._ours.sendall(json.dumps(message).encode() + b"\n")
+
+    def start(self, listen: str, store: str = "memory") -> dict[str, Any]:
+        embedded = EmbeddedSettings(listen=listen, store=store)
+        settings = Settings(servers=(ServerSettings(host="127.0.0.1"),), functions=(), embedded=embedded)
+        self.tell(do="start", settings=to_json(settings))
+        return self.hear("ready", "failed")
+
+    def hear(self, *events: str) -> dict[str, Any]:
+        while True:
+            line = self._lines.readline()
+            assert line, "the child has gone"
+            message: dict[str, Any] = json.loads(line)
+            if message["event"] in events:
+                return message
+
+    def die(self) -> None:
+        self._lines.close()
+        self._ours.close()
+
+    def code(self) -> int:
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def parent() -> Iterator[Parent]:
+    parent = Parent()
+    try:
+        yield parent
+    finally:
+        with contextlib.suppress(OSError):
+            parent.die()
+        parent.process.kill()
+        parent.process.wait()
+
+
+def test_it_says_where_it_listens_and_serves(parent: Parent) -> None:
+    port = free_port()
+    assert parent.start(f"127.0.0.1:{port}") == {"event": "ready", "listen": f"127.0.0.1:{port}"}
+    with Wire(port) as client:
+        assert client.ask(T.ECHO_REQ, b"x") == (T.ECHO_RES, b"x")
+
+
+def test_a_port_in_use_is_reported_and_is_exit_73(parent: Parent) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        problems = [f"cannot listen on {address}: Address already in use"]
+        assert parent.start(address) == {"event": "failed", "problems": problems}
+    assert parent.code() == 73
+
+
+@pytest.mark.parametrize(
+    ("listen", "store", "words"),
+    [("nonsense:port", "memory", "no address to listen on"), ("127.0.0.1:0", "/x.sqlite", "only memory is available")],
+)
+def test_settings_it_cannot_use_are_reported_and_are_exit_78(
+    parent: Parent, listen: str, store: str, words: str
+) -> None:
+    (problem,) = parent.start(listen, store)["problems"]
+    assert words in problem
+    assert parent.code() == 78
+
+
+def test_it_tells_its_queues_when_they_change(parent: Parent) -> None:
+    port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
+    assert parent.hear("status") == {"event": "status", "queues": {}, "connections": 0}
+    with Wire(port) as client:
+        client.submit(b"f", b"u", b"", T.SUBMIT_JOB_BG)
+        told = parent.hear("status")
+        assert told["queues"] == {"f": {"total": 1, "running": 0, "workers": 0}}
+        assert told["connections"] == 1
+
+
+def test_drained_with_nothing_running_it_leaves_at_once_with_0(parent: Parent) -> None:
+    parent.start("127.0.0.1:0")
+    parent.tell(do="drain", seconds=30)
+    assert parent.code() == 0
+
+
+def test_drained_it_lets_running_jobs_end(parent: Parent) -> None:
+    port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
+    with Wire(port) as client, Wire(port) as worker:
+        handle = client.submit(b"f")
+        worker.can(b"f").grab()
+        parent.tell(do="drain", seconds=30)
+        wait_for(lambda: not accepts(port), "the listener to close")
+        worker.say(T.WORK_COMPLETE, handle, b"r")
+        assert client.hear() == (T.WORK_COMPLETE, handle, b"r")
+    assert parent.code() == 0
+
+
+def test_drained_it_leaves_at_the_deadline(parent: Parent) -> None:
+    port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
+    with Wire(port) as client, Wire(port) as worker:
+        client.submit(b"f")
+        worker.can(b"f").grab()
+        parent.tell(do="drain", seconds=0.1)
+        assert parent.code() == 0
+
+
+def test_quiet_closes_the_listener_and_nothing_else(parent: Parent) -> None:
+    port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
+    with Wire(port) as client:
+        client.settle()
+        parent.tell(do="quiet")
+        wait_for(lambda: not accepts(port), "the listener to close")
+        assert client.ask(T.ECHO_REQ, b"x") == (T.ECHO_RES, b"x")
+
+
+def test_when_the_supervisor_has_died_it_leaves_even_with_jobs_running(parent: Parent) -> None:
+    port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
+    with Wire(port) as client, Wire(port) as worker:
+        client.submit(b"f")
+        worker.can(b"f").grab()
+        parent.die()
+        assert parent.code() == 0
+
+
+def test_when_the_supervisor_dies_before_the_start_it_leaves(parent: Parent) -> None:
+    parent.die()
+    assert parent.code() == 0
+
+
+def test_it_is_deaf_to_signals(parent: Parent) -> None:
+    port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGTSTP):
+        os.kill(parent.process.pid, number)
+    with Wire(port) as client:
+        assert client.ask(T.ECHO_REQ, b"x") == (T.ECHO_RES, b"x")
+    assert parent.process.poll() is None
