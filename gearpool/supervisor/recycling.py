@@ -17,7 +17,7 @@ from gearpool.supervisor.pool import Pool
 from gearpool.supervisor.states import Stage
 from gearpool.supervisor.totals import jobs_run
 
-PERIOD_S = 1.0
+PERIOD_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def refusal(settings: Settings, fresh_bytes: int) -> str | None:
 
 
 class Recycler:
-    """Looks at the workers once a second while there is a limit, or while somebody asked for replacements."""
+    """Looks at the workers twice a second while there is a limit, or while somebody asked for replacements."""
 
     def __init__(self, loop: Loop, pool: Pool) -> None:
         self._loop = loop

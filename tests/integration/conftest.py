@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.daemons import Site
+
+
+class Sites:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.made: list[Site] = []
+
+    def __call__(self, configuration: str) -> Site:
+        site = Site(self._folder / f"site{len(self.made)}", configuration)
+        self.made.append(site)
+        return site
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Iterator[Sites]:
+    """Makes sites; their daemons are killed at the end."""
+    made = Sites(tmp_path)
+    yield made
+    for site in made.made:
+        site.close()

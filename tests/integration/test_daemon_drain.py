@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import signal
+
+from gearpool import Client
+from tests.integration.conftest import Sites
+from tests.integration.daemons import configuration
+from tests.processes import Gearmand, wait_for
+from tests.supervisor.daemons import exists
+
+
+def test_term_with_1000_jobs_in_flight_completes_every_one_and_exits_0(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address, concurrency=1000)).start().until_serving()
+    with Client(gearmand.address) as client:
+        list(client.submit_background_jobs("nap", [f"job{n} {n % 31 / 10}" for n in range(1000)]))
+        # Those of 0 s may have ended by now; the others are in flight.
+        wait_for(lambda: len(site.lines("began")) == 1000, "all jobs to begin")
+    site.send(signal.SIGTERM)
+    assert site.wait() == 0
+    assert sorted(site.lines("ended")) == sorted(f"job{n}" for n in range(1000))
+
+
+def test_jobs_longer_than_the_drain_are_completed_by_another_daemon(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address, drain_timeout="1s")).start().until_serving()
+    with Client(gearmand.address) as client:
+        list(client.submit_background_jobs("nap", [f"job{n} {600 if n % 2 else 0.5}" for n in range(20)]))
+        wait_for(lambda: len(site.lines("began")) == 20, "all jobs to begin")
+        site.send(signal.SIGTERM)
+        assert site.wait() == 1
+        assert len(site.lines("ended")) == 10
+    other = sites(configuration(gearmand.address))
+    other.handlers.write_text(other.handlers.read_text().replace("float(seconds)", "0.1"))
+    other.start().until_serving()
+    wait_for(lambda: len(other.lines("ended")) == 10, "the rest to be completed")
+    assert sorted(site.lines("ended") + other.lines("ended")) == sorted(f"job{n}" for n in range(20))
+
+
+def test_while_draining_the_log_says_what_is_waited_for(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address)).start().until_serving()
+    with Client(gearmand.address) as client:
+        client.submit_background_job("nap", "slow 5")
+        wait_for(lambda: site.lines("began"), "the job to begin")
+    site.send(signal.SIGTERM)
+    wait_for(lambda: site.events("worker.draining"), "a word about the drain")
+    assert "nap" in str(site.events("worker.draining")[0]["waiting_for"])
+    assert site.wait() == 0
+
+
+def test_a_second_int_hands_the_jobs_back_at_once(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address, drain_timeout="600s")).start().until_serving()
+    with Client(gearmand.address) as client:
+        handle = client.submit_background_job("nap", "slow 600")
+        wait_for(lambda: site.lines("began"), "the job to begin")
+        site.send(signal.SIGINT)
+        wait_for(lambda: site.events("daemon.draining"), "the drain")
+        site.send(signal.SIGINT)
+        assert site.wait() == 1
+        status = client.get_job_status(handle)
+    assert status.is_known
+    assert not status.is_running
+
+
+def test_term_to_the_group_is_term_to_the_parent(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address, processes=2)).start().until_serving()
+    with Client(gearmand.address) as client:
+        list(client.submit_background_jobs("nap", [f"job{n} 1" for n in range(10)]))
+        wait_for(lambda: len(site.lines("began")) == 10, "all jobs to begin")
+    assert site.process is not None
+    os.killpg(site.process.pid, signal.SIGTERM)
+    assert site.wait() == 0
+    assert len(site.lines("ended")) == 10
+
+
+def test_workers_leave_within_2_s_of_the_supervisors_death_and_their_jobs_are_handed_out_again(
+    sites: Sites, gearmand: Gearmand
+) -> None:
+    site = sites(configuration(gearmand.address, processes=2)).start().until_serving()
+    workers = site.workers()
+    with Client(gearmand.address) as client:
+        list(client.submit_background_jobs("nap", [f"job{n} 600" for n in range(10)]))
+        wait_for(lambda: len(site.lines("began")) == 10, "all jobs to begin")
+    site.close()
+    wait_for(lambda: not any(exists(pid) for pid in workers), "the workers to leave", 2.0)
+    other = sites(configuration(gearmand.address)).start().until_serving()
+    wait_for(lambda: len(other.lines("began")) == 10, "the jobs to be handed out again")

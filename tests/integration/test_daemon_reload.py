@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+
+from gearpool import Client
+from gearpool.supervisor import calls
+from tests.integration.conftest import Sites
+from tests.integration.daemons import configuration
+from tests.processes import Gearmand, wait_for
+
+JOBS = 20_000
+RELOADS = 10
+
+
+def test_jobs_over_reloads_with_changing_code_are_run_once_each(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address)).start().until_serving()
+    done = threading.Event()
+    submitted = 0
+
+    def submit() -> None:
+        nonlocal submitted
+        with Client(gearmand.address) as client:
+            each = JOBS // RELOADS
+            for turn in range(RELOADS):
+                list(client.submit_background_jobs("record", [str(turn * each + n) for n in range(each)]))
+                submitted += each
+                wait_for(lambda: done.is_set() or reloads >= turn, "the next reload")  # noqa: B023 - used at once
+
+    reloads = 0
+    producer = threading.Thread(target=submit)
+    producer.start()
+    try:
+        for version in range(2, RELOADS + 2):
+            site.write_version(version)
+            site.ask("reload", time_s=60.0)
+            reloads += 1
+    finally:
+        done.set()
+        producer.join()
+    wait_for(lambda: len(site.lines("ran")) >= JOBS, "all jobs to run", 60.0)
+    runs = Counter(line.split()[0] for line in site.lines("ran"))
+    assert submitted == JOBS
+    assert len(runs) == JOBS
+    assert set(runs.values()) == {1}
+    assert len({line.split()[1] for line in site.lines("ran")}) > RELOADS // 2
+    assert site.ask("status")["reloads"] == {"ok": RELOADS, "failed": 0}
+
+
+def test_a_broken_file_and_broken_handlers_change_nothing(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address)).start().until_serving()
+    before = site.workers()
+    good = site.handlers.read_text()
+    for broken in ("functions: [", "servers: x\nnonsense: 1\n", "servers: x\nfunctions: {f: site_handlers.nowhere}\n"):
+        site.path.write_text(broken)
+        with pytest.raises(calls.RefusedError, match=r"workers\.yaml"):
+            site.ask("reload")
+    site.path.write_text(site.configuration)
+    site.handlers.write_text("import nonexistent_module\n")
+    with pytest.raises(calls.RefusedError, match="nonexistent_module"):
+        site.ask("reload")
+    site.handlers.write_text(good)
+    assert site.workers() == before
+    with Client(gearmand.address) as client:
+        assert client.submit_job("record", "abc", timeout=10) == b"cba"
+
+
+def test_a_change_of_numbers_keeps_the_processes(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address)).start().until_serving()
+    before = site.workers()
+    site.path.write_text(configuration(gearmand.address, concurrency=7, drain_timeout="9s"))
+    site.ask("reload")
+    assert site.workers() == before
+    wait_for(lambda: site.ask("status")["slots"].get("limit") == 7, "the workers to have taken it over")
+
+
+def test_a_leaking_handler_stays_bounded_and_every_job_runs(sites: Sites, gearmand: Gearmand) -> None:
+    functions = "  leak: site_handlers.leak\n"
+    recycle = "{memory: 128MiB}"
+    site = sites(configuration(gearmand.address, functions=functions, recycle=recycle)).start().until_serving()
+    jobs, most = 40_000, 0
+    with Client(gearmand.address) as client:
+        # Slower than the workers could, so that the leak grows for several seconds rather than at once.
+        for turn in range(20):
+            list(client.submit_background_jobs("leak", [str(turn * 2000 + n) for n in range(2000)]))
+            want = (turn + 1) * 2000
+            wait_for(lambda want=want: len(site.lines("ran")) >= want, "the jobs to run")  # type: ignore[misc] # bound
+            most = max([most, *(worker["memory_bytes"] for worker in site.ask("status")["workers"])])
+    assert set(Counter(site.lines("ran")).values()) == {1}
+    assert len(site.lines("ran")) == jobs
+    assert site.ask("status")["restarts"]["memory"] >= 1
+    # In all 320 MiB have leaked; no process held half of that beside the limit.
+    assert most < (128 + 160) * 2**20
