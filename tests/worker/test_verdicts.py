@@ -1,0 +1,361 @@
+"""What failures mean on the wire, against both job servers."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from gearpool import Abort, Client, Job, JobException, JobFailed, JobTimeout, Retry, Skip
+from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
+from tests.processes import wait_for
+from tests.worker.serving import function, serving
+
+QUICKLY = RetrySettings(attempts=5, delay_s=0.01, backoff=1.0, jitter=0.0)
+
+
+def boom(arg: bytes) -> bytes:
+    raise ValueError("bad")
+
+
+class Counting:
+    """Fails the first ``failures`` runs."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.attempts: list[int] = []
+
+    def __call__(self, arg: bytes, job: Job) -> bytes:
+        self.attempts.append(job.attempt)
+        if len(self.attempts) <= self.failures:
+            raise ValueError("not yet")
+        return b"done"
+
+
+def test_abort_tells_the_client_that_it_failed(server: str, client: Client) -> None:
+    with serving([function("boom", boom)], server), pytest.raises(JobFailed):
+        client.submit_job("boom", b"", timeout=10)
+
+
+def test_skip_is_success_with_an_empty_result(server: str, client: Client) -> None:
+    with serving([function("boom", boom, on_error="skip")], server):
+        assert client.submit_job("boom", b"", timeout=10) == b""
+
+
+def test_retry_runs_the_handler_again_under_the_same_handle_while_the_client_waits(server: str, client: Client) -> None:
+    handler = Counting(failures=2)
+    with serving([function("flaky", handler, on_error="retry", retry=QUICKLY)], server) as running:
+        assert client.submit_job("flaky", b"", timeout=10) == b"done"
+        assert handler.attempts == [1, 2, 3]
+        assert running.outcomes("flaky") == {"complete": 1, "retried": 2}
+
+
+def test_retry_gives_up_after_its_attempts(server: str, client: Client) -> None:
+    handler = Counting(failures=99)
+    with serving([function("flaky", handler, on_error="retry", retry=QUICKLY)], server), pytest.raises(JobFailed):
+        client.submit_job("flaky", b"", timeout=10)
+    assert handler.attempts == [1, 2, 3, 4, 5]
+
+
+def test_a_handler_may_raise_skip_abort_and_retry_itself(server: str, client: Client) -> None:
+    tries: list[bytes] = []
+
+    def choose(arg: bytes) -> bytes:
+        tries.append(arg)
+        if arg == b"skip":
+            raise Skip("enough")
+        if arg == b"abort":
+            raise Abort("no")
+        if tries.count(arg) == 1:
+            raise Retry(delay=0.001)
+        return b"second"
+
+    with serving([function("choose", choose, on_error="skip")], server):
+        assert client.submit_job("choose", b"skip", timeout=10) == b"enough"
+        with pytest.raises(JobFailed):
+            client.submit_job("choose", b"abort", timeout=10)
+        assert client.submit_job("choose", b"retry", timeout=10) == b"second"
+
+
+def test_with_report_exception_the_client_learns_the_reason(server: str, client: Client) -> None:
+    with serving([function("boom", boom, report="exception")], server):
+        with pytest.raises(JobException) as raised:
+            client.submit_job("boom", b"", timeout=10)
+        assert raised.value.payload == b"ValueError: bad"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), gevent.GreenletExit()])
+def test_whatever_a_handler_raises_is_only_its_own_failure(server: str, client: Client, error: BaseException) -> None:
+    def leave(arg: bytes) -> bytes:
+        if arg == b"later":
+            gevent.sleep(0.001)
+        raise error
+
+    with serving([function("leave", leave), function("echo", lambda arg: arg)], server):
+        for arg in (b"now", b"later"):
+            with pytest.raises(JobFailed):
+                client.submit_job("leave", arg, timeout=10)
+        assert client.submit_job("echo", b"alive", timeout=10) == b"alive"
+
+
+def test_a_job_that_waits_for_its_retry_gives_back_its_slot(server: str, client: Client) -> None:
+    handler = Counting(failures=1)
+    slow = RetrySettings(attempts=2, delay_s=0.5, backoff=1.0, jitter=0.0)
+    with serving([function("flaky", handler, on_error="retry", retry=slow, concurrency=1)], server) as running:
+        first = client.submit("flaky", b"")
+        wait_for(lambda: running.snapshot()["functions"]["flaky"]["waiting_retry"] == 1, "the first job to wait")
+        assert client.submit_job("flaky", b"", timeout=10) == b"done"
+        assert not first.done()
+        assert first.result(10) == b"done"
+
+
+def test_beyond_max_waiting_a_job_keeps_its_slot(server: str, client: Client) -> None:
+    retry = RetrySettings(attempts=2, delay_s=30.0, backoff=1.0, jitter=0.0, max_waiting=2)
+    with serving([function("boom", boom, on_error="retry", retry=retry, concurrency=3)], server) as running:
+        for _ in range(10):
+            client.submit_background_job("boom", b"")
+        wait_for(lambda: running.snapshot()["functions"]["boom"]["waiting_retry"] == 5, "2 without and 3 with a slot")
+        gevent.sleep(0)
+        assert running.snapshot()["slots"]["used"] == 3
+
+
+def test_jobs_failing_at_random_each_end_once_after_the_attempts_configured(server: str, client: Client) -> None:
+    runs: dict[bytes, int] = {}
+
+    def unsure(arg: bytes, job: Job) -> bytes:
+        runs[arg] = runs.get(arg, 0) + 1
+        assert job.attempt == runs[arg]
+        if runs[arg] < int(arg) % 7 + 1:
+            if int(arg) % 2:
+                gevent.sleep(0)
+            raise ValueError("again")
+        return arg
+
+    retry = RetrySettings(attempts=5, delay_s=0.001, backoff=1.0, jitter=0.2)
+    with serving([function("unsure", unsure, on_error="retry", retry=retry, concurrency=10)], server) as running:
+        futures = {number: client.submit("unsure", b"%d" % number) for number in range(700)}
+        for number, future in futures.items():
+            if number % 7 < 5:
+                assert future.result(20) == b"%d" % number
+            else:
+                with pytest.raises(JobFailed):
+                    future.result(20)
+        assert running.outcomes("unsure")["complete"] == 500
+        assert running.outcomes("unsure")["failed"] == 200
+        assert running.snapshot()["slots"]["used"] == running.call(lambda pool: sum(s.asked for s in pool.sessions))
+    assert all(runs[b"%d" % number] == min(number % 7 + 1, 5) for number in range(700))
+
+
+def test_a_handler_that_waits_gets_job_timeout_and_may_clean_up(server: str, client: Client) -> None:
+    seen: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def slow(arg: bytes) -> bytes:
+        try:
+            gevent.sleep(30)
+        except JobTimeout as error:
+            seen.put(str(error))
+            raise
+        return arg
+
+    with serving([function("slow", slow, timeout_s=0.05)], server) as running:
+        with pytest.raises(JobFailed):
+            client.submit_job("slow", b"", timeout=10)
+        assert seen.get(timeout=5) == "over its time limit of 0.05 s"
+        assert running.outcomes("slow") == {"timeout": 1}
+
+
+def test_except_exception_does_not_swallow_a_timeout(server: str, client: Client) -> None:
+    def careless(arg: bytes) -> bytes:
+        try:
+            gevent.sleep(30)
+        except Exception:
+            return b"swallowed"
+        return arg
+
+    with serving([function("careless", careless, timeout_s=0.05)], server), pytest.raises(JobFailed):
+        client.submit_job("careless", b"", timeout=10)
+
+
+def test_a_handler_that_catches_its_timeout_and_returns_has_succeeded(server: str, client: Client) -> None:
+    def partial(arg: bytes) -> bytes:
+        try:
+            gevent.sleep(30)
+        except JobTimeout:
+            return b"half"
+        return b"whole"
+
+    with serving([function("partial", partial, timeout_s=0.05)], server):
+        assert client.submit_job("partial", b"", timeout=10) == b"half"
+
+
+def test_a_handler_that_swallows_its_timeout_and_goes_on_is_ended_at_the_grace(server: str, client: Client) -> None:
+    def stubborn(arg: bytes) -> bytes:
+        while True:
+            try:
+                gevent.sleep(30)
+            except JobTimeout:
+                pass
+
+    with serving([function("stubborn", stubborn, timeout_s=0.05, timeout_grace_s=0.05)], server) as running:
+        with pytest.raises(JobFailed):
+            client.submit_job("stubborn", b"", timeout=10)
+        assert running.outcomes("stubborn") == {"timeout": 1}
+        assert running.snapshot()["in_progress"] == 0
+
+
+def test_a_handler_that_swallows_everything_is_reported_and_its_process_wants_to_be_replaced(
+    server: str, client: Client
+) -> None:
+    let_go = threading.Event()
+
+    def monster(arg: bytes) -> bytes:
+        while not let_go.is_set():
+            try:
+                gevent.sleep(0.02)
+            except BaseException:
+                pass
+        return b"too late"
+
+    with serving([function("monster", monster, timeout_s=0.05, timeout_grace_s=0.05)], server) as running:
+        asked: list[str] = []
+        running.pool._replace = asked.append
+        with pytest.raises(JobFailed):
+            client.submit_job("monster", b"", timeout=10)
+        wait_for(lambda: asked, "the wish to be replaced")
+        assert running.outcomes("monster") == {"timeout": 1}
+        let_go.set()
+        wait_for(lambda: running.snapshot()["in_progress"] == 0, "the greenlet to end")
+        assert running.outcomes("monster") == {"timeout": 1}
+        assert client.submit_job("monster", b"", timeout=10) == b"too late"
+
+
+def test_on_timeout_retry_runs_it_again(server: str, client: Client) -> None:
+    attempts: list[int] = []
+
+    def slow_at_first(arg: bytes, job: Job) -> bytes:
+        attempts.append(job.attempt)
+        if job.attempt == 1:
+            gevent.sleep(30)
+        return b"done"
+
+    with serving([function("slow", slow_at_first, timeout_s=0.05, on_timeout="retry", retry=QUICKLY)], server):
+        assert client.submit_job("slow", b"", timeout=10) == b"done"
+    assert attempts == [1, 2]
+
+
+def test_a_dead_letter_to_a_file_is_there_when_the_client_learns_of_the_failure(
+    server: str, client: Client, tmp_path: Path
+) -> None:
+    retry = RetrySettings(attempts=2, delay_s=0.01, then="dead_letter")
+    letters = DeadLetterSettings(file="dead.jsonl")
+    with serving(
+        [function("boom", boom, on_error="retry", retry=retry, dead_letter=letters)], server, base=tmp_path
+    ) as running:
+        with pytest.raises(JobFailed):
+            client.submit_job("boom", b"\0payload", unique="u", timeout=10)
+        (line,) = (tmp_path / "dead.jsonl").read_text().splitlines()
+        letter = json.loads(line)
+        assert letter["function"] == "boom"
+        assert letter["unique"] == "u"
+        assert letter["attempts"] == 2
+        assert letter["payload"] == "AHBheWxvYWQ="
+        assert "ValueError: bad" in letter["error"]
+        assert 'raise ValueError("bad")' in letter["traceback"]
+        assert running.outcomes("boom") == {"retried": 1, "dead_letter": 1}
+
+
+def test_a_dead_letter_to_a_function_is_a_background_job_there(server: str, client: Client) -> None:
+    retry = RetrySettings(attempts=1, then="dead_letter")
+    buried: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    functions = [
+        function("boom", boom, on_error="retry", retry=retry, dead_letter=DeadLetterSettings(function="bury")),
+        function("bury", buried.put),
+    ]
+    with serving(functions, server):
+        with pytest.raises(JobFailed):
+            client.submit_job("boom", b"body", timeout=10)
+        assert buried.get(timeout=10) == b"body"
+
+
+def test_a_letter_that_cannot_be_written_hands_the_job_back_instead_of_failing_it(
+    server: str, client: Client, tmp_path: Path
+) -> None:
+    retry = RetrySettings(attempts=1, then="dead_letter")
+    letters = DeadLetterSettings(file="missing/dead.jsonl")
+    with serving(
+        [function("boom", boom, on_error="retry", retry=retry, dead_letter=letters)], server, base=tmp_path
+    ) as running:
+        future = client.submit("boom", b"")
+        wait_for(lambda: running.outcomes("boom").get("requeued", 0) >= 1, "the first try to be handed back")
+        assert not future.done()
+        (tmp_path / "missing").mkdir()
+        with pytest.raises(JobFailed):
+            future.result(20)
+        assert len((tmp_path / "missing" / "dead.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_poisoned_job_is_failed_instead_of_run(server: str, client: Client) -> None:
+    ran: list[bytes] = []
+    poisonous = function("risky", lambda arg: ran.append(arg))
+    poisonous.poison[b"killer"] = 3
+    with serving([poisonous], server) as running:
+        with pytest.raises(JobFailed):
+            client.submit_job("risky", b"1", unique="killer", timeout=10)
+        assert client.submit_job("risky", b"2", unique="innocent", timeout=10) == b""
+        assert running.outcomes("risky") == {"poisoned": 1, "complete": 1}
+    assert ran == [b"2"]
+
+
+def test_an_open_breaker_lets_jobs_wait_on_the_server_and_one_probe_decide(server: str, client: Client) -> None:
+    broken = True
+    runs = 0
+
+    def unsteady(arg: bytes) -> bytes:
+        nonlocal runs
+        runs += 1
+        if broken:
+            raise ValueError("down")
+        return arg
+
+    breaker = BreakerSettings(failures=3, within_s=60.0, pause_s=0.2)
+    with serving([function("unsteady", unsteady, breaker=breaker, concurrency=1)], server) as running:
+        futures = [client.submit("unsteady", b"%d" % number) for number in range(20)]
+        wait_for(lambda: running.snapshot()["functions"]["unsteady"]["breaker_open"], "the breaker to open")
+        assert runs == 3
+        wait_for(lambda: runs >= 4, "a probe")
+        broken = False
+        for future in futures[8:]:
+            future.result(20)
+        assert not running.snapshot()["functions"]["unsteady"]["breaker_open"]
+
+
+def test_a_rate_lets_no_more_jobs_start_than_it_says(server: str, client: Client) -> None:
+    times: list[float] = []
+
+    def stamp(arg: bytes) -> bytes:
+        times.append(gevent.get_hub().loop.now())
+        return arg
+
+    with serving([function("stamp", stamp, rate_per_s=20.0)], server):
+        list(client.map("stamp", [b""] * 30, window=30))
+    # A full bucket of 20 at once; of the ten others the last comes no sooner than the rate lets it.
+    assert times[-1] - times[0] > 0.4
+
+
+def test_an_operator_kills_a_running_job(server: str, client: Client) -> None:
+    def slow(arg: bytes) -> bytes:
+        gevent.sleep(60)
+        return arg
+
+    with serving([function("slow", slow)], server) as running:
+        future = client.submit("slow", b"")
+        rows: list[dict[str, Any]] = wait_for(lambda: running.call(lambda pool: pool.jobs()), "the job to run")
+        assert running.call(lambda pool: pool.kill(rows[0]["handle"]))
+        with pytest.raises(JobFailed):
+            future.result(10)
+        assert not running.call(lambda pool: pool.kill("H:none:1"))
