@@ -11,7 +11,6 @@ has lost its place. Packets that clients and workers must not send get ERROR INV
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from gearpool.errors import RemoteProtocolError
@@ -20,12 +19,11 @@ from gearpool.protocol.codec import DEFAULT_MAX_PACKET, Packet, response
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.server import replies
 from gearpool.server.admin import AdminRequests
-from gearpool.server.clients import ClientRequests
+from gearpool.server.clients import ClientRequests, Handler
 from gearpool.server.ledger import Ledger
 from gearpool.server.peers import Peer
+from gearpool.server.queues import HIGH, LOW, NORMAL
 from gearpool.server.workers import WorkerRequests, wake
-
-Handler = Callable[[Peer, list[bytes]], None]
 
 _T = PacketType
 
@@ -176,12 +174,12 @@ class Core:
             _T.WORK_COMPLETE: workers.work_complete,
             _T.WORK_FAIL: workers.work_fail,
             _T.WORK_EXCEPTION: workers.work_exception,
-            _T.SUBMIT_JOB: clients.submit,
-            _T.SUBMIT_JOB_HIGH: clients.submit_high,
-            _T.SUBMIT_JOB_LOW: clients.submit_low,
-            _T.SUBMIT_JOB_BG: clients.submit_background,
-            _T.SUBMIT_JOB_HIGH_BG: clients.submit_high_background,
-            _T.SUBMIT_JOB_LOW_BG: clients.submit_low_background,
+            _T.SUBMIT_JOB: clients.submitter(NORMAL, background=False),
+            _T.SUBMIT_JOB_HIGH: clients.submitter(HIGH, background=False),
+            _T.SUBMIT_JOB_LOW: clients.submitter(LOW, background=False),
+            _T.SUBMIT_JOB_BG: clients.submitter(NORMAL, background=True),
+            _T.SUBMIT_JOB_HIGH_BG: clients.submitter(HIGH, background=True),
+            _T.SUBMIT_JOB_LOW_BG: clients.submitter(LOW, background=True),
             _T.SUBMIT_JOB_EPOCH: clients.submit_epoch,
             _T.SUBMIT_REDUCE_JOB: clients.submit_reduce,
             _T.SUBMIT_REDUCE_JOB_BACKGROUND: clients.submit_reduce_background,

@@ -61,7 +61,6 @@ class Ledger:
         data: bytes,
         priority: int,
         client: Peer | None,
-        *,
         reducer: bytes = b"",
         due: float | None = None,
     ) -> Job:
@@ -88,8 +87,9 @@ class Ledger:
                 return job
         if queue.limits is not None and 0 < queue.limits[priority] <= queue.total:
             raise QueueFullError
-        handle = b"%b%d" % (self._prefix, self._next)
-        self._next += 1
+        number = self._next
+        self._next = number + 1
+        handle = self._prefix + str(number).encode()
         if client is None:
             job = Job(handle, queue, unique, key, data, priority, True, ())
         else:

@@ -27,6 +27,7 @@ NO_JOB = response(PacketType.NO_JOB)
 CREATED_HEADS = heads(PacketType.JOB_CREATED)
 
 _ASSIGN_HEADS = heads(PacketType.JOB_ASSIGN)
+_COMPLETE_HEADS = heads(PacketType.WORK_COMPLETE)
 _ASSIGN_UNIQ_HEADS = heads(PacketType.JOB_ASSIGN_UNIQ)
 
 BULKY = 65536
@@ -56,8 +57,15 @@ def assign(job: Job) -> tuple[bytes, ...]:
 
 def assign_uniq(job: Job) -> tuple[bytes, ...]:
     """JOB_ASSIGN_UNIQ."""
+    body = b"\0".join((job.handle, job.queue.name, job.unique, job.data))
+    size = len(body)
+    if size < _PREPARED:
+        return (_ASSIGN_UNIQ_HEADS[size] + body,)
+    if size < BULKY:
+        return (_pack(RESPONSE_MAGIC, PacketType.JOB_ASSIGN_UNIQ, size) + body,)
+    # The payload itself, not a copy: a worker may grab more than it reads.
     body = b"\0".join((job.handle, job.queue.name, job.unique, b""))
-    return _with_data(_ASSIGN_UNIQ_HEADS, PacketType.JOB_ASSIGN_UNIQ, body, job.data)
+    return _pack(RESPONSE_MAGIC, PacketType.JOB_ASSIGN_UNIQ, size) + body, job.data
 
 
 def assign_all(job: Job) -> tuple[bytes, ...]:
@@ -66,6 +74,13 @@ def assign_all(job: Job) -> tuple[bytes, ...]:
         return assign_uniq(job)
     body = b"\0".join((job.handle, job.queue.name, job.unique, job.reducer, b""))
     return _with_data((), PacketType.JOB_ASSIGN_ALL, body, job.data)
+
+
+def work_complete(arguments: list[bytes]) -> bytes:
+    """WORK_COMPLETE, from the worker's own arguments."""
+    body = b"\0".join(arguments)
+    size = len(body)
+    return (_COMPLETE_HEADS[size] if size < _PREPARED else _pack(RESPONSE_MAGIC, PacketType.WORK_COMPLETE, size)) + body
 
 
 def _with_data(prepared: list[bytes] | tuple[()], kind: PacketType, body: bytes, data: bytes) -> tuple[bytes, ...]:

@@ -11,20 +11,17 @@ first still runs, tells nobody, and crashes on the second such job of a connecti
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 from gearpool.errors import InvalidArgument
 from gearpool.protocol import names
 from gearpool.protocol.codec import response
-from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
+from gearpool.protocol.packets import PacketType
 from gearpool.server import replies
 from gearpool.server.clients import name_problem
 from gearpool.server.ledger import Ledger
 from gearpool.server.peers import Peer
 from gearpool.server.queues import FunctionQueue, Job
-
-_pack = struct.Struct(">4sII").pack
 
 
 class WorkerRequests:
@@ -142,8 +139,7 @@ class WorkerRequests:
             return
         clients = job.clients
         if clients:
-            body = b"\0".join(arguments)
-            packet = _pack(RESPONSE_MAGIC, 13, len(body)) + body
+            packet = replies.work_complete(arguments)
             for client in clients:
                 out = client.out
                 if not out:
