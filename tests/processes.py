@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -76,9 +77,9 @@ class Gearmand:
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        log = os.path.join(self._folder.name, "log")
-        argv = [self._program, "-p", str(self.port), "-L", "127.0.0.1", "--threads", "1", "-l", log]
-        argv += ["-P", os.path.join(self._folder.name, "pid"), *self._options]
+        folder = Path(self._folder.name)
+        argv = [self._program, "-p", str(self.port), "-L", "127.0.0.1", "--threads", "1", "-l", str(folder / "log")]
+        argv += ["-P", str(folder / "pid"), *self._options]
         if os.geteuid() == 0:
             argv += ["-u", "root"]
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -46,7 +46,7 @@ class Serving:
         def work() -> None:
             try:
                 results.put((True, do(self.pool)))
-            except BaseException as error:  # noqa: BLE001 - handed over to the test
+            except BaseException as error:
                 results.put((False, error))
 
         self._wanted.put(work)

@@ -10,10 +10,11 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from gearpool import Client, Job, JobFailed
 from gearpool.client import Data, Progress, Warned
-from gevent.event import Event
+from gearpool.worker.pool import Pool
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
@@ -48,7 +49,7 @@ def test_a_result_of_another_type_fails_the_job(server: str, client: Client) -> 
 
 
 def test_json_payloads_are_decoded_and_encoded(server: str, client: Client) -> None:
-    with serving([function("add", lambda numbers: sum(numbers), payload="json")], server):
+    with serving([function("add", sum, payload="json")], server):
         assert client.submit_job("add", b"[1, 2, 3]", timeout=10) == b"6"
         with pytest.raises(JobFailed):
             client.submit_job("add", b"[1,", timeout=10)
@@ -196,11 +197,15 @@ def test_jobs_of_a_lost_connection_are_run_again_and_their_old_results_go_nowher
             gevent.sleep(0.01)
         return arg
 
+    def cut(pool: Pool) -> None:
+        for session in list(pool.sessions):
+            session.close("cut")
+
     with serving([function("slow", slow)], gearmand.address) as running:
         with Client(gearmand.address) as client:
             client.submit_background_job("slow", b"x")
             starts.get(timeout=10)
-            running.call(lambda pool: [session.close("cut") for session in list(pool.sessions)])
+            running.call(cut)
             starts.get(timeout=10)  # handed out again on the new connection
             release.set()
         wait_for(lambda: running.outcomes("slow") == {"complete": 1, "orphaned": 1}, "one result sent and one dropped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -196,10 +197,8 @@ def test_a_handler_that_catches_its_timeout_and_returns_has_succeeded(server: st
 def test_a_handler_that_swallows_its_timeout_and_goes_on_is_ended_at_the_grace(server: str, client: Client) -> None:
     def stubborn(arg: bytes) -> bytes:
         while True:
-            try:
+            with contextlib.suppress(JobTimeout):
                 gevent.sleep(30)
-            except JobTimeout:
-                pass
 
     with serving([function("stubborn", stubborn, timeout_s=0.05, timeout_grace_s=0.05)], server) as running:
         with pytest.raises(JobFailed):
@@ -215,10 +214,8 @@ def test_a_handler_that_swallows_everything_is_reported_and_its_process_wants_to
 
     def monster(arg: bytes) -> bytes:
         while not let_go.is_set():
-            try:
+            with contextlib.suppress(BaseException):
                 gevent.sleep(0.02)
-            except BaseException:
-                pass
         return b"too late"
 
     with serving([function("monster", monster, timeout_s=0.05, timeout_grace_s=0.05)], server) as running:
@@ -301,7 +298,7 @@ def test_a_letter_that_cannot_be_written_hands_the_job_back_instead_of_failing_i
 
 def test_a_poisoned_job_is_failed_instead_of_run(server: str, client: Client) -> None:
     ran: list[bytes] = []
-    poisonous = function("risky", lambda arg: ran.append(arg))
+    poisonous = function("risky", ran.append)
     poisonous.poison[b"killer"] = 3
     with serving([poisonous], server) as running:
         with pytest.raises(JobFailed):
