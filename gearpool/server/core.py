@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gearpool.errors import RemoteProtocolError
 from gearpool.protocol.admin import MAX_LINE
-from gearpool.protocol.codec import DEFAULT_MAX_PACKET, Packet, response
+from gearpool.protocol.codec import DEFAULT_MAX_PACKET, Packet, request, response
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.server import replies
 from gearpool.server.admin import AdminRequests
@@ -26,6 +26,11 @@ from gearpool.server.queues import HIGH, LOW, NORMAL
 from gearpool.server.workers import WorkerRequests, wake
 
 _T = PacketType
+
+# A worker with many free slots sends hundreds of these at once: such a run is served without decoding each.
+_GRAB = request(PacketType.GRAB_JOB_UNIQ)
+_PRE_SLEEP = request(PacketType.PRE_SLEEP)
+_WORTH_IT = 4 * len(_GRAB)
 
 
 class Totals(NamedTuple):
@@ -66,6 +71,7 @@ class Core:
         self._clients = ClientRequests(self.ledger)
         self._workers = WorkerRequests(self.ledger)
         self._admin = AdminRequests(self.ledger, self.peers, version, pid)
+        self._draining = False
         self._handlers = self._table()
 
     def connect(self, address: str = "", fd: int = -1) -> Peer:
@@ -89,6 +95,23 @@ class Core:
                     return "it sends the server's side of the protocol"
             if peer.spoken:
                 return self._receive_text(peer, data)
+        at = _run_of_grabs(data)
+        if len(data) - at < _WORTH_IT or self._draining:
+            return self._feed(peer, data)
+        problem = self._feed(peer, data[:at]) if at else None
+        if problem is not None:
+            return problem
+        if peer.decoder.missing:
+            # It only looks like packets: it is the inside of a payload.
+            return self._feed(peer, data[at:])
+        sleeps = data.endswith(_PRE_SLEEP)
+        count = (len(data) - at) // len(_GRAB) - sleeps
+        self._workers.grab_many(peer, count)
+        if sleeps:
+            self._workers.pre_sleep(peer, [])
+        return None
+
+    def _feed(self, peer: Peer, data: bytes) -> str | None:
         try:
             packets = peer.decoder.feed(data)
         except RemoteProtocolError as error:
@@ -132,6 +155,7 @@ class Core:
 
     def drain(self) -> None:
         """From now on nothing is handed out and nothing is taken in; what runs may end."""
+        self._draining = True
         handlers = self._handlers
         for kind in PacketType:
             if kind.name.startswith("SUBMIT_") and kind is not _T.SUBMIT_JOB_SCHED:
@@ -191,6 +215,18 @@ class Core:
         for kind, handler in named.items():
             table[kind] = handler
         return table
+
+
+def _run_of_grabs(data: bytes) -> int:
+    """Where a run of GRAB_JOB_UNIQ begins that ends ``data``, with or without a PRE_SLEEP behind it."""
+    at = len(data)
+    if data.endswith(_PRE_SLEEP):
+        at -= len(_PRE_SLEEP)
+    size = len(_GRAB)
+    end = at
+    while at >= size and data.startswith(_GRAB, at - size):
+        at -= size
+    return at if at < end else len(data)
 
 
 def _unexpected(peer: Peer, _arguments: list[bytes]) -> None:

@@ -101,6 +101,19 @@ class WorkerRequests:
         else:
             out += replies.assign_uniq(job)
 
+    def grab_many(self, peer: Peer, count: int) -> None:
+        """``count`` GRAB_JOB_UNIQ in a row: the same answers as one by one."""
+        peer.asleep = False
+        take, assign, out = self._ledger.take, replies.assign_uniq, peer.out
+        if not out:
+            peer.dirty.append(peer)
+        for left in range(count, 0, -1):
+            job = take(peer)
+            if job is None:
+                out.append(replies.NO_JOB * left)
+                return
+            out += assign(job)
+
     def grab_nothing(self, peer: Peer, _arguments: list[bytes]) -> None:
         """Any grab while the server stops."""
         peer.asleep = False

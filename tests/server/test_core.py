@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -255,6 +256,34 @@ def test_any_text_is_survived(lines: list[bytes]) -> None:
             break
     core.ledger.check()
     assert Talker(core).ask("getpid") == "OK 0\n"
+
+
+_bits = st.sampled_from(
+    [
+        request(T.GRAB_JOB_UNIQ),
+        request(T.GRAB_JOB_UNIQ) * 5,
+        request(T.GRAB_JOB_UNIQ) * 5 + request(T.PRE_SLEEP),
+        request(T.PRE_SLEEP),
+        request(T.SUBMIT_JOB_BG, b"f", b"", request(T.GRAB_JOB_UNIQ) * 6),
+        request(T.SUBMIT_JOB_BG, b"g", b"", b"x" + request(T.PRE_SLEEP)),
+        request(T.ECHO_REQ, request(T.GRAB_JOB_UNIQ) * 7 + request(T.PRE_SLEEP)),
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(bits=st.lists(_bits, max_size=12), cuts=st.lists(st.integers(0, 2000), max_size=6), drained=st.booleans())
+def test_however_a_stream_is_cut_its_answers_are_the_same(bits: list[bytes], cuts: list[int], drained: bool) -> None:
+    # Runs of grabs are served without being decoded; a payload may look like one.
+    data = b"".join(bits)
+    answers = []
+    for edges in ([*range(len(data) + 1)], sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})):
+        core = Core()
+        talker = worker(core, b"f", b"g")
+        if drained:
+            core.drain()
+        answers.append([said for a, b in pairwise(edges) for said in talker.send(data[a:b])])
+    assert answers[0] == answers[1]
 
 
 def test_every_type_is_in_the_fuzzed_set() -> None:
