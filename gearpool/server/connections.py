@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gearpool.server")
 
-READ_BYTES = 128 * 1024
+READ_BYTES = 64 * 1024
 """Bytes read at once, and after that the other connections have their turn."""
 
 PAUSE_READING_AT = 1024 * 1024

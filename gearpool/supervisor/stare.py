@@ -17,6 +17,8 @@ ASK_S = 0.24
 """How often a stalled child with a time limit is asked: it knows better when the limit began."""
 INSIST_S = 0.04
 """How often it is asked once the limit has passed for certain."""
+IN_PLACE_S = 0.5
+"""At the end of the grace the child itself gets this long to end a loop in place before its process is killed."""
 LOOKS_AWAY_S = 1.0
 """At most so much of the time between two looks is counted."""
 
@@ -84,5 +86,5 @@ def limits(beat: Beat, settings: Settings) -> tuple[float | None, float]:
         function = settings.functions[beat.function]
         timeout_s = function.timeout_s
         if timeout_s is not None:
-            limit_s = min(limit_s, timeout_s + function.timeout_grace_s)
+            limit_s = min(limit_s, timeout_s + function.timeout_grace_s + IN_PLACE_S)
     return timeout_s, limit_s

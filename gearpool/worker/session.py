@@ -50,6 +50,7 @@ log = logging.getLogger("gearpool.worker")
 
 FLUSH_S = 0.0002
 READ = 64 * 1024
+"""Bytes asked for at once. From 128 KiB on glibc maps each buffer anew: 18 us a read instead of 2.4 (measured)."""
 REGRAB_S = 5.0
 """An idle session grabs again this often: gearmand 1.1.20 does not wake anybody when an EPOCH job becomes due."""
 SILENT_S = 15.0

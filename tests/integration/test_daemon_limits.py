@@ -1,0 +1,189 @@
+"""Limits that hold for handlers that never yield, with real processes."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any
+
+import pytest
+
+from gearpool import Client, JobFailed
+from tests.integration.conftest import Sites
+from tests.integration.daemons import Site, children_of
+from tests.processes import Gearmand, wait_for
+
+LOOPS = '''
+import re, threading, time
+import gevent
+from gevent import monkey
+
+def plain(arg):
+    while True:
+        pass
+
+def in_try(arg):
+    n = 0
+    while True:
+        try:
+            n += 1
+        except Exception:
+            pass
+
+def in_finally(arg):
+    try:
+        raise ValueError("first")
+    finally:
+        while True:
+            pass
+
+def in_generator(arg):
+    yield b"part"
+    while True:
+        pass
+
+def in_regex(arg):
+    return str(bool(re.match(r"(a+)+$", "a" * 60 + "b")))
+
+def after_waiting(arg):
+    gevent.sleep(0.05)
+    while True:
+        pass
+
+def stubborn(arg):
+    n = 0
+    while True:
+        try:
+            while True:
+                n += 1
+                n -= 1
+        except Exception:
+            raise
+        except BaseException as error:
+            if type(error).__name__ == "GreenletExit":
+                raise
+            n = 0
+
+def nap(arg):
+    time.sleep(float(arg))
+    return arg
+
+def really_sleep(arg):
+    monkey.get_original("time", "sleep")(float(arg))
+    return arg
+
+def read_file(arg):
+    with open("/dev/zero", "rb", buffering=0) as zero:
+        total = 0
+        while total < 200 << 20:
+            total += len(zero.read(1 << 20))
+    return str(total)
+
+def in_thread(arg):
+    """A native thread burns; the greenlet waits for it, and so do others beside it."""
+    def burn():
+        end = time.monotonic() + float(arg)
+        while time.monotonic() < end:
+            pass
+        return arg
+    return gevent.get_hub().threadpool.apply(burn)
+
+def gil(arg):
+    return str(sum(range(10**11)))
+'''
+
+NAMES = ["plain", "in_try", "in_finally", "in_generator", "in_regex", "after_waiting"]
+
+
+def limited(sites: Sites, server: str, extra: str = "") -> Site:
+    """A site whose loops have a limit of a second, ready to serve."""
+    functions = "".join(f"  {name}: {{handler: loops.{name}, timeout: 1s}}\n" for name in NAMES)
+    site = sites(
+        f"servers: {server}\nlog: {{format: json}}\nprocesses: 1\n{extra}functions:\n"
+        "  nap: loops.nap\n  really_sleep: {handler: loops.really_sleep, timeout: 1s}\n"
+        "  stubborn: {handler: loops.stubborn, timeout: 500ms, timeout_grace: 500ms}\n"
+        "  read_file: loops.read_file\n  in_thread: {handler: loops.in_thread, timeout: 30s}\n"
+        f"  gil: {{handler: loops.gil, poison: {{kills: 2}}}}\n{functions}"
+    )
+    (site.folder / "loops.py").write_text(textwrap.dedent(LOOPS))
+    return site.start().until_serving()
+
+
+def events(site: Site, name: str) -> list[dict[str, Any]]:
+    """The log's events of that name."""
+    rows = []
+    for line in site.log().splitlines():
+        if line.startswith("{"):
+            row = json.loads(line)
+            if row.get("event") == name:
+                rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loop_that_never_yields_is_interrupted_in_place(sites: Sites, gearmand: Gearmand, name: str) -> None:
+    site = limited(sites, gearmand.address)
+    before = children_of(site.pid)
+    with Client(gearmand.address) as client:
+        naps = [client.submit("nap", b"0.5") for _ in range(49)]
+        loop = client.submit(name, b"")
+        with pytest.raises(JobFailed):
+            loop.result(30)
+        assert [future.result(30) for future in naps] == [b"0.5"] * 49
+    assert children_of(site.pid) == before
+    assert [row["function"] for row in events(site, "job.timeout")] == [name]
+    stalls = wait_for(lambda: events(site, "stall"), "the stall to be logged")
+    assert "loops.py" in stalls[0]["at"] or "re/" in stalls[0]["at"]
+
+
+def test_a_loop_that_swallows_its_timeout_is_ended_in_place_at_the_grace(sites: Sites, gearmand: Gearmand) -> None:
+    site = limited(sites, gearmand.address)
+    before = children_of(site.pid)
+    with Client(gearmand.address) as client:
+        with pytest.raises(JobFailed):
+            client.submit_job("stubborn", b"", timeout=30)
+        assert client.submit_job("nap", b"0", timeout=30) == b"0"
+    assert children_of(site.pid) == before
+
+
+def test_a_sleep_that_was_not_patched_is_interrupted_in_place(sites: Sites, gearmand: Gearmand) -> None:
+    site = limited(sites, gearmand.address)
+    before = children_of(site.pid)
+    with Client(gearmand.address) as client:
+        with pytest.raises(JobFailed):
+            client.submit_job("really_sleep", b"60", timeout=30)
+        assert client.submit_job("really_sleep", b"0.3", timeout=30) == b"0.3"
+    assert children_of(site.pid) == before
+
+
+def test_reading_files_blocks_and_is_only_counted(sites: Sites, gearmand: Gearmand) -> None:
+    site = limited(sites, gearmand.address)
+    with Client(gearmand.address) as client:
+        assert client.submit_job("read_file", b"", timeout=60) == b"%d" % (200 << 20)
+    assert not events(site, "worker.killed")
+
+
+def test_a_native_thread_lets_the_other_jobs_run(sites: Sites, gearmand: Gearmand) -> None:
+    site = limited(sites, gearmand.address)
+    with Client(gearmand.address) as client:
+        slow = client.submit("in_thread", b"1.5")
+        assert client.submit_job("nap", b"0.01", timeout=30) == b"0.01"
+        assert not slow.done()
+        assert slow.result(30) == b"1.5"
+    assert not events(site, "worker.killed")
+
+
+def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_innocent_complete(
+    sites: Sites, gearmand: Gearmand
+) -> None:
+    site = limited(sites, gearmand.address, "stall_timeout: 2s\n")
+    with Client(gearmand.address) as client:
+        naps = [client.submit("nap", b"6", unique=f"nap{number}") for number in range(10)]
+        culprit = client.submit("gil", b"", unique="culprit")
+        with pytest.raises(JobFailed):
+            culprit.result(60)
+        assert [future.result(60) for future in naps] == [b"6"] * 10
+    assert "loops.py" in site.log()  # the dump names the line
+    killed = events(site, "worker.killed")
+    assert [(row["function"], row["unique"]) for row in killed] == [("gil", "culprit")] * 2
+    assert [row["unique"] for row in events(site, "job.poisoned")] == ["culprit"]
