@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gearpool.settings import Settings
+from tests.processes import need
+
+UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "gearpool.service"
+MOST = 1.5
+"""systemd-analyze's exposure level: 0 is closed, 10 is open."""
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit as it is, but for the program, which need not be installed here."""
+    text, count = re.subn(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.MULTILINE)
+    assert count == 1
+    copy = tmp_path / UNIT.name
+    copy.write_text(text)
+    return copy
+
+
+def test_the_unit_is_clean(unit: Path) -> None:
+    found = subprocess.run([need("systemd-analyze"), "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_the_unit_is_closed(unit: Path) -> None:
+    argv = [need("systemd-analyze"), "security", "--offline=true", "--no-pager", str(unit)]
+    found = subprocess.run(argv, capture_output=True, text=True, check=True)
+    level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", found.stdout)
+    assert level is not None, found.stdout
+    assert float(level[1]) <= MOST
+
+
+def test_the_stop_timeout_fits_the_default_drain() -> None:
+    timeout = re.search(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
+    assert timeout is not None
+    assert int(timeout[1]) > Settings(servers=(), functions=()).drain_timeout_s + 3
+
+
+def test_usage_and_configuration_errors_do_not_restart() -> None:
+    assert "RestartPreventExitStatus=64 78\n" in UNIT.read_text()
+
+
+@pytest.mark.parametrize(("program", "name"), [("systemd-sysusers", "sysusers"), ("systemd-tmpfiles", "tmpfiles")])
+def test_the_entries_for_users_and_folders_are_accepted(program: str, name: str, tmp_path: Path) -> None:
+    for folder in ("etc", "run", "var/lib"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc" / "passwd").write_text("gearpool:x:990:990::/var/lib/gearpool:/usr/sbin/nologin\n")
+    (tmp_path / "etc" / "group").write_text("gearpool:x:990:\n")
+    options = ["--create"] if name == "tmpfiles" else []
+    found = subprocess.run(
+        [need(program), f"--root={tmp_path}", *options, str(UNIT.with_name(f"gearpool.{name}"))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, "")
