@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from gearpool.cli.daemon import overrides
+from gearpool.cli.main import COMMANDS
+from gearpool.cli.top import rates
+from gearpool.page import Activity
+from tests.processes import wait_for
+from tests.supervisor.conftest import Factory
+from tests.supervisor.daemons import ROOT, ScriptedDaemon, plain_settings
+
+CONTROL = (
+    "ping", "status", "top", "jobs", "stacks", "pause", "resume", "resize", "kill", "recycle", "reload", "drain", "stop",
+    "log-level",
+)  # fmt: skip
+
+
+def gearpool(daemon: ScriptedDaemon | None, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gearpool", *words],
+        env=None if daemon is None else daemon.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_ping_says_that_the_daemon_is_there(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    for words in (["-c", str(daemon.path)], ["--socket", str(daemon.socket())]):
+        answer = gearpool(daemon, "ping", *words)
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert "running" in answer.stdout
+
+
+def test_ping_exits_69_when_there_is_no_daemon(daemons: Factory) -> None:
+    daemon = daemons()
+    answer = gearpool(daemon, "ping", "-c", str(daemon.path))
+    assert answer.returncode == 69
+    assert str(daemon.socket()) in answer.stderr
+
+
+def test_ping_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['gearpool', 'ping', '--socket', '/nonexistent']\n"
+        "from gearpool.cli.main import main\n"
+        "assert main() == 69\n"
+        "heavy = {'gevent', 'pydantic', 'yaml', 'rich', 'psutil'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+
+
+def test_status_shows_workers_functions_and_servers(daemons: Factory) -> None:
+    daemon = daemons(plain_settings(processes=2)).start().until_ready()
+    first, second = daemon.workers()
+    functions = {"work": {"outcomes": {"complete": 41, "failed": 0, "timeout": 2}, "in_progress": 3}}
+    daemon.tell(first, say={"event": "status", "functions": functions, "servers": {"s:4730": False}})
+    wait_for(lambda: daemon.ask("status")["functions"], "the status to be told")
+    text = gearpool(daemon, "status", "-c", str(daemon.path)).stdout
+    assert str(first) in text
+    assert str(second) in text
+    assert "41" in text
+    assert "2 timeout" in text
+    assert "s:4730  not connected" in text
+    as_json = json.loads(gearpool(daemon, "status", "-c", str(daemon.path), "--json").stdout)
+    assert as_json["functions"] == functions
+
+
+def test_jobs_shows_the_job_that_blocks(daemons: Factory) -> None:
+    daemon = daemons(plain_settings(stall_timeout_s=600.0)).start().until_ready()
+    (pid,) = daemon.workers()
+    daemon.tell(pid, page=[int(Activity.JOB), 0, "H:x:1", "u"])
+    daemon.tell(pid, blocked=True)
+    wait_for(lambda: daemon.ask("status")["workers"][0]["stalled_s"] > 0, "the stall to be seen")
+    text = gearpool(daemon, "jobs", "-c", str(daemon.path)).stdout
+    assert "H:x:1" in text
+    assert "blocked for" in text
+
+
+def test_what_the_daemon_refuses_exits_1_with_its_reason(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    answer = gearpool(daemon, "pause", "nosuch", "-c", str(daemon.path))
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "one of work" in answer.stderr
+
+
+def test_commands_that_change_something_reach_the_workers(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    (pid,) = daemon.workers()
+    for words, heard in (
+        (["pause", "work"], "pause"),
+        (["resume", "work"], "resume"),
+        (["pause"], "quiet"),
+        (["resize", "work", "3"], "apply"),
+        (["log-level", "warning"], "apply"),
+    ):
+        answer = gearpool(daemon, *words, "-c", str(daemon.path))
+        assert answer.returncode == 0, answer.stderr
+        daemon.hears(pid, heard)
+
+
+def test_recycle_and_reload_make_new_workers(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    for words in (["recycle"], ["reload"]):
+        (before,) = daemon.until_workers(1)
+        answer = gearpool(daemon, *words, "-c", str(daemon.path))
+        assert answer.returncode == 0, answer.stderr
+        daemon.until_workers(1, without=before)
+
+
+@pytest.mark.parametrize(("word", "heard"), [("drain", "drain"), ("stop", "hasten")])
+def test_drain_and_stop_wait_until_the_daemon_has_left(daemons: Factory, word: str, heard: str) -> None:
+    daemon = daemons().start().until_ready()
+    (pid,) = daemon.workers()
+    if word == "stop":
+        (daemon.children / "linger").touch()
+    answer = gearpool(daemon, word, "-c", str(daemon.path))
+    assert (answer.returncode, answer.stdout) == (0, "it has left\n")
+    assert daemon.hears(pid, heard)
+    assert daemon.wait() == (1 if word == "stop" else 0)
+
+
+def test_drain_gives_up_waiting_with_75(daemons: Factory) -> None:
+    daemon = daemons(plain_settings(drain_timeout_s=600.0)).start().until_ready()
+    (daemon.children / "linger").touch()
+    answer = gearpool(daemon, "drain", "-c", str(daemon.path), "--timeout", "0.2")
+    assert answer.returncode == 75
+    daemon.send(signal.SIGQUIT)
+    (daemon.children / "linger").unlink()
+    daemon.wait()
+
+
+@pytest.mark.parametrize("word", CONTROL)
+def test_every_command_has_help_with_examples(word: str) -> None:
+    answer = gearpool(None, word, "--help")
+    assert answer.returncode == 0
+    assert f"gearpool {word}" in answer.stdout.partition("examples:")[2]
+
+
+def test_the_daemons_help_lists_every_command() -> None:
+    text = gearpool(None, "--help").stdout
+    assert all(f"\n  {word} " in text for word in COMMANDS)
+
+
+def test_a_daemon_without_a_file_is_a_usage_error() -> None:
+    assert gearpool(None).returncode == 64
+
+
+def test_overrides_are_passed_on_to_the_checker() -> None:
+    import argparse
+
+    given = argparse.Namespace(processes="auto", concurrency=None, servers="a:1,b:2", log_level="debug")
+    assert overrides(given) == ["--processes", "auto", "--servers", "a:1,b:2", "--log-level", "debug"]
+
+
+def test_rates_are_those_since_the_last_look() -> None:
+    assert rates({"f": 10, "g": 5}, {"f": 30, "g": 5, "new": 9}, 2.0).split() == [
+        "FUNCTION",
+        "JOBS/S",
+        "f",
+        "10.0",
+        "g",
+        "0.0",
+    ]
