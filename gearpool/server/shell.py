@@ -40,6 +40,14 @@ _LONGEST_NAP_S = 30.0
 
 _ACCEPT_PAUSE_S = 0.5
 
+_USER_TIMEOUT = getattr(standard_socket, "TCP_USER_TIMEOUT", None)
+_UNREACHABLE_AFTER_MS = 300_000
+"""A peer that has taken nothing of what waits for it for so long is gone.
+
+Longer than on the other side (`gearpool.net.dialing`): Linux counts a peer that lives but does not read as well, and a
+client may compute for a minute before it looks at its results.
+"""
+
 
 class JobServer:
     """A Gearman job server in this process.
@@ -229,6 +237,8 @@ class JobServer:
         sock.setblocking(False)
         try:
             tune(sock)
+            if _USER_TIMEOUT is not None:
+                sock.setsockopt(standard_socket.IPPROTO_TCP, _USER_TIMEOUT, _UNREACHABLE_AFTER_MS)
             stream: Stream = PlainStream(sock) if self._context is None else TlsStream(sock, self._context)
         except OSError:
             # It has gone again.

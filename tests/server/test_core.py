@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -288,3 +290,9 @@ def test_however_a_stream_is_cut_its_answers_are_the_same(bits: list[bytes], cut
 
 def test_every_type_is_in_the_fuzzed_set() -> None:
     assert set(SERVED) == set(PacketType)
+
+
+def test_the_core_loads_neither_gevent_nor_sockets() -> None:
+    program = "import sys, gearpool.server.core; print(sorted({'gevent', 'socket', 'ssl'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
