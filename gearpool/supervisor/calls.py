@@ -18,6 +18,15 @@ from gearpool.supervisor import paths
 TIME_S = 10.0
 
 
+class NoDaemonError(NoServersAvailable):
+    """No gearpool runs behind any of the sockets that are meant (exit 69): ``reasons`` by path."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__(reasons)
+        detail = "; ".join(f"{path}: {reason}" for path, reason in self.reasons.items())
+        self.args = (f"no running gearpool found ({detail})",)
+
+
 class RefusedError(GearpoolError):
     """The daemon answered that it cannot do it."""
 
@@ -26,7 +35,7 @@ def find(socket_path: str | None, configuration: str | None, environment: Mappin
     """The socket of the daemon that is meant: as given, else that of the configuration file, else the only one alive.
 
     Raises:
-        NoServersAvailable: no such daemon runs.
+        NoDaemonError: no such daemon runs.
         ConfigurationError: several run and none was named.
     """
     if socket_path:
@@ -36,10 +45,10 @@ def find(socket_path: str | None, configuration: str | None, environment: Mappin
         for path in places:
             if path.exists():
                 return path
-        raise NoServersAvailable({os.fspath(path): "no gearpool runs this file" for path in places})
+        raise NoDaemonError({os.fspath(path): "no gearpool runs this file" for path in places})
     alive = [path for path in paths.all_sockets(environment) if _alive(path)]
     if not alive:
-        raise NoServersAvailable({os.fspath(path): "no gearpool" for path in paths.runtime_directories(environment)})
+        raise NoDaemonError({os.fspath(path): "no gearpool" for path in paths.runtime_directories(environment)})
     if len(alive) > 1:
         listed = "\n".join(f"  {path}" for path in alive)
         raise ConfigurationError(f"several gearpools run; say which by -c FILE or --socket PATH:\n{listed}")
@@ -50,7 +59,7 @@ def call(path: Path, do: str, time_s: float = TIME_S, **fields: Any) -> Any:
     """Ask the daemon behind ``path`` and return its result.
 
     Raises:
-        NoServersAvailable: nobody listens there.
+        NoDaemonError: nobody listens there.
         TimedOut: no answer within ``time_s`` seconds.
         RefusedError: it said why not.
     """
@@ -64,9 +73,9 @@ def call(path: Path, do: str, time_s: float = TIME_S, **fields: Any) -> Any:
         except TimeoutError as error:
             raise TimedOut(f"no answer from {path} within {time_s:g} s") from error
         except OSError as error:
-            raise NoServersAvailable({os.fspath(path): str(error)}) from error
+            raise NoDaemonError({os.fspath(path): str(error)}) from error
     if not line.endswith(b"\n"):
-        raise NoServersAvailable({os.fspath(path): "it left before it answered"})
+        raise NoDaemonError({os.fspath(path): "it left before it answered"})
     answer = json.loads(line)
     if not answer.get("ok"):
         raise RefusedError(str(answer.get("error", "refused")))
@@ -79,7 +88,7 @@ def wait_until_gone(path: Path, time_s: float | None) -> bool:
         with _connected(path) as stream:
             stream.settimeout(time_s)
             return stream.recv(1) == b""
-    except NoServersAvailable:
+    except NoDaemonError:
         return True
     except TimeoutError:
         return False
@@ -94,13 +103,13 @@ def _connected(path: Path) -> socket.socket:
         stream.connect(os.fspath(path))
     except OSError as error:
         stream.close()
-        raise NoServersAvailable({os.fspath(path): error.strerror or str(error)}) from error
+        raise NoDaemonError({os.fspath(path): error.strerror or str(error)}) from error
     return stream
 
 
 def _alive(path: Path) -> bool:
     try:
         _connected(path).close()
-    except NoServersAvailable:
+    except NoDaemonError:
         return False
     return True

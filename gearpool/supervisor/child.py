@@ -47,7 +47,7 @@ def _deafen() -> None:
 
 
 class Child:
-    """A running child.
+    """A running child. Making one starts it; an OSError means that the system would not.
 
     Attributes:
         kind: ``worker`` or ``jobserver``.
@@ -84,7 +84,12 @@ class Child:
         self._stacks_fd: int | None = os.memfd_create("gearpool-stacks", os.MFD_CLOEXEC) if paged else None
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = self._spawn(argv, theirs.fileno())
+            try:
+                self._process = self._spawn(argv, theirs.fileno())
+            except OSError:
+                ours.close()
+                self._close_pages()
+                raise
         self.pid = self._process.pid
         self._channel = Channel(loop, ours, lambda message: on_message(self, message), lambda: None)
 
@@ -205,6 +210,9 @@ class Child:
     def release(self) -> None:
         """Close what it left: to be called once after `reap`."""
         self._channel.close()
+        self._close_pages()
+
+    def _close_pages(self) -> None:
         if self.page is not None:
             self.page.close()
         if self._stacks_fd is not None:

@@ -35,6 +35,11 @@ from gearpool.supervisor.reloading import CONFIGURATION, Reloader
 from gearpool.supervisor.requests import Requests
 from gearpool.supervisor.states import DAEMON, Event, Life, advance
 
+LEAVE_S = 2.8
+"""After the drain deadline everything has gone within so many seconds: workers first, then the job server."""
+LEAST_S = 0.4
+"""What the job server has to close its store, however late the workers were."""
+
 UNCLEAN = 1
 INTERNAL = 70
 CANNOT_CREATE = 73
@@ -79,9 +84,9 @@ class Daemon:
         """
         for number, call in self._signals().items():
             self.loop.on_signal(number, call)
-        self._first_check = Check(self.loop, self.options.check, self._checked)
         self.manager.starting()
         try:
+            self._first_check = Check(self.loop, self.options.check, self._checked)
             self.loop.run()
         finally:
             if self._control is not None:
@@ -173,7 +178,8 @@ class Daemon:
             jobs = report.in_progress(self)
             logs.emit(log, logging.INFO, "daemon.draining", f"leaving within {seconds:g} s; {jobs} jobs in progress")
         self.manager.stopping()
-        self.pool.drain(seconds, lambda: self.keeper.stop(self._gone))
+        end = time.monotonic() + seconds + LEAVE_S
+        self.pool.drain(seconds, lambda: self.keeper.stop(max(LEAST_S, end - time.monotonic()), self._gone))
 
     def hasten(self) -> None:
         """The drain deadline is now."""

@@ -20,8 +20,8 @@ from gearpool.supervisor.stare import STALL_S, Stare, Verdict
 IDLE_S = 0.25
 BUSY_S = 0.1
 STALLED_S = 0.05
-CALM_LOOKS = 20
-"""After so many looks without a turn of any worker the daemon counts as idle."""
+CALM_LOOKS = 10
+"""After so many looks that saw little happen the daemon counts as idle."""
 DUMP_S = 0.1
 """What faulthandler is given to write the stacks before SIGKILL."""
 
@@ -74,17 +74,17 @@ class Guard:
 
     def _look(self) -> None:
         now = time.monotonic()
-        moved = stalled = False
+        busy = stalled = False
         for child in list(self._children()):
             stare = self._stares.setdefault(child.pid, Stare())
             verdict = stare.look(child.beat(), now, self._settings_of(child))
-            moved = moved or stare.moved
+            busy = busy or stare.busy
             stalled = stalled or stare.stuck_s >= STALL_S
             if verdict is Verdict.ASK:
                 child.signal(signal.SIGUSR2)
             elif verdict is Verdict.OVERDUE and child.pid not in self._doomed:
                 self._doom(child)
-        self._calm = 0 if moved or stalled else self._calm + 1
+        self._calm = 0 if busy or stalled else self._calm + 1
         pause = STALLED_S if stalled else BUSY_S if self._calm < CALM_LOOKS else IDLE_S
         self._timer = self._loop.later(pause, self._look)
 

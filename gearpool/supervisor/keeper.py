@@ -13,9 +13,10 @@ from gearpool.supervisor.loop import Loop
 from gearpool.supervisor.restarts import Restarts
 from gearpool.supervisor.states import Stage
 
-DRAIN_S = 0.4
+DRAIN_S = 0.2
 """The workers have gone by then: it only has to close its store."""
-KILL_S = 0.8
+RETRY_S = 1.0
+"""After the system would not start a process."""
 
 log = logging.getLogger("gearpool.supervisor")
 
@@ -45,15 +46,15 @@ class Keeper:
         self._settings, self._ready, self._failed = settings, ready, failed
         self._start()
 
-    def stop(self, gone: Callable[[], object]) -> None:
-        """End it gracefully, then ``gone()``; at once if there is none."""
+    def stop(self, kill_s: float, gone: Callable[[], object]) -> None:
+        """End it gracefully, after ``kill_s`` seconds by SIGKILL, then ``gone()``; at once if there is none."""
         self._gone = gone
         child = self.child
         if child is None:
             gone()
         elif child.serving:
             child.drain(DRAIN_S)
-            self._loop.later(KILL_S, lambda: child.kill("drain"))
+            self._loop.later(kill_s, lambda: child.kill("drain"))
         else:
             child.kill("drain")
 
@@ -89,7 +90,15 @@ class Keeper:
     def _start(self) -> None:
         if self._settings is None or self._gone is not None:
             return
-        self.child = Child(self._loop, "jobserver", self._argv, 0, self._on_message, paged=False)
+        try:
+            self.child = Child(self._loop, "jobserver", self._argv, 0, self._on_message, paged=False)
+        except OSError as error:
+            if self._failed is not None:
+                self._failed([f"cannot start the job server: {error}"], None)
+                return
+            logs.emit(log, logging.ERROR, "jobserver.cannot_start", f"{error}; trying again")
+            self._loop.later(RETRY_S, self._start)
+            return
         self.child.send({"do": "start", "settings": to_json(self._settings)})
 
     def _on_message(self, child: Child, message: Message) -> None:

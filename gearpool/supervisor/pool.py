@@ -23,8 +23,10 @@ from gearpool.supervisor.restarts import Restarts
 from gearpool.supervisor.states import Stage, Turn
 from gearpool.supervisor.totals import Totals
 
-DRAIN_GRACE_S = 2.0
+DRAIN_GRACE_S = 2.4
 """After the drain deadline a worker still has so long to give its jobs back before it is killed."""
+RETRY_S = 1.0
+"""After the system would not start a process."""
 
 _GIVEN_UP = "given up"
 _NOT_NEEDED = "not needed any more"
@@ -126,8 +128,11 @@ class Pool:
         arrival = Arrival(settings, max([self._generation, *self._settings]) + 1, ready, failed)
         self._settings[arrival.generation] = settings
         self._arrival = arrival
-        for _ in range(settings.processes):
-            arrival.children.append(self._start(arrival.generation))
+        try:
+            for _ in range(settings.processes):
+                arrival.children.append(self._start(arrival.generation))
+        except OSError as error:
+            self.give_up([f"cannot start a worker: {error}"])
 
     def give_up(self, problems: list[str], code: int | None = None) -> None:
         """The configuration that is arriving is not to be used: end its children, keep the old."""
@@ -270,8 +275,13 @@ class Pool:
         for child in retiring[: max(0, len(ready) + len(retiring) - self.wanted)]:
             self._see_off(child, self.settings.drain_timeout_s)
         if self._held is None:
-            for _ in range(-surplus):
-                self._start(self._generation)
+            try:
+                for _ in range(-surplus):
+                    self._start(self._generation)
+            except OSError as error:
+                # Out of processes, descriptors or memory: that may pass.
+                logs.emit(log, logging.ERROR, "worker.cannot_start", f"cannot start a worker: {error}; trying again")
+                self._held = self._loop.later(RETRY_S, self._release)
 
     def _see_off(self, child: Child, seconds: float) -> None:
         if child.stage is Stage.STARTING:

@@ -74,8 +74,11 @@ class Recycler:
         self.fresh_bytes = 0
 
     def start(self) -> None:
-        """Begin to look; idempotent."""
-        if self._timer is None:
+        """Begin to look if the configuration in force has limits, else end it; idempotent."""
+        settings = self._pool.settings
+        if settings is None or settings.recycle is None:
+            self.stop()
+        elif self._timer is None:
             self._timer = self._loop.later(PERIOD_S, self._look)
 
     def stop(self) -> None:

@@ -57,7 +57,10 @@ class Reloader:
         daemon.go(Event.RELOAD)
         daemon.notifier.reloading()
         logs.emit(log, logging.INFO, "daemon.reloading", "reading the configuration again")
-        self.check = Check(daemon.loop, daemon.options.check, self._checked)
+        try:
+            self.check = Check(daemon.loop, daemon.options.check, self._checked)
+        except OSError as error:
+            self._failed([f"cannot start the checker: {error}"], None)
 
     def catch_up(self) -> None:
         """The daemon runs: serve what was asked before that."""
@@ -109,6 +112,7 @@ class Reloader:
         self.code = verdict.code
         self.results["ok"] += 1
         self._daemon.use_log(settings)
+        self._daemon.recycler.start()
         logs.emit(log, logging.INFO, "daemon.reloaded", how)
         self._end(Event.READY, [])
 

@@ -63,6 +63,9 @@ class Requests:
         except RefusedError as refused:
             reply({"ok": False, "error": str(refused)})
             return
+        except Exception as error:
+            reply({"ok": False, "error": f"internal error: {error!r}"})
+            raise
         if result is not LATER:
             reply({"ok": True, "result": result})
 

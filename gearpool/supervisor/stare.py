@@ -19,6 +19,8 @@ INSIST_S = 0.04
 """How often it is asked once the limit has passed for certain."""
 IN_PLACE_S = 0.5
 """At the end of the grace the child itself gets this long to end a loop in place before its process is killed."""
+FEW_TURNS = 16
+"""Turns between two looks that an idle worker may take: it tells its status and grabs now and then."""
 LOOKS_AWAY_S = 1.0
 """At most so much of the time between two looks is counted."""
 
@@ -36,12 +38,12 @@ class Stare:
 
     Attributes:
         stuck_s: for how long its current turn has been seen.
-        moved: whether the last look saw another turn than the one before.
+        busy: whether the last look saw much happen since the one before, or something on the CPU.
     """
 
     def __init__(self) -> None:
         self.stuck_s = 0.0
-        self.moved = False
+        self.busy = False
         self._turn = -1
         self._looked: float | None = None
         self._asked_at: float | None = None
@@ -50,8 +52,8 @@ class Stare:
         """Judge one reading of the page taken at ``now``."""
         gap = LOOKS_AWAY_S if self._looked is None else min(now - self._looked, LOOKS_AWAY_S)
         self._looked = now
-        self.moved = beat.turn != self._turn
-        if self.moved:
+        self.busy = beat.turn - self._turn > FEW_TURNS or beat.activity is not Activity.HUB
+        if beat.turn != self._turn:
             self._turn = beat.turn
             self._asked_at = None
             self.stuck_s = max(0.0, min(now - beat.since, gap))

@@ -45,6 +45,7 @@ def test_ping_exits_69_when_there_is_no_daemon(daemons: Factory) -> None:
     daemon = daemons()
     answer = gearpool(daemon, "ping", "-c", str(daemon.path))
     assert answer.returncode == 69
+    assert "no running gearpool" in answer.stderr
     assert str(daemon.socket()) in answer.stderr
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from gearpool.page import NO_FUNCTION, Activity, Beat
 from gearpool.settings import FunctionSettings, ServerSettings, Settings
-from gearpool.supervisor.stare import Stare, Verdict, limits
+from gearpool.supervisor.stare import IN_PLACE_S, Stare, Verdict, limits
 
 SETTINGS = Settings(
     servers=(ServerSettings(host="x"),),
@@ -47,8 +47,8 @@ def test_a_job_with_a_limit_is_asked_four_times_a_second_and_then_ever_faster() 
 
 
 def test_a_job_with_a_limit_is_overdue_after_its_grace() -> None:
-    overdue = [at for at, verdict in verdicts(beat(1, 100.0, function=LIMITED), 2.0) if verdict is Verdict.OVERDUE]
-    assert overdue[0] == pytest.approx(1.5, abs=0.11)
+    overdue = [at for at, verdict in verdicts(beat(1, 100.0, function=LIMITED), 3.0) if verdict is Verdict.OVERDUE]
+    assert overdue[0] == pytest.approx(1.5 + IN_PLACE_S, abs=0.11)
 
 
 def test_a_job_without_a_limit_is_overdue_after_stall_timeout() -> None:
@@ -74,4 +74,4 @@ def test_a_greenlet_without_a_job_has_only_the_stall_timeout() -> None:
 
 
 def test_the_earlier_of_the_two_limits_holds() -> None:
-    assert limits(beat(1, 0.0, function=LIMITED), SETTINGS) == (1.0, 1.5)
+    assert limits(beat(1, 0.0, function=LIMITED), SETTINGS) == (1.0, 1.5 + IN_PLACE_S)
