@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -77,7 +78,10 @@ def main(argv: list[str] | None = None) -> int:
     logs.configure(settings.log)
     embedded = settings.embedded or EmbeddedSettings()
     try:
-        server = JobServer(parse_listen(embedded.listen), store=embedded.store)
+        store = embedded.store
+        if store != "memory":
+            store = str(Path(settings.base, store))
+        server = JobServer(parse_listen(embedded.listen), store=store)
         server.start()
     except (ConfigurationError, InvalidArgument) as error:
         channel.send({"event": "failed", "problems": str(error).splitlines()})

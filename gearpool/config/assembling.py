@@ -1,0 +1,123 @@
+"""From the values that were given to `Settings`: defaults laid under functions, paths made absolute. Floor 3; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from gearpool.net.addresses import parse_server
+from gearpool.settings import (
+    BreakerSettings,
+    ControlSettings,
+    DeadLetterSettings,
+    EmbeddedSettings,
+    FunctionSettings,
+    HttpSettings,
+    LogSettings,
+    PoisonSettings,
+    ReconnectSettings,
+    RecycleSettings,
+    RetrySettings,
+    ServerSettings,
+    Settings,
+    TlsSettings,
+)
+
+Values = dict[str, Any]
+
+# How a key of the file is called in the settings, which carry the unit in the name.
+_NAMES = {
+    "timeout": "timeout_s",
+    "timeout_grace": "timeout_grace_s",
+    "delay": "delay_s",
+    "max_delay": "max_delay_s",
+    "within": "within_s",
+    "pause": "pause_s",
+    "rate": "rate_per_s",
+    "drain_timeout": "drain_timeout_s",
+    "stall_timeout": "stall_timeout_s",
+    "age": "age_s",
+    "memory": "memory_bytes",
+}
+
+_SECTIONS: dict[str, type[Any]] = {
+    "retry": RetrySettings,
+    "dead_letter": DeadLetterSettings,
+    "breaker": BreakerSettings,
+    "poison": PoisonSettings,
+    "recycle": RecycleSettings,
+    "log": LogSettings,
+    "http": HttpSettings,
+    "reconnect": ReconnectSettings,
+}
+
+
+def assemble(values: Values, path: Path) -> Settings:
+    """The settings of the root section's ``values``, read from ``path``."""
+    base = path.parent
+    fields = {
+        key: value
+        for key, value in values.items()
+        if key not in ("servers", "functions", "defaults", "embedded", "control", "processes")
+    }
+    embedded = None
+    servers: list[ServerSettings] = []
+    for server in values["servers"]:
+        if server == "embedded":
+            embedded = _embedded(values.get("embedded", {}), base)
+            server = parse_server(embedded.listen)  # noqa: PLW2901 - the word stands for that address
+        if server not in servers:
+            servers.append(_rooted(server, base))
+    defaults = values.get("defaults", {})
+    functions = tuple(_function(name, given, defaults) for name, given in values["functions"].items())
+    processes = values.get("processes", 1) or len(os.sched_getaffinity(0))
+    socket = values.get("control", {}).get("socket")
+    return Settings(
+        servers=tuple(servers),
+        functions=functions,
+        path=str(path),
+        base=str(base),
+        embedded=embedded,
+        processes=processes,
+        control=ControlSettings(socket=None if socket is None else str(base / socket)),
+        **_renamed(fields),
+    )
+
+
+def _function(name: str, given: str | Values, defaults: Values) -> FunctionSettings:
+    own = {"handler": given} if isinstance(given, str) else given
+    values = {**defaults, **own}
+    for section in ("retry", "breaker", "poison"):
+        # Key by key: a function that changes the attempts keeps the delays of the defaults.
+        if section in defaults and section in own:
+            values[section] = {**defaults[section], **own[section]}
+    return FunctionSettings(name=name, **_renamed(values))
+
+
+def _renamed(values: Values) -> Values:
+    fields: Values = {}
+    for key, value in values.items():
+        made = value
+        if key in _SECTIONS:
+            made = _SECTIONS[key](**_renamed(value))
+        elif key == "memory":
+            made = int(value)
+        fields[_NAMES.get(key, key)] = made
+    return fields
+
+
+def _embedded(given: Values, base: Path) -> EmbeddedSettings:
+    settings = EmbeddedSettings(**given)
+    if settings.store != "memory":
+        settings = dataclasses.replace(settings, store=str(base / settings.store))
+    return settings
+
+
+def _rooted(server: ServerSettings, base: Path) -> ServerSettings:
+    tls = server.tls
+    if tls is None:
+        return server
+    files = {name: str(base / path) for name in ("ca", "cert", "key") if (path := getattr(tls, name)) is not None}
+    return dataclasses.replace(server, tls=TlsSettings(**files, server_name=tls.server_name))

@@ -1,0 +1,236 @@
+"""Loads configuration: files merged, environment and command line laid over them, all problems at once. Floor 3.
+
+Law: the command line beats the environment beats the file, and every value remembers where it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gearpool.config.assembling import assemble
+from gearpool.config.kinds import MISSING
+from gearpool.config.model import ROOT
+from gearpool.config.nodes import Item, Place, Problem, read
+from gearpool.errors import ConfigurationError
+from gearpool.settings import FunctionSettings, Settings
+
+SERVER_VARIABLES = ("GEARPOOL_SERVERS", "GEARMAN_SERVERS")
+
+
+class ConfigurationProblems(ConfigurationError):
+    """The configuration is wrong.
+
+    Attributes:
+        found: every `Problem`, in the order of the files.
+        item: the merged tree, to look for further problems in; None if there is none.
+    """
+
+    def __init__(self, found: Iterable[Problem], item: Item | None = None) -> None:
+        self.found = tuple(found)
+        self.item = item
+        super().__init__(*(str(problem) for problem in self.found))
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line says; None where it says nothing."""
+
+    processes: str | None = None
+    concurrency: str | None = None
+    servers: str | None = None
+    log_level: str | None = None
+
+
+@dataclass
+class Loaded:
+    """A configuration that can be used, as far as the files tell.
+
+    Attributes:
+        settings: what they mean.
+        item: the merged tree, for places.
+        warnings: what will bite although it is allowed.
+    """
+
+    settings: Settings
+    item: Item
+    warnings: list[Problem] = field(default_factory=list)
+
+    def place(self, *path: str) -> Place:
+        """Where the value at ``path`` stands, or the nearest above it."""
+        here = self.item
+        for name in path:
+            below = here.entries.get(name)
+            if below is None:
+                break
+            here = below[1]
+        return here.place
+
+    def key_place(self, *path: str) -> Place:
+        """Where the key at ``path`` stands."""
+        here = self.item
+        for name in path[:-1]:
+            below = here.entries.get(name)
+            if below is None:
+                return here.place
+            here = below[1]
+        entry = here.entries.get(path[-1])
+        return entry[0] if entry is not None else here.place
+
+
+def load(
+    paths: Iterable[str | Path], overrides: Overrides | None = None, environment: Mapping[str, str] | None = None
+) -> Loaded:
+    """Read, merge and check ``paths``: files, or folders whose ``*.yaml`` and ``*.yml`` are taken in order of names.
+
+    Handlers are not imported here; see `gearpool.children.checker`.
+
+    Raises:
+        ConfigurationProblems: with everything that is wrong.
+    """
+    environment = environment or {}
+    problems: list[Problem] = []
+    files = list(_files(paths, problems))
+    trees = [tree for path, shown in files if (tree := read(path, shown, environment, problems)) is not None]
+    merged = _merge(trees, problems)
+    _override(merged, overrides or Overrides(), environment)
+    values: Any = MISSING
+    if trees:
+
+        def report(place: Place, path: str, message: str) -> None:
+            problems.append(Problem(place, path, message))
+
+        values = ROOT.collect(merged, "", report)
+    elif not problems:
+        problems.append(Problem(Place("-c"), "", "no configuration file is named"))
+    if problems or values is MISSING:
+        raise ConfigurationProblems(in_order(problems), merged)
+    settings = assemble(values, files[0][0].absolute())
+    loaded = Loaded(settings, merged)
+    for function in settings.functions:
+        problems += _contradictions(function, loaded)
+    if not settings.functions:
+        problems.append(Problem(loaded.place("functions"), "functions", "there are none; nothing would be served"))
+    if problems:
+        raise ConfigurationProblems(in_order(problems), merged)
+    loaded.warnings += _warnings(settings, loaded)
+    return loaded
+
+
+def _files(paths: Iterable[str | Path], problems: list[Problem]) -> Iterable[tuple[Path, str]]:
+    for each in paths:
+        path = Path(each)
+        if path.is_dir():
+            inside = sorted(entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml") and entry.is_file())
+            if not inside:
+                problems.append(Problem(Place(str(each)), "", "the folder has no *.yaml file"))
+            for entry in inside:
+                yield entry, str(Path(each) / entry.name)
+        else:
+            yield path, str(each)
+
+
+def _merge(trees: list[Item], problems: list[Problem]) -> Item:
+    if len(trees) == 1:
+        return trees[0]
+    merged = Item(trees[0].place if trees else Place(""), "map")
+    for tree in trees:
+        if tree.tag != "map":
+            problems.append(Problem(tree.place, "", f"expected {ROOT.expected}, got {tree.found()}"))
+            continue
+        for name, (place, value) in tree.entries.items():
+            before = merged.entries.get(name)
+            if before is None:
+                merged.entries[name] = (place, _copy(value) if name == "functions" else value)
+            elif name == "functions" and before[1].tag == value.tag == "map":
+                for function, entry in value.entries.items():
+                    if function in before[1].entries:
+                        first = before[1].entries[function][0]
+                        problems.append(Problem(entry[0], f"functions.{function}", f"is given twice, first in {first}"))
+                    else:
+                        before[1].entries[function] = entry
+            else:
+                problems.append(Problem(place, name, f"is given twice, first in {before[0]}"))
+    return merged
+
+
+def _copy(item: Item) -> Item:
+    return Item(item.place, item.tag, item.text, item.plain, dict(item.entries), list(item.items))
+
+
+def _override(merged: Item, overrides: Overrides, environment: Mapping[str, str]) -> None:
+    if merged.tag != "map":
+        return
+
+    def put(name: str, origin: str, text: str, tag: str = "str") -> None:
+        place = Place(origin)
+        merged.entries[name] = (place, Item(place, tag, text, plain=True))
+
+    def put_servers(origin: str, text: str) -> None:
+        place = Place(origin)
+        words = [Item(place, "str", word.strip()) for word in text.split(",") if word.strip()]
+        merged.entries["servers"] = (place, Item(place, "seq", items=words))
+
+    for variable in SERVER_VARIABLES:
+        if environment.get(variable, "").strip():
+            put_servers(variable, environment[variable])
+            break
+    if overrides.servers is not None:
+        put_servers("--servers", overrides.servers)
+    if overrides.processes is not None:
+        put("processes", "--processes", overrides.processes, _int_tag(overrides.processes))
+    if overrides.concurrency is not None:
+        put("concurrency", "--concurrency", overrides.concurrency, _int_tag(overrides.concurrency))
+    if overrides.log_level is not None:
+        place = Place("--log-level")
+        before = merged.entries.get("log")
+        log = _copy(before[1]) if before is not None and before[1].tag == "map" else Item(place, "map")
+        log.entries["level"] = (place, Item(place, "str", overrides.log_level))
+        merged.entries["log"] = (before[0] if before else place, log)
+
+
+def _int_tag(text: str) -> str:
+    return "int" if text.lstrip("+-").isdigit() else "str"
+
+
+def _contradictions(function: FunctionSettings, loaded: Loaded) -> Iterable[Problem]:
+    """What each key allows and all of them together do not."""
+    path = f"functions.{function.name}"
+    if function.retry.then == "dead_letter" and function.dead_letter is None:
+        place = loaded.place("functions", function.name, "retry", "then")
+        yield Problem(place, f"{path}.retry.then", "is dead_letter, but no dead_letter says where to")
+    if function.dead_letter is not None and function.dead_letter.function == function.name:
+        place = loaded.place("functions", function.name, "dead_letter", "function")
+        yield Problem(
+            place, f"{path}.dead_letter.function", "is the function itself; its letters would go round for ever"
+        )
+
+
+def _warnings(settings: Settings, loaded: Loaded) -> Iterable[Problem]:
+    if settings.embedded is None and "embedded" in loaded.item.entries:
+        yield Problem(loaded.key_place("embedded"), "embedded", "has no effect: embedded is not among the servers")
+    for function in settings.functions:
+        path = f"functions.{function.name}"
+        if function.concurrency is not None and function.concurrency > settings.concurrency:
+            yield Problem(
+                loaded.place("functions", function.name, "concurrency"), f"{path}.concurrency",
+                f"is {function.concurrency}, but the process's concurrency of {settings.concurrency} comes first",
+            )  # fmt: skip
+        if function.timeout_s is None and function.enabled:
+            yield Problem(
+                loaded.key_place("functions", function.name), path,
+                "has no timeout: a handler that hangs keeps its slot for ever",
+            )  # fmt: skip
+        elif function.timeout_s is not None and function.timeout_s > settings.drain_timeout_s:
+            yield Problem(
+                loaded.key_place("functions", function.name), path,
+                f"may run {function.timeout_s:g} s, longer than drain_timeout ({settings.drain_timeout_s:g} s): "
+                "a restart interrupts such jobs",
+            )  # fmt: skip
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """By file, line and column; the command line and the environment first."""
+    return sorted(problems, key=lambda each: (each.place.line > 0, each.place.file, each.place.line, each.place.column))

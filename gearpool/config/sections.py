@@ -1,0 +1,281 @@
+"""Composite kinds: sections of known keys, lists, mappings by name, and the few that have forms of their own. Floor 3.
+
+Law: as `kinds`: validator, schema and description are one.
+"""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gearpool.config.kinds import MISSING, Choice, Kind, Report, Schema, Text, address
+from gearpool.config.nodes import Item
+from gearpool.errors import InvalidArgument
+from gearpool.net.addresses import parse_server
+from gearpool.protocol.names import function_name
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a section.
+
+    Attributes:
+        kind: what its value may be.
+        meaning: one sentence for the reference and the editor.
+        default: the default as users would write it; None: there is none.
+        required: it must be given.
+        secret: its value is masked wherever it is shown.
+    """
+
+    kind: Kind
+    meaning: str
+    default: str | None = None
+    required: bool = False
+    secret: bool = False
+
+
+class Section(Kind):
+    """A mapping of known keys. Its value is a dict of those that were given."""
+
+    shown = "see below"
+
+    def __init__(
+        self, name: str, keys: dict[str, Key], check: Callable[[dict[str, Any]], str | None] | None = None
+    ) -> None:
+        self.name = name
+        self.keys = keys
+        self.expected = f"a mapping with {', '.join(keys)}"
+        self._check = check
+
+    def collect(self, item: Item, path: str, report: Report) -> Any:
+        """See `Kind`."""
+        if item.tag != "map":
+            report(item.place, path, f"expected {self.expected}, got {item.found()}")
+            return MISSING
+        values: dict[str, Any] = {}
+        fine = True
+        for name, (place, value) in item.entries.items():
+            below = f"{path}.{name}" if path else name
+            key = self.keys.get(name)
+            if key is None:
+                report(place, below, f"unknown key{self._nearest(name)}")
+                fine = False
+                continue
+            read = key.kind.collect(value, below, report)
+            if read is MISSING:
+                fine = False
+            else:
+                values[name] = read
+        for name, key in self.keys.items():
+            if key.required and name not in item.entries:
+                report(item.place, path, f"{name} is missing: {key.meaning}")
+                fine = False
+        if fine and self._check is not None:
+            message = self._check(values)
+            if message:
+                report(item.place, path, message)
+                return MISSING
+        return values
+
+    def _nearest(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self.keys, 1, 0.6)
+        return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(self.keys)}"
+
+    def schema(self) -> Schema:
+        """See `Kind`."""
+        properties = {}
+        for name, key in self.keys.items():
+            properties[name] = {**key.kind.schema(), "description": key.meaning}
+            if key.default is not None:
+                properties[name]["description"] += f" Default: {key.default}."
+        schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+        required = [name for name, key in self.keys.items() if key.required]
+        if required:
+            schema["required"] = required
+        return schema
+
+
+class OneOrMore(Kind):
+    """One value or a list of them; read as a tuple."""
+
+    def __init__(self, kind: Kind, what: str) -> None:
+        self.kind = kind
+        self.expected = f"{what}, or a list of them"
+        self.shown = f"{kind.shown}, or a list"
+
+    def collect(self, item: Item, path: str, report: Report) -> Any:
+        """See `Kind`."""
+        if item.tag != "seq":
+            value = self.kind.collect(item, path, report)
+            return MISSING if value is MISSING else (value,)
+        if not item.items:
+            report(item.place, path, f"expected {self.expected}, got an empty list")
+            return MISSING
+        values = [self.kind.collect(each, f"{path}[{number}]", report) for number, each in enumerate(item.items)]
+        return MISSING if MISSING in values else tuple(values)
+
+    def schema(self) -> Schema:
+        """See `Kind`."""
+        one = self.kind.schema()
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+
+
+class Either(Kind):
+    """A short form for plain values, and a section for mappings."""
+
+    def __init__(self, plain: Kind, section: Kind) -> None:
+        self.plain = plain
+        self.section = section
+        self.expected = f"{plain.expected}, or {section.expected}"
+        self.shown = plain.shown
+
+    def collect(self, item: Item, path: str, report: Report) -> Any:
+        """See `Kind`."""
+        if item.tag == "map":
+            return self.section.collect(item, path, report)
+        try:
+            return self.plain.read(item)
+        except ValueError as error:
+            report(
+                item.place, path, f"expected {self.expected}, got {item.found()}" if item.tag != "str" else str(error)
+            )
+            return MISSING
+
+    def schema(self) -> Schema:
+        """See `Kind`."""
+        return {"anyOf": [self.plain.schema(), self.section.schema()]}
+
+
+class Server(Either):
+    """A job server: an address, ``embedded``, or ``{address:, tls:}``."""
+
+    def __init__(self) -> None:
+        path = Text("a path")
+        tls = Section(
+            "tls",
+            {
+                "ca": Key(path, "PEM file of the authorities that may sign the server's certificate.", "the system's"),
+                "cert": Key(path, "PEM file of our own certificate.", "none"),
+                "key": Key(path, "PEM file of its key.", "in cert"),
+                "server_name": Key(Text("a name"), "The name the certificate must have.", "the host"),
+            },
+            lambda given: "a key without a cert" if "key" in given and "cert" not in given else None,
+        )
+        one = Section(
+            "server",
+            {
+                "address": Key(Text("an address", address), "host:port", required=True),
+                "tls": Key(tls, "How to speak TLS.", "plain TCP"),
+            },
+        )
+        super().__init__(Text('a server such as "127.0.0.1:4730"', address), one)
+        self.tls = tls
+        self.shown = '"host:port", "gear+tls://host:port", {address:, tls:}, embedded'
+
+    def collect(self, item: Item, path: str, report: Report) -> Any:
+        """See `Kind`."""
+        if item.tag == "str" and item.text == "embedded":
+            return "embedded"
+        value = super().collect(item, path, report)
+        if value is MISSING:
+            return MISSING
+        try:
+            return parse_server(value)
+        except InvalidArgument as error:
+            report(item.place, path, str(error))
+            return MISSING
+
+
+class OnError(Kind):
+    """One action, or an action by exception class and ``default``."""
+
+    wants_text = True
+
+    def __init__(self) -> None:
+        self._action = Choice("abort", "skip", "retry")
+        self.expected = "abort, skip or retry, or a mapping of exception classes to these"
+        self.shown = "abort, skip, retry; or {EXCEPTION: ACTION, default: ACTION}"
+
+    def collect(self, item: Item, path: str, report: Report) -> Any:
+        """See `Kind`."""
+        if item.tag != "map":
+            if item.tag == "str" and item.text in self._action.words:
+                return {"default": item.text}
+            report(item.place, path, f"expected {self.expected}, got {item.found()}")
+            return MISSING
+        actions: dict[str, str] = {}
+        fine = bool(item.entries)
+        if not fine:
+            report(item.place, path, f"expected {self.expected}, got an empty mapping")
+        for name, (place, value) in item.entries.items():
+            action = self._action.collect(value, f"{path}.{name}", report)
+            if action is MISSING:
+                fine = False
+            elif name != "default" and not _may_be_an_exception(name):
+                report(place, f"{path}.{name}", 'expected an exception class such as "ValueError" or "package.Error"')
+                fine = False
+            else:
+                actions[name] = action
+        return {"default": "abort", **actions} if fine else MISSING
+
+    def schema(self) -> Schema:
+        """See `Kind`."""
+        action = self._action.schema()
+        # Which builtins are exceptions cannot be told by a pattern, so all of them are written down.
+        bare = "|".join(sorted(name for name in vars(builtins) if _may_be_an_exception(name)))
+        names = rf"^(default|{bare}|[A-Za-z_]\w*([.:][A-Za-z_]\w*)+)$"
+        by_class = {
+            "type": "object", "patternProperties": {names: action}, "additionalProperties": False, "minProperties": 1,
+        }  # fmt: skip
+        return {"anyOf": [action, by_class]}
+
+
+def _may_be_an_exception(name: str) -> bool:
+    """A builtin exception, or a dotted name (which the loading of the handlers will look up)."""
+    words = name.replace(":", ".").split(".")
+    if not all(word.isidentifier() and word.isascii() for word in words):
+        return False
+    found = getattr(builtins, name, None)
+    return len(words) > 1 or (isinstance(found, type) and issubclass(found, BaseException))
+
+
+class Functions(Kind):
+    """The functions by name."""
+
+    shown = "see below"
+
+    def __init__(self, function: Kind) -> None:
+        self.function = function
+        self.expected = "a mapping of function names to handlers"
+
+    def collect(self, item: Item, path: str, report: Report) -> Any:
+        """See `Kind`."""
+        if item.tag != "map":
+            report(item.place, path, f"expected {self.expected}, got {item.found()}")
+            return MISSING
+        values: dict[str, Any] = {}
+        fine = True
+        for name, (place, value) in item.entries.items():
+            below = f"{path}.{name}"
+            try:
+                function_name(name)
+            except InvalidArgument as error:
+                report(place, below, str(error))
+                fine = False
+            read = self.function.collect(value, below, report)
+            if read is MISSING:
+                fine = False
+            else:
+                values[name] = read
+        return values if fine else MISSING
+
+    def schema(self) -> Schema:
+        """See `Kind`."""
+        return {
+            "type": "object",
+            "propertyNames": {"pattern": r"^[^\x00 \t\r\n]+$", "maxLength": 255},
+            "additionalProperties": self.function.schema(),
+        }
