@@ -11,11 +11,12 @@ from gearpool.errors import InvalidArgument
 from gearpool.settings import DEFAULT_LISTEN, LogSettings, TlsSettings
 from gearpool.timing import Deadline
 
-HELP = "run the embedded job server on its own, in memory, in the foreground"
+HELP = "run the embedded job server on its own, in the foreground"
 EXAMPLES = """examples:
   gearpool server                             # on 127.0.0.1:4730
   gearpool server --listen :4730              # on every address
   gearpool server --listen 127.0.0.1:0        # on any free port, which is printed
+  gearpool server --store jobs.sqlite         # background jobs outlive it
   gearpool server --tls-cert server.pem --tls-key server.key --tls-ca clients.pem
 """
 
@@ -38,6 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=5.0,
         help="how long running jobs may still end after TERM or INT (default 5); a second signal hastens",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="PATH",
+        default="memory",
+        help="keep background jobs in this SQLite file, so that they outlive the server (default: in memory only)",
     )
     parser.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="its key, unless it is in the same file")
@@ -65,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     tls = None
     if arguments.tls_cert is not None:
         tls = TlsSettings(cert=arguments.tls_cert, key=arguments.tls_key, ca=arguments.tls_ca)
-    server = JobServer(listen, tls=tls, job_retries=arguments.job_retries)
+    server = JobServer(listen, tls=tls, job_retries=arguments.job_retries, store=arguments.store)
     try:
         server.start()
     except OSError as error:

@@ -20,7 +20,7 @@ from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.server import replies
 from gearpool.server.admin import AdminRequests
 from gearpool.server.clients import ClientRequests, Handler
-from gearpool.server.ledger import Ledger
+from gearpool.server.ledger import Keeper, Ledger
 from gearpool.server.peers import Peer
 from gearpool.server.queues import HIGH, LOW, NORMAL
 from gearpool.server.workers import WorkerRequests, wake
@@ -51,6 +51,7 @@ class Core:
         max_packet: largest body in bytes that is taken.
         version: the reply to the text command ``version``.
         pid: the reply to ``getpid``.
+        keeper: told of background jobs, to keep them over a restart.
     """
 
     def __init__(
@@ -62,9 +63,10 @@ class Core:
         max_packet: int = DEFAULT_MAX_PACKET,
         version: str = "0",
         pid: int = 0,
+        keeper: Keeper | None = None,
     ) -> None:
         prefix = b"H:%b:" % host.encode("ascii", "replace")[:32].replace(b" ", b"-")
-        self.ledger = Ledger(prefix, first_handle, job_retries, wake)
+        self.ledger = Ledger(prefix, first_handle, job_retries, wake, keeper)
         self.peers: dict[Peer, None] = {}
         self.dirty: list[Peer] = []
         self._max_packet = max_packet
@@ -152,6 +154,21 @@ class Core:
             queue.name.decode("utf-8", "surrogateescape"): Totals(queue.total, queue.running, len(queue.workers))
             for queue in self.ledger.functions.values()
         }
+
+    def take_back(self, handles: list[bytes]) -> None:
+        """These background jobs cannot be kept: before their replies have been sent, say QUEUE_ERROR instead."""
+        promises = {replies.CREATED_HEADS[len(handle)] + handle for handle in handles}
+        for peer in self.dirty:
+            peer.out[:] = [replies.NOT_KEPT if packet in promises else packet for packet in peer.out]
+        for handle in handles:
+            job = self.ledger.jobs.get(handle)
+            if job is None:
+                continue
+            if job.clients:
+                # Others wait for it.
+                job.background = False
+            else:
+                self.ledger.cancel(job)
 
     def drain(self) -> None:
         """From now on nothing is handed out and nothing is taken in; what runs may end."""

@@ -11,7 +11,9 @@ cancelled job leaves the counts, dropped functions leave no dead unique ids, and
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Hashable, Iterator
+from typing import Protocol
 
 from gearpool.server.peers import Peer
 from gearpool.server.queues import NORMAL, FunctionQueue, Job
@@ -24,6 +26,16 @@ class QueueFullError(Exception):
     """``maxqueue`` forbids one more."""
 
 
+class Keeper(Protocol):
+    """What keeps background jobs over a restart."""
+
+    def keep(self, job: Job, due: float | None) -> None:
+        """There is a background job, to run not before ``due`` (seconds since 1970; None: at once)."""
+
+    def forget(self, job: Job) -> None:
+        """It has ended."""
+
+
 class Ledger:
     """All jobs and functions.
 
@@ -33,10 +45,16 @@ class Ledger:
             clients the surprise of gearmand, whose old handles name other people's jobs.
         job_retries: how often a job is run at most; 0 for ever.
         wake: called with a function that has become ready and has sleepers.
+        keeper: told of background jobs; None: nobody.
     """
 
     def __init__(
-        self, handle_prefix: bytes, first_handle: int, job_retries: int, wake: Callable[[FunctionQueue], None]
+        self,
+        handle_prefix: bytes,
+        first_handle: int,
+        job_retries: int,
+        wake: Callable[[FunctionQueue], None],
+        keeper: Keeper | None = None,
     ) -> None:
         self.jobs: dict[bytes, Job] = {}
         self.functions: dict[bytes, FunctionQueue] = {}
@@ -44,7 +62,10 @@ class Ledger:
         self._prefix = handle_prefix
         self._next = first_handle
         self._wake = wake
+        self._keeper = keeper
         self._schedule: list[tuple[float, int, Job]] = []
+        # Jobs of one moment keep the order of their submission.
+        self._tickets = itertools.count()
         self._due: dict[bytes, float] = {}
 
     def function(self, name: bytes) -> FunctionQueue:
@@ -100,15 +121,43 @@ class Ledger:
             queue.keys[key] = job
         if reducer:
             job.reducer = reducer
+        if client is None and self._keeper is not None:
+            self._keeper.keep(job, due)
         if due is not None:
-            self._due[handle] = due
-            heapq.heappush(self._schedule, (due, self._next, job))
-            queue.scheduled += 1
+            self._put_off(job, due)
             return job
         queue.lanes[priority].append(job)
         if queue.sleepers:
             self._wake(queue)
         return job
+
+    def restore(
+        self,
+        handle: bytes,
+        function: bytes,
+        unique: bytes,
+        priority: int,
+        due: float | None,
+        reducer: bytes,
+        data: bytes,
+    ) -> None:
+        """A background job of an earlier run, under its old handle. Nobody is connected yet."""
+        queue = self.function(function)
+        key: Hashable = None
+        if unique:
+            key = (data,) if unique == PAYLOAD_IS_KEY else unique
+        job = self.jobs[handle] = Job(handle, queue, unique, key, data, priority, True, ())
+        job.reducer = reducer
+        if key is not None:
+            queue.keys[key] = job
+        number = handle.rpartition(b":")[2]
+        if number.isdigit():
+            # The clock may have been set back since.
+            self._next = max(self._next, int(number) + 1)
+        if due is not None:
+            self._put_off(job, due)
+        else:
+            queue.lanes[priority].append(job)
 
     def take(self, peer: Peer) -> Job | None:
         """Assign the next job that ``peer`` can do: the highest priority over all its functions, these in turn."""
@@ -145,6 +194,8 @@ class Ledger:
         queue.running -= 1
         if job.key is not None:
             del queue.keys[job.key]
+        if job.background and self._keeper is not None:
+            self._keeper.forget(job)
         worker, job.worker = job.worker, None
         if worker is not None:
             del worker.running[handle]
@@ -189,6 +240,8 @@ class Ledger:
         """
         for client in job.clients or ():
             client.watching.pop(job.handle, None)
+        if job.background and self._keeper is not None:
+            self._keeper.forget(job)
         job.background = False
         if job.worker is None:
             self._remove_waiting(job)
@@ -230,9 +283,15 @@ class Ledger:
         del self.functions[queue.name]
         return True
 
-    @staticmethod
-    def _join(job: Job, client: Peer | None) -> None:
+    def _put_off(self, job: Job, due: float) -> None:
+        self._due[job.handle] = due
+        heapq.heappush(self._schedule, (due, next(self._tickets), job))
+        job.queue.scheduled += 1
+
+    def _join(self, job: Job, client: Peer | None) -> None:
         if client is None:
+            if not job.background and self._keeper is not None:
+                self._keeper.keep(job, self._due.get(job.handle))
             job.background = True
         else:
             job.clients = (*(job.clients or ()), client)

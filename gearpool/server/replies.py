@@ -45,6 +45,7 @@ INVALID_MAGIC = error(b"INVALID_MAGIC", b"Request magic expected")
 UNKNOWN_OPTION = error(b"UNKNOWN_OPTION", b"Server does not recognize given option")
 UNIQUE_TOO_LARGE = error(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
 QUEUE_FULL = error(b"QUEUE_ERROR", b"Job queue is full")
+NOT_KEPT = error(b"QUEUE_ERROR", b"The job could not be written to the store")
 STOPPING = error(b"QUEUE_ERROR", b"The server is stopping")
 BAD_EPOCH = error(b"ARGUMENT_TOO_LARGE", b"Epoch is not a number of seconds since 1970")
 

@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import socket as standard_socket
+import sqlite3
 import time
 from typing import Any, Self
 
@@ -19,13 +20,13 @@ from gevent.hub import get_hub
 
 import gearpool
 from gearpool import logs
-from gearpool.errors import ConfigurationError
 from gearpool.net.dialing import tune
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.server.connections import Connection
 from gearpool.server.core import Core
 from gearpool.server.listening import bind
 from gearpool.server.peers import Peer
+from gearpool.server.store import Store
 from gearpool.server.streams import PlainStream, Stream, TlsStream, server_context
 from gearpool.settings import TlsSettings
 from gearpool.timing import Deadline
@@ -53,7 +54,7 @@ class JobServer:
     """A Gearman job server in this process.
 
     ``start``, ``quiet`` and ``stop`` may come in any order and any number; a stopped server can be started again and
-    has forgotten everything.
+    has forgotten everything but what is in its store.
 
     Args:
         listen: host and port; port 0: any free one, see `port`.
@@ -61,10 +62,10 @@ class JobServer:
         job_retries: how often a job is run at most when its workers vanish, then WORK_FAIL; 0: for ever.
         max_packet: largest packet body in bytes that is taken.
         max_unsent: bytes a client may leave unread before it is let go.
-        store: only ``memory`` yet.
+        store: ``memory``, or the path of an SQLite file in which background jobs outlive the server.
 
     Raises:
-        ConfigurationError: the TLS files cannot be used, or the store is not available.
+        ConfigurationError: the TLS files cannot be used.
     """
 
     def __init__(
@@ -77,13 +78,13 @@ class JobServer:
         max_unsent: int = DEFAULT_MAX_UNSENT,
         store: str = "memory",
     ) -> None:
-        if store != "memory":
-            raise ConfigurationError(f"store: {store}: only memory is available yet")
         self._listen = listen
         self._context = server_context(tls) if tls is not None else None
         self._job_retries = job_retries
         self._max_packet = max_packet
         self.max_unsent = max_unsent
+        self._store_path = None if store == "memory" else store
+        self._store: Store | None = None
         self.core = self._new_core()
         self.loop: Any = None
         self._listeners: list[tuple[Any, Any]] = []
@@ -119,23 +120,54 @@ class JobServer:
         return len(self._connections)
 
     def start(self) -> None:
-        """Listen.
+        """Listen, with the background jobs of the last time if there is a store.
 
         Raises:
             OSError: the address cannot be listened on.
+            ConfigurationError: the store cannot be used.
         """
         if self._listeners:
             return
         self.loop = get_hub().loop
         self._stopping = False
-        if not self._connections:
-            self.core = self._new_core()
         sockets = bind(*self._listen)
+        if not self._connections:
+            try:
+                self._begin()
+            except BaseException:
+                for sock in sockets:
+                    sock.close()
+                raise
         self._address = (self._listen[0], sockets[0].getsockname()[1])
         for sock in sockets:
             watcher = self.loop.io(sock.fileno(), 1)
             self._listeners.append((sock, watcher))
             watcher.start(self._accept, sock, watcher)
+        if self.core.next_due is not None:
+            self.turn_done()
+
+    def _begin(self) -> None:
+        """A new core, with what the store has."""
+        self._end_store()
+        if self._store_path is not None:
+            self._store = Store(self._store_path)
+        self.core = self._new_core()
+        if self._store is not None:
+            for kept in self._store.load():
+                self.core.ledger.restore(*kept)
+
+    def _end_store(self) -> None:
+        if self._store is not None:
+            self._commit(self._store)
+            self._store.close()
+            self._store = None
+
+    def _commit(self, store: Store) -> None:
+        try:
+            store.commit()
+        except sqlite3.Error as error:
+            logs.emit(log, logging.ERROR, "server.store", f"cannot write to {self._store_path}: {error}")
+            self.core.take_back(store.drop_added())
 
     def quiet(self) -> None:
         """Take no more connections; those that are go on."""
@@ -148,7 +180,8 @@ class JobServer:
     def stop(self, deadline: Deadline | None = None) -> None:
         """Hand out nothing and take in nothing more, let running jobs end until ``deadline``, then close everything.
 
-        Without a deadline it closes at once. Waiting jobs are lost: this server keeps them in memory only.
+        Without a deadline it closes at once. Waiting jobs are lost, but for background jobs in a store; there, those
+        that run now will run again.
         """
         self.quiet()
         self._stopping = True
@@ -161,6 +194,7 @@ class JobServer:
         if self._timer is not None:
             self._timer.close()
             self._timer = self._timer_due = None
+        self._end_store()
 
     def drop_connections(self) -> None:
         """Close every connection, as a network fault would. Their running jobs wait again."""
@@ -185,6 +219,8 @@ class JobServer:
 
     def _flush(self) -> None:
         self._flush_due = False
+        if self._store is not None and self._store.waiting:
+            self._commit(self._store)
         dirty, connections = self.core.dirty, self._connections
         # Sending may end a connection, whose jobs then are handed back and wake others: these come in the next round.
         peers = dirty.copy()
@@ -256,4 +292,5 @@ class JobServer:
             max_packet=self._max_packet,
             version=f"gearpool-{gearpool.__version__}",
             pid=os.getpid(),
+            keeper=self._store,
         )

@@ -89,7 +89,10 @@ def test_a_port_in_use_is_reported_and_is_exit_73(parent: Parent) -> None:
 
 @pytest.mark.parametrize(
     ("listen", "store", "words"),
-    [("nonsense:port", "memory", "no address to listen on"), ("127.0.0.1:0", "/x.sqlite", "only memory is available")],
+    [
+        ("nonsense:port", "memory", "no address to listen on"),
+        ("127.0.0.1:0", "/nowhere/x.sqlite", "store: /nowhere/x.sqlite: unable to open"),
+    ],
 )
 def test_settings_it_cannot_use_are_reported_and_are_exit_78(
     parent: Parent, listen: str, store: str, words: str

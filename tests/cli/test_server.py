@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,19 @@ def test_a_running_job_may_end_after_the_signal() -> None:
             worker.say(T.WORK_COMPLETE, handle, b"r")
             assert client.hear() == (T.WORK_COMPLETE, handle, b"r")
         assert process.wait(20) == 0
+
+
+def test_with_a_store_background_jobs_outlive_it(tmp_path: Path) -> None:
+    store = str(tmp_path / "jobs.sqlite")
+    with start("--listen", "127.0.0.1:0", "--store", store) as process:
+        with Wire(port_of(process)) as client:
+            handle = client.submit(b"f", b"u", b"x", T.SUBMIT_JOB_BG)
+        process.send_signal(signal.SIGTERM)
+    with start("--listen", "127.0.0.1:0", "--store", store) as process:
+        with Wire(port_of(process)) as worker:
+            assert worker.can(b"f").grab()[1] == handle
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
 
 
 def test_a_second_signal_hastens() -> None:

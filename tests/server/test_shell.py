@@ -10,7 +10,6 @@ import gevent
 import pytest
 from gevent import socket as cooperative
 
-from gearpool.errors import ConfigurationError
 from gearpool.protocol.admin import Command
 from gearpool.protocol.codec import request
 from gearpool.server import JobServer
@@ -50,11 +49,6 @@ def test_localhost_is_both_families() -> None:
     with job_server(listen=("localhost", 0)) as server:
         for host in {entry[4][0] for entry in socket.getaddrinfo("localhost", 0, 0, socket.SOCK_STREAM)}:
             socket.create_connection((str(host), server.port), 10).close()
-
-
-def test_a_store_that_does_not_exist_yet_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match="only memory"):
-        JobServer(store="/var/lib/jobs.sqlite")
 
 
 def test_start_quiet_and_stop_may_come_in_any_order_and_number() -> None:
