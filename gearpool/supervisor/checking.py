@@ -30,12 +30,14 @@ class Verdict:
     Attributes:
         settings: the configuration, None if it cannot be used.
         problems: why not, one line each.
+        warnings: what may bite, one line each.
         code: changes whenever the code of a handler does, empty if the checker does not say.
         internal: the checker itself failed; not the configuration's fault.
     """
 
     settings: Settings | None
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     code: str = ""
     internal: bool = False
 
@@ -103,7 +105,9 @@ class Check:
             found: Any = json.loads(self._output.strip().rpartition(b"\n")[2])
             if found.get("problems"):
                 return Verdict(None, tuple(str(problem) for problem in found["problems"]))
-            return Verdict(from_json(Settings, found["settings"]), code=str(found.get("code", "")))
+            warnings = tuple(str(warning) for warning in found.get("warnings", ()))
+            settings = from_json(Settings, found["settings"])
+            return Verdict(settings, warnings=warnings, code=str(found.get("code", "")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             code = self._process.returncode
             end = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"

@@ -112,6 +112,7 @@ class Daemon:
             self._fail(INTERNAL if verdict.internal else CONFIGURATION)
             return
         logs.configure(settings.log)
+        self.warn(verdict)
         self.reloader.code = verdict.code
         self.go(Event.CHECKED)
         try:
@@ -283,6 +284,11 @@ class Daemon:
         changed = dataclasses.replace(settings, log=dataclasses.replace(settings.log, level=level))
         self.pool.apply(changed)
         self.use_log(changed)
+
+    def warn(self, verdict: Verdict) -> None:
+        """Log what the checker thinks may bite."""
+        for warning in verdict.warnings:
+            logs.emit(log, logging.WARNING, "configuration.warning", warning)
 
     def use_log(self, settings: Settings) -> None:
         """Log as these settings say, here and in the job server; the workers are told by the pool."""

@@ -31,4 +31,4 @@ class Options:
     @property
     def check(self) -> list[str]:
         """The checker's argv for this file."""
-        return [*self.programs.checker, "-c", self.path, *self.overrides]
+        return [*self.programs.checker, "--file", self.path, *self.overrides]

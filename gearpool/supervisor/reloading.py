@@ -112,6 +112,7 @@ class Reloader:
         self.code = verdict.code
         self.results["ok"] += 1
         self._daemon.use_log(settings)
+        self._daemon.warn(verdict)
         self._daemon.recycler.start()
         logs.emit(log, logging.INFO, "daemon.reloaded", how)
         self._end(Event.READY, [])
