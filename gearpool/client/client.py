@@ -292,7 +292,7 @@ class Client:
             raise InvalidArgument("retry needs unique ids: without them a job could run twice")
         self.after_fork()
 
-        def make(item: Payload) -> JobFuture:
+        def make(item: Payload, deadline: Deadline) -> JobFuture:
             key = checked_unique(unique(item)) if unique is not None else b""
             if background and not key:
                 key = self._fresh_unique()
@@ -300,8 +300,8 @@ class Client:
                 self,
                 order,
                 key,
-                payload(item),
-                self._job_deadline(timeout),
+                item if type(item) is bytes else payload(item),
+                deadline,
                 retries=retry,
                 verify=unique is not None,
             )
@@ -309,7 +309,7 @@ class Client:
                 future.add_done_callback(on_done)
             return future
 
-        return self._windowed(items, make, window)
+        return self._windowed(items, make, window, timeout)
 
     @overload
     def map(
@@ -557,7 +557,11 @@ class Client:
                 return
 
     def _windowed(
-        self, items: Iterable[Payload], make: Callable[[Payload], JobFuture], window: int
+        self,
+        items: Iterable[Payload],
+        make: Callable[[Payload, Deadline], JobFuture],
+        window: int,
+        timeout: float | None,
     ) -> Iterator[JobFuture]:
         if window < 1:
             raise InvalidArgument(f"the window must be at least 1, got {window}")
@@ -568,7 +572,9 @@ class Client:
         while True:
             if more and (len(under_way) <= low or not under_way[0].done()):
                 while more and len(under_way) < window:
-                    batch = [make(item) for item in itertools.islice(source, min(window - len(under_way), _CHUNK))]
+                    deadline = self._job_deadline(timeout)
+                    chunk = itertools.islice(source, min(window - len(under_way), _CHUNK))
+                    batch = [make(item, deadline) for item in chunk]
                     if not batch:
                         more = False
                         break
@@ -622,7 +628,7 @@ class Client:
             connection = self._pool.to(name, deadline)
             if connection.call([call], request(question, argument), deadline):
                 break
-        result = call.answer(deadline)
+        result = call.ask(deadline)
         if result is None:
             connection.retired = True
             raise TimedOut(f"{name} did not answer {question.name} in time")

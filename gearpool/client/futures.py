@@ -41,7 +41,6 @@ CHECK_S = 15.0
 CHECK_SOON_S = 1.0
 CHECK_MOST_S = 30.0
 
-_ANSWERS = frozenset({PacketType.JOB_CREATED})
 _COMPLETE = PacketType.WORK_COMPLETE
 
 
@@ -54,27 +53,18 @@ class JobFuture(Waitable):
         retries: how many times it may yet be submitted again after a lost connection.
     """
 
-    __slots__ = (
-        "_callbacks",
-        "_client",
-        "_data",
-        "_deadline",
-        "_error",
-        "_events",
-        "_handle",
-        "_kind",
-        "_on_event",
-        "_order",
-        "_payload",
-        "_since",
-        "_tries",
-        "_unique",
-        "_verify",
-        "follows",
-        "retries",
-        "server",
-    )
-    answers = _ANSWERS
+    # What most jobs never change stays in the class: making a future is a good part of what a job costs.
+    answer = PacketType.JOB_CREATED
+    server = ""
+    _on_event: Callable[[Event], None] | None = None
+    _events: deque[Event] | None = None
+    _callbacks: list[Callable[[JobFuture], None]] | None = None
+    _handle = b""
+    _kind: PacketType | None = None
+    _payload = b""
+    _error: GearpoolError | None = None
+    _since = 0.0
+    _tries = 0
 
     def __init__(
         self,
@@ -88,25 +78,16 @@ class JobFuture(Waitable):
         verify: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        super().__init__()
         self._client = client
         self._order = order
         self._unique = unique
         self._data = data
         self._deadline = deadline
         self._verify = verify
-        self._on_event = on_event
-        self._events: deque[Event] | None = None
-        self._callbacks: list[Callable[[JobFuture], None]] | None = None
-        self._handle = b""
-        self._kind: PacketType | None = None
-        self._payload = b""
-        self._error: GearpoolError | None = None
-        self._since = 0.0
-        self._tries = 0
         self.follows = not order.background
         self.retries = retries
-        self.server = ""
+        if on_event is not None:
+            self._on_event = on_event
 
     def __repr__(self) -> str:
         state = "done" if self.done() else "under way" if self._handle else "submitted"

@@ -52,8 +52,8 @@ class Order:
 
     def encode(self, unique: bytes, data: bytes) -> bytes:
         """The submission as bytes."""
-        body = self.function + b"\0" + unique + b"\0" + self.middle
-        return b"".join((_pack_header(REQUEST_MAGIC, self.kind, len(body) + len(data)), body, data))
+        head = self.function + b"\0" + unique + b"\0" + self.middle
+        return _pack_header(REQUEST_MAGIC, self.kind, len(head) + len(data)) + head + data
 
 
 def make_order(

@@ -21,7 +21,9 @@ _JOB_CREATED = PacketType.JOB_CREATED
 _WORK_COMPLETE = PacketType.WORK_COMPLETE
 _WORK_FAIL = PacketType.WORK_FAIL
 _WORK_EXCEPTION = PacketType.WORK_EXCEPTION
-_EVENTS = frozenset({PacketType.WORK_DATA, PacketType.WORK_WARNING, PacketType.WORK_STATUS})
+_WORK_DATA = PacketType.WORK_DATA
+_WORK_WARNING = PacketType.WORK_WARNING
+_WORK_STATUS = PacketType.WORK_STATUS
 _ANSWERS = frozenset(
     {PacketType.STATUS_RES, PacketType.STATUS_RES_UNIQUE, PacketType.ECHO_RES, PacketType.OPTION_RES, PacketType.ERROR}
 )
@@ -32,12 +34,12 @@ class Call:
 
     Attributes:
         follows: True for a foreground job, whose WORK_* packets come after the answer.
-        answers: the types of packet that answer it, beside ERROR.
+        answer: the type of packet that answers it, beside ERROR.
     """
 
     __slots__ = ()
     follows = False
-    answers: frozenset[PacketType] = frozenset()
+    answer: PacketType
 
     def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
         """The answer came; ERROR is one."""
@@ -104,18 +106,21 @@ class Session:
         return not self.pending and not self.jobs
 
     def _serve(self, packets: list[Packet]) -> None:
-        jobs = self.jobs
+        jobs, pending = self.jobs, self.pending
         for kind, arguments in packets:
             if kind is _WORK_COMPLETE:
                 entry = jobs.pop(arguments[0], None)
                 if entry is None:
                     continue  # a copy for a coalesced job that has ended, or one nobody waits for
-                if isinstance(entry, _Shared):
+                if type(entry) is _Shared:
                     self._end_shared(entry, kind, arguments[1])
                 else:
-                    entry.ended(kind, arguments[1])
+                    entry.ended(kind, arguments[1])  # type: ignore[union-attr]  # mypy does not narrow by ``type() is``
             elif kind is _JOB_CREATED:
-                call = self._next(kind)
+                # As `_next` does it, written out: this and WORK_COMPLETE are what a client's speed depends on.
+                if not pending or pending[0].answer is not kind:
+                    self._next(kind)
+                call = pending.popleft()
                 handle = arguments[0]
                 if call.follows:
                     # Before the call hears of it: whoever it wakes may ask about the handle at once.
@@ -124,7 +129,7 @@ class Session:
                     else:
                         jobs[handle] = call
                 call.answered(kind, arguments)
-            elif kind in _EVENTS:
+            elif kind is _WORK_DATA or kind is _WORK_STATUS or kind is _WORK_WARNING:
                 entry = jobs.get(arguments[0])
                 if entry is not None:
                     (entry.next() if isinstance(entry, _Shared) else entry).told(kind, arguments)
@@ -145,7 +150,7 @@ class Session:
         if not self.pending:
             raise RemoteProtocolError(f"{kind.name} answers nothing that was asked")
         call = self.pending[0]
-        if kind is not PacketType.ERROR and kind not in call.answers:
+        if kind is not PacketType.ERROR and kind is not call.answer:
             raise RemoteProtocolError(f"{kind.name} does not answer the request whose turn it is")
         return self.pending.popleft()
 

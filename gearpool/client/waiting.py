@@ -21,16 +21,13 @@ from gearpool.timing import Deadline
 class Waitable(Call):
     """A call with a list of those who wait for its next change."""
 
-    __slots__ = ("_waiters",)
-
-    def __init__(self) -> None:
-        # Appending to a list and popping from it are atomic, so neither side needs a lock.
-        self._waiters: list[threading.Lock] = []
+    # Made by the first who waits. Making it, appending to it and popping from it are atomic: neither side needs a lock.
+    _waiters: list[threading.Lock] | tuple[()] = ()
 
     def wake(self) -> None:
         """Something changed: let everyone who waits look again."""
         waiters = self._waiters
-        while waiters:
+        while isinstance(waiters, list) and waiters:
             try:
                 lock = waiters.pop()
             except IndexError:
@@ -39,16 +36,19 @@ class Waitable(Call):
 
     def wait(self, changed: Callable[[], bool], deadline: Deadline) -> bool:
         """Until ``changed()``, or the deadline; which of the two."""
+        if changed():
+            return True
+        waiters: list[threading.Lock] = self.__dict__.setdefault("_waiters", [])
         while not changed():
             lock = threading.Lock()
             lock.acquire()
-            self._waiters.append(lock)
+            waiters.append(lock)
             if changed():
                 return True
             timeout = deadline.timeout()
             if not lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
                 with contextlib.suppress(ValueError):  # it was being woken at this moment
-                    self._waiters.remove(lock)
+                    waiters.remove(lock)
                 return changed()
         return True
 
@@ -56,11 +56,8 @@ class Waitable(Call):
 class Question(Waitable):
     """ECHO, GET_STATUS, GET_STATUS_UNIQUE and OPTION_REQ: one request, one answer."""
 
-    __slots__ = ("_answer", "_error", "answers")
-
     def __init__(self, answer: PacketType) -> None:
-        super().__init__()
-        self.answers = frozenset({answer})
+        self.answer = answer
         self._answer: list[bytes] | None = None
         self._error: GearpoolError | None = None
 
@@ -81,7 +78,7 @@ class Question(Waitable):
         """There is an answer or an error."""
         return self._answer is not None or self._error is not None
 
-    def answer(self, deadline: Deadline) -> list[bytes] | None:
+    def ask(self, deadline: Deadline) -> list[bytes] | None:
         """The arguments of the answer; None when the deadline came first.
 
         Raises:

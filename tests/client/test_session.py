@@ -17,8 +17,8 @@ T = PacketType
 class Log(Call):
     """Writes down what it is told."""
 
-    def __init__(self, *answers: PacketType, follows: bool = False) -> None:
-        self.answers = frozenset(answers)
+    def __init__(self, answer: PacketType, follows: bool = False) -> None:
+        self.answer = answer
         self.follows = follows
         self.heard: list[tuple[str, PacketType, list[bytes] | bytes]] = []
 
