@@ -27,7 +27,7 @@ CONFIGURATION = 78
 def main(argv: list[str] | None = None) -> int:
     """Check; returns the exit code."""
     parser = argparse.ArgumentParser(description="gearpool's configuration checker; started by the supervisor")
-    parser.add_argument("--file", action="append", required=True)
+    parser.add_argument("-c", "--file", action="append", required=True)
     for option in ("--processes", "--concurrency", "--servers", "--log-level"):
         parser.add_argument(option)
     parser.add_argument("--details", action="store_true", help="problems and warnings as objects, and origins")

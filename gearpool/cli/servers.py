@@ -57,7 +57,7 @@ def resolve(arguments: argparse.Namespace) -> tuple[ServerSettings, ...]:
     if arguments.config is not None:
         from gearpool.config import load
 
-        return load(arguments.config).servers
+        return load([arguments.config], environment=os.environ).settings.servers
     return parse_servers(DEFAULT_LISTEN)
 
 

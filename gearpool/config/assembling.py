@@ -87,7 +87,7 @@ def assemble(values: Values, path: Path) -> Settings:
 
 
 def _function(name: str, given: str | Values, defaults: Values) -> FunctionSettings:
-    own = {"handler": given} if isinstance(given, str) else given
+    own: Values = {"handler": given} if isinstance(given, str) else given
     values = {**defaults, **own}
     for section in ("retry", "breaker", "poison"):
         # Key by key: a function that changes the attempts keeps the delays of the defaults.

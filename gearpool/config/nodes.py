@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -165,7 +166,7 @@ class _Builder:
         self._environment = environment
         self._problems = problems
         self._count = 0
-        self._resolver = _Resolver()
+        self._resolver: Any = _Resolver()
 
     def build(self, node: yaml.Node, path: str, depth: int) -> Item | None:
         place = Place(self._shown, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -187,6 +188,7 @@ class _Builder:
                 if built is not None:
                     item.items.append(built)
             return item
+        assert isinstance(node, yaml.MappingNode)
         return self._mapping(node, place, path, depth)
 
     def _scalar(self, node: yaml.ScalarNode, place: Place, path: str) -> Item | None:

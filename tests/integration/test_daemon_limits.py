@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
-from typing import Any
-
 import pytest
 
 from gearpool import Client, JobFailed
 from tests.integration.conftest import Sites
-from tests.integration.daemons import Site, children_of
+from tests.integration.daemons import Site
 from tests.processes import Gearmand, wait_for
 
 LOOPS = '''
@@ -109,58 +106,47 @@ def limited(sites: Sites, server: str, extra: str = "") -> Site:
     return site.start().until_serving()
 
 
-def events(site: Site, name: str) -> list[dict[str, Any]]:
-    """The log's events of that name."""
-    rows = []
-    for line in site.log().splitlines():
-        if line.startswith("{"):
-            row = json.loads(line)
-            if row.get("event") == name:
-                rows.append(row)
-    return rows
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_loop_that_never_yields_is_interrupted_in_place(sites: Sites, gearmand: Gearmand, name: str) -> None:
     site = limited(sites, gearmand.address)
-    before = children_of(site.pid)
+    before = site.workers()
     with Client(gearmand.address) as client:
         naps = [client.submit("nap", b"0.5") for _ in range(49)]
         loop = client.submit(name, b"")
         with pytest.raises(JobFailed):
             loop.result(30)
         assert [future.result(30) for future in naps] == [b"0.5"] * 49
-    assert children_of(site.pid) == before
-    assert [row["function"] for row in events(site, "job.timeout")] == [name]
-    stalls = wait_for(lambda: events(site, "stall"), "the stall to be logged")
+    assert site.workers() == before
+    assert [row["function"] for row in site.events("job.timeout")] == [name]
+    stalls = wait_for(lambda: site.events("stall"), "the stall to be logged")
     assert "loops.py" in stalls[0]["at"] or "re/" in stalls[0]["at"]
 
 
 def test_a_loop_that_swallows_its_timeout_is_ended_in_place_at_the_grace(sites: Sites, gearmand: Gearmand) -> None:
     site = limited(sites, gearmand.address)
-    before = children_of(site.pid)
+    before = site.workers()
     with Client(gearmand.address) as client:
         with pytest.raises(JobFailed):
             client.submit_job("stubborn", b"", timeout=30)
         assert client.submit_job("nap", b"0", timeout=30) == b"0"
-    assert children_of(site.pid) == before
+    assert site.workers() == before
 
 
 def test_a_sleep_that_was_not_patched_is_interrupted_in_place(sites: Sites, gearmand: Gearmand) -> None:
     site = limited(sites, gearmand.address)
-    before = children_of(site.pid)
+    before = site.workers()
     with Client(gearmand.address) as client:
         with pytest.raises(JobFailed):
             client.submit_job("really_sleep", b"60", timeout=30)
         assert client.submit_job("really_sleep", b"0.3", timeout=30) == b"0.3"
-    assert children_of(site.pid) == before
+    assert site.workers() == before
 
 
 def test_reading_files_blocks_and_is_only_counted(sites: Sites, gearmand: Gearmand) -> None:
     site = limited(sites, gearmand.address)
     with Client(gearmand.address) as client:
         assert client.submit_job("read_file", b"", timeout=60) == b"%d" % (200 << 20)
-    assert not events(site, "worker.killed")
+    assert not site.events("worker.killed")
 
 
 def test_a_native_thread_lets_the_other_jobs_run(sites: Sites, gearmand: Gearmand) -> None:
@@ -170,7 +156,7 @@ def test_a_native_thread_lets_the_other_jobs_run(sites: Sites, gearmand: Gearman
         assert client.submit_job("nap", b"0.01", timeout=30) == b"0.01"
         assert not slow.done()
         assert slow.result(30) == b"1.5"
-    assert not events(site, "worker.killed")
+    assert not site.events("worker.killed")
 
 
 def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_innocent_complete(
@@ -183,7 +169,7 @@ def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_innocent_complete(
         with pytest.raises(JobFailed):
             culprit.result(60)
         assert [future.result(60) for future in naps] == [b"6"] * 10
-    assert "loops.py" in site.log()  # the dump names the line
-    killed = events(site, "worker.killed")
+    assert "loops.py" in site.stderr()  # the dump names the line
+    killed = site.events("worker.killed")
     assert [(row["function"], row["unique"]) for row in killed] == [("gil", "culprit")] * 2
-    assert [row["unique"] for row in events(site, "job.poisoned")] == ["culprit"]
+    assert [row["unique"] for row in site.events("job.poisoned")] == ["culprit"]

@@ -1,6 +1,6 @@
 """``make stress``: what takes longer than a test may. Each part says what it did and fails loudly.
 
-    python -m tests.stress [--interruptions 10000]
+python -m tests.stress [--interruptions 10000]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from gearpool import Client, JobFailed
-from tests.integration.daemons import Site, children_of
+from tests.integration.daemons import Site
 from tests.processes import running_gearmand
 
 LOOPS = """
@@ -57,7 +57,7 @@ def interruptions(count: int) -> None:
         (site.folder / "loops.py").write_text(LOOPS)
         try:
             site.start().until_serving()
-            before = children_of(site.pid)
+            before = site.workers()
             began = time.monotonic()
             with Client(server.address) as client:
                 ended = failed = 0
@@ -76,7 +76,7 @@ def interruptions(count: int) -> None:
                     print(f"\r{ended} interruptions, {ended / (time.monotonic() - began):.0f}/s", end="", flush=True)
                 print()
                 assert failed == count, f"{count - failed} loops did not fail"
-                assert children_of(site.pid) == before, "a process was replaced"
+                assert site.workers() == before, "a process was replaced"
                 for _ in range(20):
                     assert client.submit_job("held", b"", timeout=30) == b"0 3", "a lock or a semaphore was lost"
                 status = site.ask("status")

@@ -1,0 +1,148 @@
+"""What the benchmark programs share: native peers built from source, one core for everybody, and rows to print."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.integration.daemons import Site
+from tests.processes import Gearmand, free_port, need, running_gearmand
+
+HERE = Path(__file__).parent
+CORE = str(max(os.sched_getaffinity(0)))
+"""All take part on one core: with free placement the same worker differs fivefold from minute to minute."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report: a ratio and what it should be."""
+
+    name: str
+    ratio: float
+    goal: str
+    detail: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the ratio keeps the goal, ``>= x`` or ``<= x``."""
+        relation, bound = self.goal.split()
+        return self.ratio >= float(bound) if relation == ">=" else self.ratio <= float(bound)
+
+    def __str__(self) -> str:
+        """The line."""
+        return f"{'ok  ' if self.met else 'MISS'} {self.name:58s} {self.ratio:8.2f}  (goal {self.goal})  {self.detail}"
+
+
+@cache
+def native(name: str) -> str:
+    """The path of a program built from ``native/NAME.c``."""
+    folder = Path(tempfile.mkdtemp(prefix="gearpool-bench-"))
+    program = folder / name
+    libraries = ["-lgearman"] if "gearman" in name else []
+    subprocess.run([need("gcc"), "-O2", "-o", str(program), str(HERE / "native" / f"{name}.c"), *libraries], check=True)
+    return str(program)
+
+
+def pinned(*argv: str, core: str = CORE) -> list[str]:
+    """``argv`` on one core."""
+    return ["taskset", "-c", core, *argv]
+
+
+@contextlib.contextmanager
+def background(*argv: str, core: str = CORE) -> Iterator[subprocess.Popen[bytes]]:
+    """A program for the duration of a block."""
+    process = subprocess.Popen(pinned(*argv, core=core), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the load generator saw: jobs a second, and the median of their latencies in microseconds."""
+
+    rate: float
+    p50: float
+
+
+def load(port: int, function: str, jobs: int, window: int, size: int = 8, *, background: bool = False) -> Load:
+    """Submit ``jobs`` jobs with up to ``window`` outstanding on one connection."""
+    argv = pinned(native("load"), str(port), function, str(jobs), str(window), str(size), *(["bg"] * background))
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    found = re.match(r"jobs/s (\d+)  p50 (\d+)us", done.stdout)
+    if done.returncode or not found:
+        raise RuntimeError(f"load failed: {done.stdout}{done.stderr}")
+    return Load(float(found[1]), float(found[2]))
+
+
+@contextlib.contextmanager
+def one_core_gearmand(*options: str) -> Iterator[Gearmand]:
+    """A gearmand on the common core."""
+    with running_gearmand(*options) as server:
+        assert server.process is not None
+        subprocess.run(["taskset", "-a", "-cp", CORE, str(server.process.pid)], check=True, stdout=subprocess.DEVNULL)
+        yield server
+
+
+@contextlib.contextmanager
+def daemon(port: int, functions: str, *, core: str | None = CORE, **top: object) -> Iterator[Site]:
+    """gearpool as a user would run it, serving ``functions`` (lines of YAML) on ``127.0.0.1:port``."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = [f"servers: 127.0.0.1:{port}", *(f"{key}: {json.dumps(value)}" for key, value in top.items())]
+        site = Site(Path(folder), "\n".join([*lines, "functions:", functions]))
+        (site.folder / "bench_handlers.py").write_text(HANDLERS)
+        before = os.sched_getaffinity(0)
+        if core is not None:
+            os.sched_setaffinity(0, {int(core)})
+        try:
+            site.start()
+        finally:
+            os.sched_setaffinity(0, before)
+        try:
+            site.until_serving()
+            time.sleep(0.3)
+            yield site
+        finally:
+            site.close()
+
+
+HANDLERS = """
+import time
+
+def echo(arg):
+    return arg
+
+def echo_with_job(arg, job):
+    return arg
+
+def nap(arg):
+    time.sleep(0.001)
+    return arg
+
+def second(arg):
+    time.sleep(1.0)
+    return arg
+
+def burn(arg):
+    end = time.thread_time() + 0.01
+    while time.thread_time() < end:
+        pass
+    return arg
+"""
+
+__all__ = [
+    "CORE", "Load", "Row", "background", "daemon", "free_port", "load", "native", "one_core_gearmand", "pinned", "sys",
+]  # fmt: skip
