@@ -4,7 +4,7 @@ Law: the reader thread only stores what came and wakes; deciding, asking again a
 is made for each job, so it holds little and allocates nothing until it is looked at.
 
 While someone waits, the server is asked now and then whether it still knows the job: a connection may live while the
-job is gone (cancelled; or coalesced into one that a leaving client had already discarded, see `_next_check`).
+job is gone (cancelled; or coalesced into one that a leaving client had already discarded, see `JobFuture.pause`).
 """
 
 from __future__ import annotations
@@ -313,20 +313,24 @@ class JobFuture(Waitable):
     def _again(self, timeout: float | None) -> bytes:
         return self._client.again(self._order, self._unique, self._data, timeout)
 
-    def _next_check(self, checks: int) -> float:
+    def pause(self, checks: int) -> float:
+        """Seconds that a waiter lets pass, having asked ``checks`` times, before it asks the server again."""
         # A job submitted under an id that others may use, or submitted again, may have been coalesced into one that
         # the server discarded and will never report on: asked about soon. Others: only as a sign of life.
         first = CHECK_SOON_S if self._verify or self._tries > 1 else CHECK_S
-        return float(min(first * 2**checks, CHECK_MOST_S))
+        pause = float(min(first * 2**checks, CHECK_MOST_S))
+        return pause if self._handle else min(pause, self._client.silence(self))
+
+    def check(self) -> None:
+        """Ask the server whether it still knows the job; the future is settled if not."""
+        self._client.check(self)
 
     def _wait(self, changed: Callable[[], bool], limit: Deadline) -> None:
         checks = 0
         self._client.after_fork()
         while not changed():
-            pause = Deadline.after(self._next_check(checks))
-            if not self._handle:
-                pause = pause.earlier(Deadline.after(self._client.silence(self)))
+            pause = Deadline.after(self.pause(checks))
             if self.wait(changed, pause.earlier(limit)) or limit.expired():
                 return
-            self._client.check(self)
+            self.check()
             checks += 1
