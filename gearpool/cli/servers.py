@@ -31,7 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='one or several, with commas: "host:port", "gear+tls://host:port?ca=FILE&cert=FILE&key=FILE" '
         "(default: GEARPOOL_SERVERS, GEARMAN_SERVERS, those of -c, 127.0.0.1:4730)",
     )
-    group.add_argument("-c", "--config", metavar="FILE", help="take the servers from this configuration file")
+    group.add_argument(
+        "-c", "--config", metavar="FILE", action="append", help="take the servers from this configuration file"
+    )
     group.add_argument(
         "--connect-timeout",
         metavar="TIME",
@@ -57,7 +59,7 @@ def resolve(arguments: argparse.Namespace) -> tuple[ServerSettings, ...]:
     if arguments.config is not None:
         from gearpool.config import load
 
-        return load([arguments.config], environment=os.environ).settings.servers
+        return load(arguments.config, environment=os.environ).settings.servers
     return parse_servers(DEFAULT_LISTEN)
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -182,3 +183,14 @@ def test_light_commands_load_nothing_heavy(address: str, words: list[str]) -> No
         check=False,
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_servers_come_from_the_configuration_file_last(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "workers.yaml"
+    file.write_text("servers: ['${WHERE}']\nfunctions:\n  reverse: {handler: nowhere.reverse, timeout: 30s}\n")
+    assert "later" in gearpool("queues", "-c", str(file), env={"WHERE": address}).text
+    other = {"WHERE": f"127.0.0.1:{free_port()}", "GEARMAN_SERVERS": address}
+    assert "later" in gearpool("queues", "-c", str(file), env=other).text
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("servers: [a:b]\n")
+    assert "broken.yaml:1:" in gearpool("queues", "-c", str(broken), code=78).err
