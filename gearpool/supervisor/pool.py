@@ -328,7 +328,7 @@ class Pool:
 
     def _replace_later(self, child: Child, *, excused: bool) -> None:
         self._count(child.killed_for or ("crashed" if child.ready is not None else "not_ready"))
-        delay = self._backoff.died(child.served_s, excused=excused)
+        delay = self._backoff.died(child.served_s, excused=excused, of=max(1, self.wanted))
         if delay is None:
             self._hooks.crash_loop()
             return

@@ -16,7 +16,7 @@ STABLE_S = 10.0
 QUIET_S = 60.0
 """So does a pause of this length between deaths."""
 LOOP = 5
-"""So many unexcused deaths in a row are a crash loop."""
+"""So many unexcused deaths in a row, for each child that there should be, are a crash loop."""
 
 
 class Restarts:
@@ -28,12 +28,13 @@ class Restarts:
         self._unexcused = 0
         self._last = -QUIET_S
 
-    def died(self, served_s: float, *, excused: bool) -> float | None:
+    def died(self, served_s: float, *, excused: bool, of: int = 1) -> float | None:
         """Seconds to wait before the next start, or None if this is a crash loop.
 
         Args:
             served_s: seconds since it became ready, 0 if it never did.
             excused: the cause was a SIGKILL or a job that was on its CPU.
+            of: how many such children there are; all of them may stumble over the same thing at once.
         """
         now = self._clock()
         if served_s >= STABLE_S or now - self._last > QUIET_S:
@@ -42,7 +43,7 @@ class Restarts:
         self._in_a_row += 1
         if not excused:
             self._unexcused += 1
-            if self._unexcused >= LOOP:
+            if self._unexcused >= LOOP * of:
                 return None
         if self._in_a_row == 1:
             return 0.0

@@ -22,6 +22,21 @@ def test_the_embedded_server_and_a_worker_serve_a_client(sites: Sites) -> None:
     assert (answer.returncode, answer.stdout.strip()) == (0, "olleh"), answer.stderr
 
 
+def test_an_embedded_server_that_dies_is_replaced_and_served_again(sites: Sites) -> None:
+    port = free_port()
+    site = sites(embedded(port)).start().until_serving()
+    before = site.ask("status")["jobserver"]["pid"]
+    os.kill(before, signal.SIGKILL)
+
+    def replaced() -> bool:
+        now = site.ask("status")["jobserver"]
+        return now is not None and now["state"] == "ready" and now["pid"] != before
+
+    wait_for(replaced, "another job server")
+    with Client(f"127.0.0.1:{port}") as client:
+        assert client.submit_job("record", "ab", timeout=20) == b"ba"
+
+
 def test_a_port_that_is_taken_stops_the_start_with_73(sites: Sites, gearmand: Gearmand) -> None:
     site = sites(embedded(gearmand.port)).start()
     assert site.wait() == 73

@@ -25,6 +25,13 @@ def test_too_many_deaths_in_a_row_are_a_crash_loop() -> None:
     assert [restarts.died(0.0, excused=False) for _ in range(LOOP)][-1] is None
 
 
+def test_a_crash_loop_of_many_takes_as_many_deaths_of_each() -> None:
+    restarts = Restarts(Clock())
+    delays = [restarts.died(0.0, excused=False, of=4) for _ in range(4 * LOOP)]
+    assert None not in delays[:-1]
+    assert delays[-1] is None
+
+
 def test_excused_deaths_are_never_a_crash_loop_and_wait_a_second_at_most() -> None:
     restarts = Restarts(Clock())
     delays = [restarts.died(0.0, excused=True) for _ in range(200)]
