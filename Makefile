@@ -8,6 +8,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONFIG ?= config/workers.yaml
+PYTEST ?=
+# Most tests wait for processes and servers, so more of them than cores run at once.
+JOBS   ?= 4
 
 # Debian's names. stunnel4: TLS in front of gearmand, which Debian builds without it. iproute2: a black-holed server.
 PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-perl php-cli php-gearman stunnel4 \
@@ -37,7 +40,7 @@ generated: $(VENV)/.dev
 	$(BIN)/python -m gearpool.config.reference --check
 
 tests: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks

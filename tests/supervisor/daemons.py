@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,8 @@ class ScriptedDaemon:
         self.children = folder / "children"
         self.children.mkdir(parents=True, exist_ok=True)
         self.path = folder / "workers.yaml"
-        self.runtime = folder / "run"
+        # Not below tmp_path: the path of a unix socket has at most 107 bytes.
+        self.runtime = Path(tempfile.mkdtemp(prefix="gearpool-"))
         self.environment = {**os.environ, "RUNTIME_DIRECTORY": str(self.runtime), "PYTHONPATH": ROOT, **environment}
         self.start_s = start_s
         if not self.path.exists():
@@ -89,6 +92,7 @@ class ScriptedDaemon:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        shutil.rmtree(self.runtime, ignore_errors=True)
 
     def stderr(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
