@@ -20,7 +20,15 @@ from typing import NoReturn
 
 import gearpool
 from gearpool.cli import exits
-from gearpool.errors import ConfigurationError, GearpoolError, NoServersAvailable, TimedOut
+from gearpool.errors import (
+    ConfigurationError,
+    ConnectFailed,
+    ConnectionLost,
+    GearpoolError,
+    InvalidArgument,
+    NoServersAvailable,
+    TimedOut,
+)
 
 COMMANDS: dict[str, str] = {
     "check": "validate a configuration, import its handlers, ping its servers",
@@ -91,9 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return exits.CONFIGURATION
-    except NoServersAvailable as error:
+    except (NoServersAvailable, ConnectFailed, ConnectionLost) as error:
         print(f"gearpool: {error}", file=sys.stderr)
         return exits.NO_SERVER
+    except InvalidArgument as error:
+        print(f"gearpool: {error}", file=sys.stderr)
+        return exits.USAGE
     except TimedOut as error:
         print(f"gearpool: {error}", file=sys.stderr)
         return exits.TIMED_OUT

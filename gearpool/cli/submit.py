@@ -21,6 +21,7 @@ from gearpool.cli.values import duration, duration_or_none, moment, positive
 from gearpool.errors import (
     ConnectionLost,
     GearpoolError,
+    InvalidArgument,
     JobError,
     JobException,
     NoServersAvailable,
@@ -265,7 +266,7 @@ def _code(error: GearpoolError | None, *, where: str = "", quiet: bool = False) 
         return exits.TIMED_OUT
     if isinstance(error, NoServersAvailable | ConnectionLost):
         return exits.NO_SERVER
-    return exits.FAILED
+    return exits.USAGE if isinstance(error, InvalidArgument) else exits.FAILED
 
 
 def _print_json(

@@ -89,6 +89,11 @@ def test_waiting_for_a_job_ends_with_it_or_with_75(address: str) -> None:
     gearpool("job", "--wait", "-t", "100ms", "-s", address, "-u", "u0", code=75)
 
 
+@pytest.mark.parametrize("address_", ["a:b", "http://host", ""])
+def test_what_is_no_server_is_wrong_usage(address_: str) -> None:
+    gearpool("queues", "-s", address_, code=64)
+
+
 @pytest.mark.parametrize("arguments", [[], ["H:1", "-u", "x"]])
 def test_job_wants_a_handle_or_a_unique_id(arguments: list[str]) -> None:
     gearpool("job", *arguments, code=64)
