@@ -88,10 +88,13 @@ class ScriptedDaemon:
         assert self.process is not None
         return self.process.wait(20)
 
-    def close(self) -> None:
+    def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def close(self) -> None:
+        self.kill()
         shutil.rmtree(self.runtime, ignore_errors=True)
 
     def stderr(self) -> str:

@@ -187,7 +187,7 @@ def test_a_second_daemon_of_the_same_file_is_refused_with_73(daemons: Factory) -
 
 def test_a_stale_socket_is_replaced(daemons: Factory) -> None:
     daemon = daemons().start().until_ready()
-    daemon.close()
+    daemon.kill()
     assert daemon.socket().exists()
     daemon.start()
     wait_for(lambda: len(daemon.events("daemon.ready")) == 2, "the second daemon")
