@@ -62,6 +62,11 @@ class Connection:
         """New calls may go here."""
         return self.ended is None and not self.retired
 
+    @property
+    def busy(self) -> bool:
+        """Jobs are running whose results come over it."""
+        return bool(self._session.jobs)
+
     def call(self, calls: Sequence[Call], data: bytes, deadline: Deadline) -> bool:
         """Send ``data``, whose answers go to ``calls`` in order.
 

@@ -170,6 +170,7 @@ class Pool:
                 closed = True
             else:
                 closed = False
+                before = self._live.get(name)
                 self._all.add(connection)
                 self._live[name] = connection
         if closed:
@@ -177,6 +178,8 @@ class Pool:
             raise GearpoolError("the client is closed")
         self._health.worked(name)
         connection.start()
+        if before is not None and not before.busy:
+            before.shut()  # a retired one, on which nobody waits for a result
         return connection
 
     def _failed(self, name: str, reason: str) -> None:

@@ -51,6 +51,31 @@ def test_after_an_unanswered_request_the_next_goes_over_a_new_connection() -> No
             client.submit_job("f", "x", timeout=None)
         assert client.submit_background_job("f", "x").handle == "H:1"
         assert server.connections == 2
+        wait_for(lambda: len(client._pool._all) == 1, "the end of the first connection")
+
+
+def test_a_connection_that_left_a_request_unanswered_still_brings_the_results_under_way() -> None:
+    go = threading.Event()
+
+    def script(peer: Peer) -> None:
+        first = peer.next()
+        if server.connections > 1:
+            peer.send(T.JOB_CREATED, b"H:2")
+        elif first is not None:
+            peer.send(T.JOB_CREATED, b"H:1")
+            peer.next()  # never answered
+            go.wait(30)
+            peer.send(T.WORK_COMPLETE, b"H:1", b"late")
+        wait_silently(peer)
+
+    with ScriptedServer(script) as server, client_of(server) as client:
+        early = client.submit("f", "x")
+        early.job()
+        with pytest.raises(TimedOut):
+            client.get_job_status("H:9")
+        assert client.submit_background_job("f", "x").handle == "H:2"
+        go.set()
+        assert early.result(10) == b"late"
 
 
 def test_a_status_that_is_never_answered_times_out() -> None:
@@ -218,7 +243,8 @@ def test_a_job_is_submitted_again_by_its_unique_id_and_runs_once(gearmand: Gearm
         connection = client._pool.current(gearmand.address)
         assert connection is not None
         connection.shut()  # what a fault of the network does
-        wait_for(lambda: future.retries == 2, "the second submission")
+        wait_for(lambda: future._tries == 2 and future.handle, "the second submission to be acknowledged")
+        assert future.retries == 2
         assert future.job().handle == handle
         go.set()
         assert future.result() == b"done"
