@@ -154,7 +154,8 @@ class Commands:
             function = self._pool.functions.get(each.name)
             if function is not None:
                 function.apply(each, settings.concurrency)
-        self._pool.resume()
+        if not self._pool.quiet:
+            self._pool.resume()  # there may be more slots now, or a gate may be open
 
     def _stacks(self) -> list[dict[str, Any]]:
         rows = []

@@ -15,9 +15,10 @@ from gevent.event import Event
 from gearpool.errors import ConnectFailed
 from gearpool.net import dialing, greenlets
 from gearpool.net.greenlet_streams import greenlet_stream
-from gearpool.settings import ReconnectSettings, ServerSettings
-from gearpool.timing import Backoff, Deadline
+from gearpool.settings import ServerSettings
+from gearpool.timing import Deadline
 from gearpool.worker.functions import Function
+from gearpool.worker.reach import Reach
 from gearpool.worker.session import Session
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Lane:
         last_error: why there is none.
     """
 
-    def __init__(self, pool: Pool, function: Function, server: ServerSettings, reconnect: ReconnectSettings) -> None:
+    def __init__(self, pool: Pool, function: Function, server: ServerSettings, reach: Reach) -> None:
         self.function = function
         self.server = server
         self.name = str(server)
@@ -43,7 +44,7 @@ class Lane:
         self.last_error = ""
         self.connects = 0
         self._pool = pool
-        self._backoff = Backoff(reconnect.delay_s, reconnect.max_delay_s)
+        self._reach = reach
         self._stopping = Event()
         self._greenlet = gevent.spawn(self._run)
 
@@ -55,19 +56,22 @@ class Lane:
     def retire(self) -> None:
         """Connect no more; the session ends when its jobs are done."""
         self._stopping.set()
+        self._reach.leave(self)
         if self.session is not None:
             self.session.retire()
 
     def stop(self) -> None:
         """Connect no more, and close."""
         self._stopping.set()
+        self._reach.leave(self)
         if self.session is not None:
             self.session.close("stopped")
         self._greenlet.kill(block=False)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            session = self._connect()
+            self._reach.enter(self, self._stopping)
+            session = None if self._stopping.is_set() else self._connect()
             if session is None:
                 continue
             while not (session.closed or session.retired or self._stopping.is_set()):
@@ -94,12 +98,10 @@ class Lane:
         self.connects += 1
         self._pool.connected(self)
         self.last_error = ""
-        self._backoff.reset()
+        self._reach.reached(self)
         session.start()
         return session
 
     def _lost(self, reason: str) -> None:
         self.last_error = reason
-        delay = self._backoff.next()
-        self._pool.lost(self, reason, delay)
-        self._stopping.wait(delay)
+        self._pool.lost(self, reason, self._reach.lost(self))

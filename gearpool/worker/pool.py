@@ -31,6 +31,7 @@ from gearpool.worker.gates import BreakerState
 from gearpool.worker.lane import Lane
 from gearpool.worker.letters import Letters
 from gearpool.worker.limits import Limits
+from gearpool.worker.reach import Reach
 from gearpool.worker.retries import Retries
 from gearpool.worker.runs import Run, Runs
 from gearpool.worker.session import Session
@@ -94,7 +95,7 @@ class Pool:
         """How many more jobs may be grabbed; None without limit."""
         self.on_settled: Callable[[int], None] | None = None
         """Called with how many jobs have come to their end."""
-        self._reconnect = reconnect or ReconnectSettings()
+        self._reach = {str(server): Reach(reconnect or ReconnectSettings()) for server in self.servers}
         self._worker_id = worker_id
         self._replace = stuck
         self._feed_due = False
@@ -119,7 +120,7 @@ class Pool:
     def open(self, function: Function) -> None:
         """Serve ``function`` on every server."""
         self.functions[function.name] = function
-        self.lanes += [Lane(self, function, server, self._reconnect) for server in self.servers]
+        self.lanes += [Lane(self, function, server, self._reach[str(server)]) for server in self.servers]
 
     def shut(self, name: str) -> None:
         """Serve the function ``name`` no more; its running jobs go on to their end."""
