@@ -115,7 +115,7 @@ def test_gevents_look_up_is_bounded_too() -> None:
             return getattr(gevent.socket, name)
 
         def getaddrinfo(self, *arguments: Any) -> Any:
-            gevent.sleep(30)  # type: ignore[no-untyped-call]  # gevent does not annotate it
+            gevent.sleep(30)
 
     made = greenlets.modules()
     made.socket = Stuck()
