@@ -2,7 +2,8 @@
 # make test    create it with what the tests need, foreign peers too where they can be installed, and run all of them
 # make check   exactly what CI runs: lint, types, architecture, generated files, tests
 # make bench   the project's own benchmarks: each prints its ratio; nothing here is timed inside the tests
-# make stress  what takes longer than a test may: 10 000 interruptions in place, long fuzzing
+# make stress  what takes longer than a test may: 10 000 interruptions in place
+# make chaos   the kills and outages of the tests, 100 kills and a minute long
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -14,10 +15,10 @@ JOBS   ?= 4
 
 # Debian's names. stunnel4: TLS in front of gearmand, which Debian builds without it. iproute2: a black-holed server.
 PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-perl php-cli php-gearman stunnel4 \
-             iproute2 gcc libc6-dev nodejs npm
+             iproute2 systemd debootstrap gcc libc6-dev nodejs npm
 PEERS_NPM := gearman@2.1.0
 
-.PHONY: run test check lint types architecture generated tests bench stress peers format clean
+.PHONY: run test check lint types architecture generated tests bench stress chaos peers format clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/gearpool -c $(CONFIG)
@@ -47,6 +48,9 @@ bench: $(VENV)/.dev
 
 stress: $(VENV)/.dev
 	$(BIN)/python -m tests.stress
+
+chaos: $(VENV)/.dev
+	GEARPOOL_KILLS=100 GEARPOOL_OUTAGE_S=60 $(BIN)/python -m pytest tests/chaos --timeout 600 $(PYTEST)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix gearpool tests
