@@ -1,7 +1,7 @@
-"""The client library: `Client` and what it returns. Floor 3.
+"""The client library: `Client` and what it returns; `aio` is the same for asyncio. Floor 3.
 
-`session` is the protocol's client side, pure; `connection`, `pool` and `client` are its shell for threads and
-greenlets.
+`session` is the protocol's client side, pure; `connection` reads and writes for it, `pool` holds one connection a
+server, `dispatch` sends, asks and sends again over them, `futures` wait; `client` and `submitting` are the public face.
 """
 
 from gearpool.client.admin import Admin, Replies

@@ -32,7 +32,7 @@ from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline
 
 if TYPE_CHECKING:
-    from gearpool.client.client import Client
+    from gearpool.client.dispatch import Dispatch
 
 UNSET: Any = object()
 """An argument not given, where None means "no limit"."""
@@ -50,12 +50,14 @@ class JobFuture(Waitable):
     Attributes:
         function: the function's name.
         server: ``host:port`` of the server it went to last.
+        sent: it was given to a connection.
         retries: how many times it may yet be submitted again after a lost connection.
     """
 
     # What most jobs never change stays in the class: making a future is a good part of what a job costs.
     answer = PacketType.JOB_CREATED
     server = ""
+    sent = False
     _on_event: Callable[[Event], None] | None = None
     _events: deque[Event] | None = None
     _callbacks: list[Callable[[JobFuture], None]] | None = None
@@ -68,7 +70,7 @@ class JobFuture(Waitable):
 
     def __init__(
         self,
-        client: Client,
+        dispatch: Dispatch,
         order: Order,
         unique: bytes,
         data: bytes,
@@ -78,7 +80,7 @@ class JobFuture(Waitable):
         verify: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        self._client = client
+        self._dispatch = dispatch
         self._order = order
         self._unique = unique
         self._data = data
@@ -122,7 +124,7 @@ class JobFuture(Waitable):
             ServerError: the server refused it; QUEUE_ERROR means full.
             SubmitUnknown: no answer came, or the connection broke first.
         """
-        limit = Deadline.after(self._client.request_timeout if timeout is UNSET else timeout)
+        limit = Deadline.after(self._dispatch.request_timeout if timeout is UNSET else timeout)
         self._wait(self._acknowledged, limit)
         if not self._handle:
             raise self._error or self._unacknowledged()
@@ -311,7 +313,7 @@ class JobFuture(Waitable):
         return JobTimedOut(f"job {server}/{handle} ({function}) did not end in time; it may still run", handle)
 
     def _again(self, timeout: float | None) -> bytes:
-        return self._client.again(self._order, self._unique, self._data, timeout)
+        return self._dispatch.again(self._order, self._unique, self._data, timeout)
 
     def pause(self, checks: int) -> float:
         """Seconds that a waiter lets pass, having asked ``checks`` times, before it asks the server again."""
@@ -319,15 +321,15 @@ class JobFuture(Waitable):
         # the server discarded and will never report on: asked about soon. Others: only as a sign of life.
         first = CHECK_SOON_S if self._verify or self._tries > 1 else CHECK_S
         pause = float(min(first * 2**checks, CHECK_MOST_S))
-        return pause if self._handle else min(pause, self._client.silence(self))
+        return pause if self._handle else min(pause, self._dispatch.silence(self))
 
     def check(self) -> None:
         """Ask the server whether it still knows the job; the future is settled if not."""
-        self._client.check(self)
+        self._dispatch.check(self)
 
     def _wait(self, changed: Callable[[], bool], limit: Deadline) -> None:
         checks = 0
-        self._client.after_fork()
+        self._dispatch.after_fork()
         while not changed():
             pause = Deadline.after(self.pause(checks))
             if self.wait(changed, pause.earlier(limit)) or limit.expired():

@@ -11,10 +11,10 @@ import pytest
 
 from gearpool import JobException, JobFailed, JobTimedOut
 from gearpool.client import Client, Data, JobStatus, Progress, Warned
-from gearpool.errors import ConnectionLost, GearpoolError, InvalidArgument
+from gearpool.errors import ConnectionLost, GearpoolError, InvalidArgument, NoServersAvailable
 from tests.client.conftest import Server, Workers
 from tests.client.workers import Assigned, ExplodeError, FailError
-from tests.processes import wait_for
+from tests.processes import free_port, wait_for
 
 
 def reverse(job: Assigned) -> bytes:
@@ -73,7 +73,7 @@ def test_a_function_name_that_is_no_text_works(client: Client, work: Workers) ->
     worker._functions[b"\xff\xfe"] = reverse
     worker._sock.sendall(b"\0REQ\0\0\0\x01\0\0\0\x02\xff\xfe" + b"\0REQ\0\0\0\x27\0\0\0\0")
     assert client.submit_job(b"\xff\xfe", b"abc") == b"cba"
-    assert "\udcff\udcfe" in [row.function for row in client.admin.status()[client._names()[0]]]
+    assert "\udcff\udcfe" in [row.function for row in client.admin.status()[client._dispatch.names()[0]]]
 
 
 def test_a_failed_job_raises_and_can_be_tried_again(client: Client, work: Workers) -> None:
@@ -195,6 +195,7 @@ def test_the_status_of_a_job_from_waiting_to_unknown(client: Client, work: Worke
     assert client.get_job_status(job) == JobStatus(job.handle, True, False, None, server=job.server)
     work(slow=slow)
     assert gate.running.wait(10)
+    wait_for(lambda: client.get_job_status(job).progress, "the worker's status to reach the server")
     for status in (
         client.get_job_status(job),
         client.get_job_status(str(job)),
@@ -400,6 +401,16 @@ def test_threads_share_a_client(client: Client, work: Workers) -> None:
 def test_wrong_arguments_are_refused(client: Client, call: Callable[[Client], object]) -> None:
     with pytest.raises(InvalidArgument):
         call(client)
+
+
+def test_map_yields_an_error_for_each_item_that_cannot_be_sent() -> None:
+    with Client(f"127.0.0.1:{free_port()}") as client:
+        results = list(client.map("f", ["a", "b", "c"], return_exceptions=True))
+        assert [type(result) for result in results] == [NoServersAvailable] * 3
+        with pytest.raises(NoServersAvailable):
+            list(client.map("f", ["a"]))
+        with pytest.raises(NoServersAvailable):
+            list(client.submit_background_jobs("f", ["a"]))
 
 
 def test_a_background_future_has_no_result(client: Client) -> None:

@@ -51,7 +51,7 @@ def test_after_an_unanswered_request_the_next_goes_over_a_new_connection() -> No
             client.submit_job("f", "x", timeout=None)
         assert client.submit_background_job("f", "x").handle == "H:1"
         assert server.connections == 2
-        wait_for(lambda: len(client._pool._all) == 1, "the end of the first connection")
+        wait_for(lambda: len(client._dispatch.pool._all) == 1, "the end of the first connection")
 
 
 def test_a_connection_that_left_a_request_unanswered_still_brings_the_results_under_way() -> None:
@@ -207,7 +207,7 @@ def test_a_reconnected_client_asks_for_exceptions_again(gearmand: Gearmand) -> N
     with Client(gearmand.address) as client:
         client.echo()
         gearmand.restart()
-        wait_for(lambda: client._pool.current(gearmand.address) is None, "the client to notice")
+        wait_for(lambda: client._dispatch.pool.current(gearmand.address) is None, "the client to notice")
         worker = ThreadWorker(gearmand.address, {"explode": explode})
         error = client.submit("explode", "x").exception()
         worker.stop()
@@ -218,7 +218,7 @@ def test_a_server_that_comes_back_is_used_again(gearmand: Gearmand) -> None:
     with Client(gearmand.address) as client:
         client.submit_background_job("f", "x")
         gearmand.kill()
-        wait_for(lambda: client._pool.current(gearmand.address) is None, "the client to notice")
+        wait_for(lambda: client._dispatch.pool.current(gearmand.address) is None, "the client to notice")
         with pytest.raises(NoServersAvailable):
             client.submit_background_job("f", "x")
         gearmand.start()
@@ -240,7 +240,7 @@ def test_a_job_is_submitted_again_by_its_unique_id_and_runs_once(gearmand: Gearm
         future = client.submit("slow", "x", unique="mine", retry=3)
         handle = future.job().handle
         wait_for(lambda: len(runs) == 1, "the job to run")
-        connection = client._pool.current(gearmand.address)
+        connection = client._dispatch.pool.current(gearmand.address)
         assert connection is not None
         connection.shut()  # what a fault of the network does
         wait_for(lambda: future._tries == 2 and future.handle, "the second submission to be acknowledged")

@@ -59,7 +59,7 @@ def test_a_server_that_is_down_is_passed_over_and_named_when_all_are(two: tuple[
         for number in range(20):
             assert client.submit_background_job("f", "x", unique=f"u{number}").server == other.address
         other.kill()
-        wait_for(lambda: client._pool.current(other.address) is None, "the client to notice")
+        wait_for(lambda: client._dispatch.pool.current(other.address) is None, "the client to notice")
         with pytest.raises(NoServersAvailable) as raised:
             client.submit_background_job("f", "x")
         assert set(raised.value.reasons) == {one.address, other.address}
@@ -72,7 +72,7 @@ def test_a_server_that_returns_is_found_in_the_background(two: tuple[Gearmand, G
         for number in range(40):  # some of them belong to the first server
             client.submit_background_job("f", "x", unique=f"u{number}")
         one.start()
-        wait_for(lambda: client._pool.current(one.address) is not None, "the return of the first server")
+        wait_for(lambda: client._dispatch.pool.current(one.address) is not None, "the return of the first server")
         servers = {client.submit_background_job("f", "x", unique=f"v{number}").server for number in range(40)}
         assert servers == {one.address, other.address}
 

@@ -1,0 +1,320 @@
+"""What stands between the calls of a `Client` and its connections. Floor 3.
+
+Law: jobs are sent, asked about and sent again here, for whatever thread wants it; futures hold on to this and not to the
+client, and it lives as long as one of them. Nothing here waits for a job.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from gearpool.client.futures import UNSET, JobFuture
+from gearpool.client.orders import Order, Payload
+from gearpool.client.pool import Pool
+from gearpool.client.results import JobStatus, number
+from gearpool.client.session import Call
+from gearpool.client.waiting import Question
+from gearpool.errors import (
+    ConnectionLost,
+    GearpoolError,
+    InvalidArgument,
+    NoServersAvailable,
+    SubmitUnknown,
+    TimedOut,
+)
+from gearpool.net.dialing import Modules
+from gearpool.protocol.codec import request
+from gearpool.protocol.names import handle_name, text
+from gearpool.protocol.packets import PacketType
+from gearpool.settings import ServerSettings
+from gearpool.timing import Backoff, Deadline
+
+_CHUNK = 250
+"""Submissions that are made and written at once."""
+
+
+class Dispatch:
+    """Sends and asks, over a pool of connections.
+
+    Args:
+        servers: whom to use.
+        exceptions: have WORK_EXCEPTION passed on.
+        connect_timeout: seconds for one server to be reached.
+        request_timeout: seconds for a request to be answered.
+        job_timeout: seconds a result is waited for when a call does not say; None for ever.
+        max_packet: largest packet taken from a server, bytes.
+        modules: where sockets come from.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[ServerSettings],
+        *,
+        exceptions: bool,
+        connect_timeout: float,
+        request_timeout: float,
+        job_timeout: float | None,
+        max_packet: int,
+        modules: Modules,
+    ) -> None:
+        self.request_timeout = request_timeout
+        self.job_timeout = job_timeout
+        me = weakref.ref(self)  # the pool's threads must not keep an abandoned client alive
+
+        def on_end(server: str, reason: str, calls: list[Call]) -> None:
+            dispatch = me()
+            if dispatch is not None:
+                dispatch._on_end(server, reason, calls)
+
+        self.pool = Pool(
+            servers,
+            modules=modules,
+            connect_timeout=connect_timeout,
+            options=[b"exceptions"] if exceptions else [],
+            max_packet=max_packet,
+            on_end=on_end,
+        )
+        self._finalizer = weakref.finalize(self, self.pool.close)
+        self._name_uniques()
+
+    def close(self) -> None:
+        """Close all connections; whoever still waits is told."""
+        self.after_fork()
+        self.pool.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: leave the parent its connections and begin anew."""
+        if self._pid != os.getpid():
+            inherited = self.pool.forked()
+            self._name_uniques()
+            self._tell(inherited, self.names()[0], "this process was forked: the job is its parent's")
+
+    def again(self, order: Order, unique: bytes, data: bytes, timeout: float | None) -> bytes:
+        """Submit the same job once more and wait; what ``JobFailed.retry`` does."""
+        future = JobFuture(self, order, unique, data, self.job_deadline(timeout), verify=bool(unique))
+        self.send([future])
+        return future.result()
+
+    def silence(self, future: JobFuture) -> float:
+        """Seconds until this unacknowledged submission counts as unanswered: its server has said nothing meanwhile."""
+        connection = self.pool.current(future.server)
+        heard = max(future.since, connection.heard_at if connection is not None else 0.0)
+        return max(0.0, heard + self.request_timeout - time.monotonic())
+
+    def check(self, future: JobFuture) -> None:
+        """Someone waits for it and has heard nothing for a while: does the server answer, and still know the job?"""
+        self.after_fork()
+        handle, server = future.handle, future.server
+        if future.done():
+            return
+        if handle is None:
+            if self.silence(future) > 0:
+                return
+            connection = self.pool.current(server)
+            if connection is not None:
+                connection.retired = True
+            future.settle(SubmitUnknown(server, "the submission was not acknowledged in time"))
+            return
+        try:
+            known = self.status(
+                server, handle_name(handle), Deadline.after(self.request_timeout), by_unique=False
+            ).is_known
+        except GearpoolError:
+            # The connection is lost, and then the future has been told; or the server is slow, and there is a deadline.
+            return
+        if not known and not future.done() and future.handle == handle and future.server == server:
+            self._on_end(server, "the server does not know the job any more", [future])
+
+    def names(self) -> list[str]:
+        """The servers, in the order given."""
+        return list(self.pool.servers)
+
+    def _name_uniques(self) -> None:
+        self._pid = os.getpid()
+        self._prefix = os.urandom(12).hex().encode()
+        self._count = itertools.count()
+
+    def fresh_unique(self) -> bytes:
+        """A unique id that nobody else has."""
+        # Random once a client, then counted: as unique as a random id each time, at a tenth of the cost.
+        return self._prefix + b"-%x" % next(self._count)
+
+    def job_deadline(self, timeout: float | None) -> Deadline:
+        """Until when a job is waited for, given what its caller said."""
+        return Deadline.after(self.job_timeout if timeout is UNSET else timeout)
+
+    def send(self, futures: list[JobFuture]) -> None:
+        """Send these, in one write for each server.
+
+        Raises:
+            NoServersAvailable: some were not sent, because no server could be reached.
+        """
+        self.after_fork()
+        deadline = futures[0].deadline.earlier(Deadline.after(self.request_timeout))
+        if len(self.pool.servers) == 1 or not futures[0].route[1]:
+            # Without a unique id any server will do: each time another, so that all get their share.
+            self._send_together(futures, futures[0].route[0], os.urandom(8), deadline)
+            return
+        by_server: dict[str, list[JobFuture]] = {}
+        for future in futures:
+            connection = self.pool.choose(*future.route, deadline)
+            by_server.setdefault(connection.server, []).append(future)
+        for group in by_server.values():
+            self._send_together(group, *group[0].route, deadline)
+
+    def send_or_settle(self, futures: list[JobFuture]) -> None:
+        """Send these; those that cannot be sent end with the error."""
+        try:
+            self.send(futures)
+        except GearpoolError as error:
+            for future in futures:
+                if not future.sent:
+                    future.settle(error)
+
+    def _send_together(self, futures: list[JobFuture], function: bytes, key: bytes, deadline: Deadline) -> None:
+        while True:
+            connection = self.pool.choose(function, key, deadline)
+            name = connection.server
+            data = b"".join([future.departs(name) for future in futures])
+            if connection.call(futures, data, deadline):
+                for future in futures:
+                    future.sent = True
+                return
+
+    def windowed(
+        self,
+        items: Iterable[Payload],
+        make: Callable[[Payload, Deadline], JobFuture],
+        window: int,
+        timeout: float | None,
+    ) -> Iterator[JobFuture]:
+        """Submissions made of ``items``, sent in batches, at most ``window`` unfinished ones ahead of the one yielded."""
+        if window < 1:
+            raise InvalidArgument(f"the window must be at least 1, got {window}")
+        source = iter(items)
+        under_way: deque[JobFuture] = deque()
+        low = window * 3 // 4
+        more = True
+        while True:
+            if more and (len(under_way) <= low or not under_way[0].done()):
+                while more and len(under_way) < window:
+                    deadline = self.job_deadline(timeout)
+                    chunk = itertools.islice(source, min(window - len(under_way), _CHUNK))
+                    batch = [make(item, deadline) for item in chunk]
+                    if not batch:
+                        more = False
+                        break
+                    self.send_or_settle(batch)
+                    under_way.extend(batch)
+            if not under_way:
+                return
+            yield under_way.popleft()
+
+    def first_known(self, names: list[str], key: bytes, deadline: Deadline, *, by_unique: bool) -> JobStatus:
+        """The status from the first of these servers that knows the job.
+
+        Raises:
+            NoServersAvailable: none knows it, and one could not be asked.
+        """
+        answer: JobStatus | None = None
+        reasons: dict[str, str] = {}
+        for name in names:
+            try:
+                status = self.status(name, key, deadline, by_unique=by_unique)
+            except NoServersAvailable as error:
+                reasons.update(error.reasons)
+                continue
+            if status.is_known:
+                return status
+            answer = answer or status
+        if answer is None or reasons:
+            # A server that cannot be asked may be the one that knows it.
+            raise NoServersAvailable(reasons)
+        return answer
+
+    def status(self, name: str, key: bytes, deadline: Deadline, *, by_unique: bool) -> JobStatus:
+        """What one server knows of a handle or unique id."""
+        if by_unique:
+            kinds = PacketType.GET_STATUS_UNIQUE, PacketType.STATUS_RES_UNIQUE
+        else:
+            kinds = PacketType.GET_STATUS, PacketType.STATUS_RES
+        answer = self.ask(name, *kinds, key, deadline)
+        numerator, denominator = number(answer[3]), number(answer[4])
+        return JobStatus(
+            handle=text(answer[0]),
+            is_known=number(answer[1]) != 0,
+            is_running=number(answer[2]) != 0,
+            progress=numerator / denominator if denominator else None,
+            numerator=numerator,
+            denominator=denominator,
+            clients=number(answer[5]) if by_unique else None,
+            server=name,
+        )
+
+    def ask(
+        self, name: str, question: PacketType, answer: PacketType, argument: bytes, deadline: Deadline
+    ) -> list[bytes]:
+        """One request, one answer: its arguments.
+
+        Raises:
+            NoServersAvailable: the server cannot be reached.
+            TimedOut: it does not answer; the connection is given nothing new then.
+            ConnectionLost: the connection broke first.
+        """
+        self.after_fork()
+        call = Question(answer)
+        while True:
+            connection = self.pool.to(name, deadline)
+            if connection.call([call], request(question, argument), deadline):
+                break
+        result = call.ask(deadline)
+        if result is None:
+            connection.retired = True
+            raise TimedOut(f"{name} did not answer {question.name} in time")
+        return result
+
+    def _on_end(self, server: str, reason: str, calls: list[Call]) -> None:
+        again = [call for call in calls if isinstance(call, JobFuture) and call.retries > 0]
+        if not again or self.pool.closed:
+            self._tell(calls, server, reason)
+            return
+        self._tell([call for call in calls if not (isinstance(call, JobFuture) and call.retries > 0)], server, reason)
+        threading.Thread(
+            target=self._resubmit, args=(again, server, reason), name="gearpool-resubmit", daemon=True
+        ).start()
+
+    def _resubmit(self, futures: list[JobFuture], server: str, reason: str) -> None:
+        """Submit again what a lost connection left open; the server recognises by unique id what it still has."""
+        backoff = Backoff(0.1, 5.0)
+        failure: GearpoolError = ConnectionLost(server, reason)
+        while futures:
+            left: list[JobFuture] = []
+            down = False
+            for future in futures:
+                if future.retries <= 0 or future.deadline.expired():
+                    future.settle(failure)
+                    continue
+                future.retries -= 1
+                if not down:
+                    try:
+                        self.send([future])
+                        continue
+                    except GearpoolError as error:
+                        # No server is left: asking again for each of thousands would take for ever.
+                        failure, down = error, True
+                left.append(future)
+            futures = left
+            if futures:
+                time.sleep(backoff.next())
+
+    @staticmethod
+    def _tell(calls: Iterable[Call], server: str, reason: str) -> None:
+        for call in calls:
+            if isinstance(call, JobFuture | Question):
+                call.lost(server, reason)
