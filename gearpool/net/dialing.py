@@ -225,6 +225,7 @@ def _secure(
 
 
 _GREETING = b"gearpool"
+_ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError")
 
 
 def _greet(sock: socket.socket, server: ServerSettings, deadline: Deadline) -> None:
@@ -245,11 +246,17 @@ def _greet(sock: socket.socket, server: ServerSettings, deadline: Deadline) -> N
             server,
             "connected, but the server does not answer: it is stuck, out of file descriptors, or not a job server",
         )
-    except ConnectionError:
-        hint = "" if server.tls is not None else "; perhaps it speaks TLS: write gear+tls://"
-        _fail(server, f"the server closed the connection at once{hint}")
     except OSError as error:
-        _fail(server, error)
+        # An end just after the handshake; the alert that would say why may be lost to a reset.
+        if not isinstance(error, ConnectionError) and type(error).__name__ not in _ENDS_OF_TLS:
+            _fail(server, error)
+        if server.tls is None:
+            _fail(server, "the server closed the connection at once; perhaps it speaks TLS: write gear+tls://")
+        _fail(
+            server,
+            "TLS: the server closed the connection after the handshake: perhaps it refuses our client certificate, or "
+            "requires a client certificate (set cert and key)",
+        )
     except RemoteProtocolError as error:
         if server.tls is None and str(error).find("\\x15\\x03") >= 0:
             _fail(server, "the server speaks TLS on this port; write gear+tls://")

@@ -245,7 +245,7 @@ def test_a_client_certificate_of_another_authority_is_refused(
     other = Certificates(tmp_path / "other")
     with stunnel(tmp_path, gearmand.port, certificates.server, client_ca=certificates.ca) as port:
         wrong = tls(port, ca=certificates.ca, cert=other.client, key=other.client)
-        assert reason(wrong, modules).startswith("TLS: the server refuses our client certificate")
+        assert "refuses our client certificate" in reason(wrong, modules)
 
 
 def test_a_certificate_of_an_unknown_authority(
