@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import json
 import os
 import signal
@@ -103,9 +104,21 @@ def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, 
     commands = Commands(pool, channel, settings, interrupts)
     commands.poison(poison)
     interrupts.install()
+    _spare_the_collector()
     pool.start()
     commands.send({"event": "ready"})
     return commands.run(rest)
+
+
+def _spare_the_collector() -> None:
+    """What is loaded now lives as long as the process: never look at it again; and look at jobs less often.
+
+    With a thousand jobs waiting at once the collector took a fifth of the CPU time at its default thresholds.
+    """
+    gc.collect()
+    gc.freeze()
+    if gc.get_threshold() == (700, 10, 10):
+        gc.set_threshold(10_000, 20, 50)
 
 
 def _first_line(channel: socket.socket) -> tuple[dict[str, Any] | None, bytes]:

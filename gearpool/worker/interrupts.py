@@ -23,7 +23,7 @@ from gevent import GreenletExit
 from gevent.hub import get_hub
 
 from gearpool import logs
-from gearpool.page import NO_FUNCTION, Activity, Page
+from gearpool.page import NO_FUNCTION, Activity, Page, pack
 from gearpool.worker.pool import Pool
 
 log = logging.getLogger("gearpool.worker")
@@ -110,18 +110,21 @@ def _is_ours(frame: FrameType) -> bool:
 def _tracer(page: Page, runs: Any) -> Callable[[str, tuple[Any, Any]], None]:
     hub = get_hub()
     monotonic = time.monotonic
-    write = page.write
+    memory = page.memory
 
     def trace(_event: str, switch: tuple[Any, Any]) -> None:
+        # Written out: this runs twice for each time a handler waits.
         target = switch[1]
+        turn = page.turn = page.turn + 1
         if target is hub:
-            write(monotonic(), NO_FUNCTION, 0, b"", b"")
+            pack(memory, 0, turn, monotonic(), NO_FUNCTION, 0, b"", b"", turn)
             return
         run = runs.get(target)
         if run is None:
-            write(monotonic(), NO_FUNCTION, 2, b"", b"")
+            pack(memory, 0, turn, monotonic(), NO_FUNCTION, 2, b"", b"", turn)
         else:
             job = run.job
-            write(monotonic(), run.session.function.index, 1, job.raw_handle, job.raw_unique)
+            index = run.session.function.index
+            pack(memory, 0, turn, monotonic(), index, 1, job.raw_handle, job.raw_unique, turn)
 
     return trace

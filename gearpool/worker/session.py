@@ -55,6 +55,8 @@ REGRAB_S = 5.0
 """An idle session grabs again this often: gearmand 1.1.20 does not wake anybody when an EPOCH job becomes due."""
 SILENT_S = 15.0
 """A server that has not answered for so long is taken for dead: regrab + silence stays below 30 s."""
+PART_S = 1.0
+"""How long the server has to close its side of a connection that was retired."""
 MAX_BACKLOG = 8 * 1024 * 1024
 """Bytes unsent beyond which nothing more is grabbed and `job.data` waits."""
 STATUS_EVERY_S = 0.1
@@ -130,6 +132,7 @@ class Session:
         self._writable = Event()
         self._speak_due = False
         self.parting = False
+        self._parted_at = 0.0
         self.letters: deque[Any] = deque()
         """Who waits for the JOB_CREATED of a dead letter, in the order of submission."""
 
@@ -210,6 +213,10 @@ class Session:
     def tick(self, now: float) -> None:
         """Called every second or so: grab again when idle, and notice a dead server."""
         if self._closed:
+            return
+        if self.parting and now - self._parted_at >= PART_S:
+            # The server should have closed its side at once; it is dead, or it never saw the end.
+            self.close("retired")
             return
         silent = now - self._heard_at
         if silent < REGRAB_S:
@@ -615,6 +622,7 @@ class Session:
         """Retired: end the connection once nothing runs; the server hands out again what is held back."""
         if self._current is None and self.holding <= self.handed_back and not self.parting:
             self.parting = True
+            self._parted_at = time.monotonic()
             self._stream.finish()
 
     def _flush(self) -> None:

@@ -101,7 +101,8 @@ def one_core_gearmand(*options: str) -> Iterator[Gearmand]:
 def daemon(port: int, functions: str, *, core: str | None = CORE, **top: object) -> Iterator[Site]:
     """gearpool as a user would run it, serving ``functions`` (lines of YAML) on ``127.0.0.1:port``."""
     with tempfile.TemporaryDirectory() as folder:
-        lines = [f"servers: 127.0.0.1:{port}", *(f"{key}: {json.dumps(value)}" for key, value in top.items())]
+        lines = [f"{key}: {json.dumps(value)}" for key, value in {"servers": f"127.0.0.1:{port}", **top}.items()]
+        lines.append("log: {format: json}")
         site = Site(Path(folder), "\n".join([*lines, "functions:", functions]))
         (site.folder / "bench_handlers.py").write_text(HANDLERS)
         before = os.sched_getaffinity(0)
