@@ -18,6 +18,11 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_ITEMS = 100_000
 MAX_DEPTH = 30
 
+BROKEN = "broken"
+"""The tag of an item whose problem is told already."""
+
+_TAGS = frozenset({"str", "int", "float", "bool", "null", "merge", "timestamp", "value"})
+
 _Resolver = yaml.resolver.Resolver
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -203,7 +208,7 @@ class _Builder:
             if plain:
                 # As if it had been written there: concurrency: ${N} is a number.
                 tag = self._resolver.resolve(yaml.ScalarNode, text, (True, False))
-        if not tag.startswith("tag:yaml.org,2002:"):
+        if tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
             self._problems.append(Problem(place, path, f"has the tag {tag}, which means nothing here"))
             return None
         return Item(place, tag.rpartition(":")[2], text, plain)
@@ -231,6 +236,6 @@ class _Builder:
                 self._problems.append(Problem(where, below, f"is given twice, first in line {first.line}"))
                 continue
             value = self.build(value_node, below, depth + 1)
-            if value is not None:
-                item.entries[key.text] = (where, value)
+            # What is broken is told already; that it was given still counts.
+            item.entries[key.text] = (where, value if value is not None else Item(where, BROKEN))
         return item

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gearpool.config.kinds import MISSING, Choice, Kind, Report, Schema, Text, address
-from gearpool.config.nodes import Item
+from gearpool.config.nodes import BROKEN, Item
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
 from gearpool.protocol.names import function_name
@@ -60,6 +60,9 @@ class Section(Kind):
         for name, (place, value) in item.entries.items():
             below = f"{path}.{name}" if path else name
             key = self.keys.get(name)
+            if value.tag == BROKEN:
+                fine = False
+                continue
             if key is None:
                 report(place, below, f"unknown key{self._nearest(name)}")
                 fine = False
@@ -211,7 +214,7 @@ class OnError(Kind):
         if not fine:
             report(item.place, path, f"expected {self.expected}, got an empty mapping")
         for name, (place, value) in item.entries.items():
-            action = self._action.collect(value, f"{path}.{name}", report)
+            action = MISSING if value.tag == BROKEN else self._action.collect(value, f"{path}.{name}", report)
             if action is MISSING:
                 fine = False
             elif name != "default" and not _may_be_an_exception(name):
@@ -265,7 +268,7 @@ class Functions(Kind):
             except InvalidArgument as error:
                 report(place, below, str(error))
                 fine = False
-            read = self.function.collect(value, below, report)
+            read = MISSING if value.tag == BROKEN else self.function.collect(value, below, report)
             if read is MISSING:
                 fine = False
             else:

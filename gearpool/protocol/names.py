@@ -14,7 +14,7 @@ MAX_UNIQUE = 63
 MAX_HANDLE = 63
 MAX_CLIENT_ID = 127
 
-_SEPARATORS = (b"\0", b" ", b"\t", b"\r", b"\n")
+_SEPARATORS = {b"\0": "a NUL", b" ": "a space", b"\t": "a tab", b"\r": "a carriage return", b"\n": "a line end"}
 
 
 def _encoded(what: str, value: str | bytes) -> bytes:
@@ -40,9 +40,9 @@ def _word(what: str, value: str | bytes, most: int) -> bytes:
         raise InvalidArgument(f"{what} must not be empty")
     if len(raw) > most:
         raise InvalidArgument(f"{what} has {len(raw)} bytes, at most {most} are possible: {raw[:80]!r}")
-    for separator in _SEPARATORS:
+    for separator, name in _SEPARATORS.items():
         if separator in raw:
-            raise InvalidArgument(f"{what} {raw[:80]!r} has a {separator!r}")
+            raise InvalidArgument(f"{what} {text(raw[:80])!r} has {name} in it")
     return raw
 
 
