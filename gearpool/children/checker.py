@@ -20,6 +20,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gearpool.config import Item, Loaded, Place, Problem
 
+_BLOCKING = {
+    "psycopg2": "call psycogreen.gevent.patch_psycopg(), or use psycopg 3 or pg8000",
+    "MySQLdb": "use PyMySQL",
+    "cx_Oracle": "use oracledb in its thin mode",
+    "pymssql": "use pytds",
+    "pyodbc": "run it in gevent's thread pool",
+    "grpc": "call grpc.experimental.gevent.init_gevent()",
+    "zmq": "use zmq.green",
+    "pycurl": "use geventhttpclient or requests",
+}
+"""Modules that wait in C where gevent does not see it, and what to do instead."""
+
 OK = 0
 CONFIGURATION = 78
 
@@ -66,6 +78,11 @@ def _check(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
         "warnings": [form(problem) for problem in loaded.warnings],
         "code": _digest(),
     }
+    if arguments.details:
+        from gearpool.config.showing import show
+
+        found["shown"] = show(loaded)
+        found["blocking"] = {name: instead for name, instead in _BLOCKING.items() if name in sys.modules}
     return found, OK
 
 

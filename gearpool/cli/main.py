@@ -32,6 +32,8 @@ from gearpool.errors import (
 
 COMMANDS: dict[str, str] = {
     "check": "validate a configuration, import its handlers, ping its servers",
+    "dead": "list, show, submit again or drop the letters of a dead-letter file",
+    "schema": "print the JSON Schema of the configuration file, for editors",
     "run": "run one handler here, without any server",
     "submit": "submit jobs and wait for their results, or not",
     "job": "status of a job, by server/handle or by unique id",

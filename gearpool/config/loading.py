@@ -211,6 +211,10 @@ def _contradictions(function: FunctionSettings, loaded: Loaded) -> Iterable[Prob
 def _warnings(settings: Settings, loaded: Loaded) -> Iterable[Problem]:
     if settings.embedded is None and "embedded" in loaded.item.entries:
         yield Problem(loaded.key_place("embedded"), "embedded", "has no effect: embedded is not among the servers")
+    if settings.http is not None:
+        yield Problem(
+            loaded.key_place("http"), "http", "is not served by this version; the control socket answers instead"
+        )
     for function in settings.functions:
         path = f"functions.{function.name}"
         if function.concurrency is not None and function.concurrency > settings.concurrency:

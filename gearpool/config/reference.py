@@ -1,7 +1,7 @@
 """Writes ``config/schema.json`` and the reference in ``config/README.md`` from the table of keys. Floor 3.
 
-    python -m gearpool.config.reference           write them
-    python -m gearpool.config.reference --check   say what is not as it should be, and exit with 1
+python -m gearpool.config.reference           write them
+python -m gearpool.config.reference --check   say what is not as it should be, and exit with 1
 """
 
 from __future__ import annotations

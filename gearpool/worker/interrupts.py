@@ -73,7 +73,7 @@ class Interrupts:
         if now - beat.since >= STALL_S and beat.turn != self._stalled_turn:
             self._stalled_turn = beat.turn
             self._stall(job.function if job else "", job, frame, now)
-        if job is None or job.deadline is None or now < job.deadline or _is_ours(frame):
+        if job is None or job.deadline is None or now < job.deadline or is_ours(frame):
             return
         run = self._pool.current()
         if run is None or run.ended:
@@ -102,7 +102,8 @@ class Interrupts:
         )  # fmt: skip
 
 
-def _is_ours(frame: FrameType) -> bool:
+def is_ours(frame: FrameType) -> bool:
+    """Whether ``frame`` is gevent's or gearpool's own code, into which nothing is ever raised."""
     name = str(frame.f_globals.get("__name__", ""))
     return name.partition(".")[0] in _OURS and not name.startswith(_THEIRS)
 

@@ -1,0 +1,180 @@
+"""`gearpool check`: what is wrong with a configuration, and what will bite although it is allowed. Floor 5.
+
+Law: it says about the file what the daemon would, because the same checker process says it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from gearpool.cli import exits
+from gearpool.cli.values import duration
+from gearpool.settings import Settings, from_json
+
+HELP = "validate a configuration, import its handlers, ping its servers"
+EXAMPLES = """examples:
+  gearpool check -c workers.yaml
+  gearpool check -c workers.yaml --show                   # the effective configuration, and where each value is from
+  gearpool check -c base.yaml -c conf.d/ --strict         # warnings count, too
+  gearpool check -c workers.yaml --stop-timeout 90s       # is systemd's TimeoutStopSec longer than the drain?
+  gearpool check -c workers.yaml --format github          # annotations for a pull request
+
+exit codes: 0 fine (perhaps with warnings), 1 warnings under --strict, 78 the configuration is wrong
+"""
+
+SPARE_DESCRIPTORS = 64
+"""What a worker process has open besides connections."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", action="append", required=True, help="file or folder; may be given again"
+    )
+    parser.add_argument("--processes", metavar="N", help="as for the daemon")
+    parser.add_argument("--concurrency", metavar="N", help="as for the daemon")
+    parser.add_argument("--servers", metavar="HOST:PORT,...", help="as for the daemon")
+    parser.add_argument("--log-level", metavar="LEVEL", help="as for the daemon")
+    parser.add_argument("--show", action="store_true", help="print the effective configuration, secrets masked")
+    parser.add_argument("--strict", action="store_true", help="warnings are failures")
+    parser.add_argument("--offline", action="store_true", help="do not ask the servers")
+    parser.add_argument("--format", choices=("human", "json", "github"), default="human")
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    parser.add_argument(
+        "--stop-timeout", type=duration, metavar="TIME", default=os.environ.get("GEARPOOL_STOP_TIMEOUT") or None,
+        help="how long the platform waits before it kills: TimeoutStopSec, terminationGracePeriodSeconds",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check and tell."""
+    answer = _ask_checker(arguments)
+    problems, warnings = answer.get("problems", []), answer.get("warnings", [])
+    servers: dict[str, str] = {}
+    if not problems:
+        settings = from_json(Settings, answer["settings"])
+        warnings += [_at(settings.path, message) for message in _environment(settings, arguments, answer)]
+        if not arguments.offline:
+            servers, hazards = _servers(settings)
+            warnings += [_at(settings.path, message) for message in hazards]
+    if arguments.show and not problems:
+        print(answer["shown"], end="")
+    _TELL[arguments.format](problems, warnings, servers)
+    if problems:
+        return exits.CONFIGURATION
+    return exits.FAILED if warnings and arguments.strict else exits.OK
+
+
+def _ask_checker(arguments: argparse.Namespace) -> dict[str, Any]:
+    argv = [sys.executable, "-m", "gearpool.children.checker", "--details"]
+    for path in arguments.config:
+        argv += ["--file", path]
+    for name in ("processes", "concurrency", "servers", "log_level"):
+        value = getattr(arguments, name)
+        if value is not None:
+            argv.append(f"--{name.replace('_', '-')}={value}")
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        message = (
+            f"the checker ended with {done.returncode} and without an answer; a handler may have ended its process"
+        )
+        return {"problems": [_at(arguments.config[0], message)]}
+    return dict(answer)
+
+
+def _at(path: str, message: str) -> dict[str, Any]:
+    return {"file": os.path.relpath(path), "line": 0, "column": 0, "path": "", "message": message}
+
+
+def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict[str, Any]) -> Iterator[str]:
+    """What of this machine and this interpreter will bite."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lanes = len(settings.functions) * len(settings.servers)
+    if lanes + settings.concurrency + SPARE_DESCRIPTORS > limit:
+        yield (
+            f"{lanes} connections to servers and {settings.concurrency} jobs at once may need more than the "
+            f"{limit} file descriptors allowed here; raise LimitNOFILE (ulimit -n)"
+        )
+    for driver, instead in answer.get("blocking", {}).items():
+        yield f"a handler uses {driver}, which gevent cannot make wait in greenlets: {instead}"
+    stop_s = arguments.stop_timeout
+    if stop_s is not None and stop_s <= settings.drain_timeout_s:
+        yield (
+            f"the platform kills after {stop_s:g} s, drain_timeout is {settings.drain_timeout_s:g} s: "
+            "jobs that could have finished are cut off; allow some seconds more than the drain"
+        )
+
+
+def _servers(settings: Settings) -> tuple[dict[str, str], list[str]]:
+    """Version by server, and what is known of those versions."""
+    from gearpool.client import Client
+
+    warnings: list[str] = []
+    wanted = [server for server in settings.servers if not _is_ours(settings, str(server))]
+    if not wanted:
+        return {}, warnings
+    with Client(wanted, connect_timeout=3.0, request_timeout=5.0) as client:
+        try:
+            versions = client.admin.version()
+            found, failures = dict(versions), dict(versions.failures)
+        except Exception as error:  # noqa: BLE001 - none of them answers, in whatever way
+            found, failures = {}, dict(getattr(error, "reasons", {})) or {str(wanted[0]): str(error)}
+    for server, reason in failures.items():
+        warnings.append(f"{server} cannot be reached now: {reason}")
+    for server, version in found.items():
+        warnings += [f"{server} runs gearmand {version}: {hazard}" for hazard in _hazards(version)]
+    return found, warnings
+
+
+def _is_ours(settings: Settings, server: str) -> bool:
+    return settings.embedded is not None and server == settings.embedded.listen
+
+
+def _hazards(version: str) -> Iterator[str]:
+    """What gearmand of this version does to its users; seen on the wire of 1.1.20 and 2.0.0."""
+    if version.startswith("1.1."):
+        yield "workers of other libraries that use CAN_DO_TIMEOUT can crash it; limits belong into this file"
+        yield "EPOCH jobs start late, when a worker next asks (gearpool asks every 5 s)"
+    elif version.startswith("2.0.0"):
+        yield "it loses waiting jobs when workers of other libraries serve several functions on one connection"
+
+
+def _human(problems: list[dict[str, Any]], warnings: list[dict[str, Any]], servers: dict[str, str]) -> None:
+    for problem in problems:
+        print(_line(problem), file=sys.stderr)
+    for warning in warnings:
+        print(f"warning: {_line(warning)}", file=sys.stderr)
+    for server, version in servers.items():
+        print(f"{server}: {version}", file=sys.stderr)
+    count = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "fine"
+    print(f"{count}, {len(warnings)} warning{'s' * (len(warnings) != 1)}", file=sys.stderr)
+
+
+def _json(problems: list[dict[str, Any]], warnings: list[dict[str, Any]], servers: dict[str, str]) -> None:
+    print(json.dumps({"problems": problems, "warnings": warnings, "servers": servers}, indent=1))
+
+
+def _github(problems: list[dict[str, Any]], warnings: list[dict[str, Any]], _servers: dict[str, str]) -> None:
+    for kind, rows in (("error", problems), ("warning", warnings)):
+        for row in rows:
+            message = f"{row['path']}: {row['message']}" if row["path"] else str(row["message"])
+            for plain, coded in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+                message = message.replace(plain, coded)
+            print(f"::{kind} file={row['file']},line={max(1, row['line'])},col={max(1, row['column'])}::{message}")
+
+
+def _line(row: dict[str, Any]) -> str:
+    place = f"{row['file']}:{row['line']}:{row['column']}" if row["line"] else row["file"]
+    return f"{place}: {row['path']}: {row['message']}" if row["path"] else f"{place}: {row['message']}"
+
+
+_TELL = {"human": _human, "json": _json, "github": _github}

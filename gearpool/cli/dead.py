@@ -1,0 +1,113 @@
+"""`gearpool dead`: the letters of jobs that were given up. Floor 5; the file is `gearpool.deadfile`'s."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from gearpool import deadfile
+from gearpool.cli import exits, servers
+from gearpool.deadfile import BadLetter, Letter
+
+HELP = "list, show, submit again or drop the letters of a dead-letter file"
+EXAMPLES = """examples:
+  gearpool dead list dead-letters.jsonl
+  gearpool dead show dead-letters.jsonl 3f2a91c04b7d
+  gearpool dead retry dead-letters.jsonl 3f2a91c04b7d     # as a background job; dropped once the server has it
+  gearpool dead retry dead-letters.jsonl --all
+  gearpool dead drop dead-letters.jsonl --function thumbnail
+"""
+INTERMIXED = True
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("action", choices=("list", "show", "retry", "drop"))
+    parser.add_argument("file", type=Path, help="the file that `dead_letter: {file: …}` names")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="which letters; for list and show: default all")
+    parser.add_argument("--all", action="store_true", help="retry, drop: every letter")
+    parser.add_argument("--function", help="only letters of this function")
+    parser.add_argument("--json", action="store_true", help="JSON, one letter a line")
+    servers.add_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    servers.open_output()
+    try:
+        letters = _letters(arguments)
+        missing = set(arguments.ids) - {letter.id for letter in letters}
+        for name in sorted(missing):
+            print(f"gearpool dead: there is no letter {name} in {arguments.file}", file=sys.stderr)
+        if arguments.action in ("retry", "drop") and not (arguments.ids or arguments.all or arguments.function):
+            print(f"gearpool dead {arguments.action}: name letters, or give --function or --all", file=sys.stderr)
+            return exits.USAGE
+        code = _ACTIONS[arguments.action](arguments, letters)
+    except OSError as error:
+        print(f"gearpool dead: {arguments.file}: {error.strerror or error}", file=sys.stderr)
+        return exits.FAILED
+    return exits.FAILED if missing else code
+
+
+def _letters(arguments: argparse.Namespace) -> list[Letter]:
+    letters = []
+    for number, letter in deadfile.read(arguments.file):
+        if isinstance(letter, BadLetter):
+            print(f"gearpool dead: {arguments.file}:{number}: {letter}", file=sys.stderr)
+        elif (not arguments.ids or letter.id in arguments.ids) and arguments.function in (None, letter.function):
+            letters.append(letter)
+    return letters
+
+
+def _list(arguments: argparse.Namespace, letters: list[Letter]) -> int:
+    for letter in letters:
+        if arguments.json:
+            print(json.dumps(_fields(letter)))
+        else:
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.time))
+            print(
+                f"{letter.id}  {when}  {letter.function}  attempts {letter.attempts}  {letter.error.partition(chr(10))[0]}"
+            )
+    return exits.OK
+
+
+def _show(arguments: argparse.Namespace, letters: list[Letter]) -> int:
+    for letter in letters:
+        if arguments.json:
+            print(json.dumps(_fields(letter)))
+            continue
+        for name, value in _fields(letter).items():
+            if name not in ("traceback", "payload"):
+                print(f"{name:10} {value}")
+        print(f"{'payload':10} {letter.payload[:1000]!r}{'…' * (len(letter.payload) > 1000)} ({len(letter.payload)} B)")
+        print(letter.traceback)
+    return exits.OK
+
+
+def _retry(arguments: argparse.Namespace, letters: list[Letter]) -> int:
+    with servers.make_client(arguments) as client:
+        for letter in letters:
+            # The letter's own id as unique: submitted twice, after a crash in between say, it is one job.
+            job = client.submit_background_job(letter.function, letter.payload, unique=f"dead-{letter.id}")
+            deadfile.remove(arguments.file, lambda each, done=letter.id: each.id == done)  # type: ignore[misc]
+            print(job)
+    return exits.OK
+
+
+def _drop(arguments: argparse.Namespace, letters: list[Letter]) -> int:
+    ids = {letter.id for letter in letters}
+    dropped = deadfile.remove(arguments.file, lambda letter: letter.id in ids)
+    print(f"{len(dropped)} dropped", file=sys.stderr)
+    return exits.OK
+
+
+def _fields(letter: Letter) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(letter.line())
+    return fields
+
+
+_ACTIONS = {"list": _list, "show": _show, "retry": _retry, "drop": _drop}
