@@ -59,7 +59,9 @@ def examine(function: Any, name: str) -> LoadedHandler:
     if not (inspect.isfunction(plain) or inspect.ismethod(plain) or inspect.isbuiltin(plain)):
         plain = getattr(plain, "__call__", plain)  # noqa: B004 - the method itself is wanted
     if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
-        raise HandlerError(f"{name} is async; gearpool runs greenlets, so write an ordinary function that waits as usual")
+        raise HandlerError(
+            f"{name} is async; gearpool runs greenlets, so write an ordinary function that waits as usual"
+        )
     return LoadedHandler(function, _takes_job(function, name), inspect.isgeneratorfunction(plain))
 
 
@@ -106,7 +108,9 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise HandlerError(f"there is no module {error.name!r} on import_path or among the installed packages") from error
+            raise HandlerError(
+                f"there is no module {error.name!r} on import_path or among the installed packages"
+            ) from error
         raise HandlerError(_story(name, error)) from error
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         raise HandlerError(_story(name, error)) from error

@@ -1,0 +1,43 @@
+"""What light commands and the supervisor must not load: import-linter does not see what an import pulls in."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import gearpool.supervisor
+
+
+def loaded(program: str) -> set[str]:
+    """The top-level modules in a fresh interpreter after ``program``."""
+    code = f"import sys\n{program}\nprint(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+SUPERVISOR = [f"gearpool.supervisor.{module.name}" for module in pkgutil.iter_modules(gearpool.supervisor.__path__)]
+
+
+def test_no_module_of_the_supervisor_loads_gevent_or_yaml() -> None:
+    assert not loaded(f"import {', '.join(SUPERVISOR)}") & {"gevent", "greenlet", "yaml", "rich", "psutil"}
+
+
+def test_import_gearpool_loads_nothing_else() -> None:
+    assert not loaded("import gearpool") & {"gevent", "greenlet", "yaml", "rich", "psutil"}
+
+
+def test_every_public_name_can_be_had() -> None:
+    for name in gearpool.__all__:
+        assert getattr(gearpool, name) is not None
+    assert set(gearpool.__all__) <= set(dir(gearpool))
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        gearpool.nothing_of_the_kind  # noqa: B018
+
+
+@pytest.mark.parametrize("words", [["--version"], ["ping", "--help"], ["status", "--help"], ["schema", "--help"]])
+def test_light_commands_load_neither_gevent_nor_rich_nor_yaml(words: list[str]) -> None:
+    program = f"from gearpool.cli.main import main\ntry:\n    main({words!r})\nexcept SystemExit:\n    pass"
+    assert not loaded(program) & {"gevent", "greenlet", "yaml", "rich", "psutil"}
