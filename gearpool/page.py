@@ -4,8 +4,8 @@ The child writes it at every switch of greenlets and at every job (one ``pack_in
 times a second. So a child that never yields, or hangs in C holding the GIL, or is already dead, is still seen, with the
 job that was on its CPU. An idle child writes nothing.
 
-A write puts the turn number first and last; a reader that finds the two different caught a write half done and reads
-again.
+A write clears the page, then puts the turn number first, the fields, and the turn number last. A reader takes the last
+one first and the first one last: if they are equal, no write was under way in between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ NO_FUNCTION = 0xFFFF
 TRIES = 1000
 
 _layout = struct.Struct("<QdHB64p64pQ")
-
+_turn = struct.Struct("<Q")
+_LAST = _layout.size - _turn.size
 
 pack = _layout.pack_into
 """``pack(memory, 0, turn, since, function, activity, handle, unique, turn)``: what `Page.write` does."""
@@ -64,6 +65,7 @@ class Page:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.memory = mmap.mmap(fd, SIZE)
+        self._seen = 0
         self.turn = 0
         """The number of the last write. Who writes for every job does it in place: see `pack`."""
 
@@ -90,9 +92,14 @@ class Page:
         A child that was stopped or killed in the middle of a write leaves the two turns different for ever: after
         TRIES the reading is given as it is.
         """
+        memory = self.memory
         for _ in range(TRIES):
-            first, since, function, activity, handle, unique, last = _layout.unpack_from(self.memory)
-            if first == last:
+            (last,) = _turn.unpack_from(memory, _LAST)
+            _, since, function, activity, handle, unique, _ = _layout.unpack_from(memory)
+            (first,) = _turn.unpack_from(memory)
+            # Turns never fall: a smaller one is a page that was just cleared.
+            if first == last >= self._seen:
+                self._seen = first
                 break
         return Beat(first, since, function, Activity(activity), handle, unique)
 

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gearpool.errors import InvalidArgument
+from gearpool.jobs import Draining, Job, JobTimeout, Killed, Retry
+
+
+class Notes:
+    server = "s:1"
+
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+
+    def send_data(self, job: Job, data: bytes) -> None:
+        self.sent.append(data)
+
+    def send_warning(self, job: Job, data: bytes) -> None:
+        self.sent.append(data)
+
+    def send_status(self, job: Job, numerator: int, denominator: int) -> None:
+        self.sent.append((numerator, denominator))
+
+
+def job(notes: Notes, timeout_s: float | None = None) -> Job:
+    return Job(notes, "f", b"H:x:1", b"u\xff", b"arg", timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "sent"),
+    [
+        (1, 2, [(1, 2)]), (0, 0, []), (1, -3, []), (-5, 10, [(0, 10)]), (2**40, 2**40, [(2**31 - 1, 2**31 - 1)]),
+        (0.5, 1.0, [(0, 1)]),
+    ],
+)  # fmt: skip
+def test_progress_is_clamped_and_never_has_a_zero_denominator(done: float, total: float, sent: list[object]) -> None:
+    notes = Notes()
+    job(notes).progress(done, total)
+    assert notes.sent == sent
+
+
+def test_data_and_warnings_are_bytes_or_text() -> None:
+    notes = Notes()
+    job(notes).data("ü")
+    job(notes).warning(memoryview(b"w"))  # type: ignore[arg-type]
+    assert notes.sent == ["ü".encode(), b"w"]
+    with pytest.raises(InvalidArgument):
+        job(notes).data(7)  # type: ignore[arg-type]
+
+
+def test_a_job_knows_its_names_even_if_they_are_not_utf8() -> None:
+    one = job(Notes())
+    assert (one.handle, one.unique, one.server, one.function) == ("H:x:1", "u\udcff", "s:1", "f")
+
+
+def test_the_deadline_counts_from_the_start_of_the_run() -> None:
+    one = job(Notes(), 30.0)
+    one.started = 1000.0
+    assert one.deadline == 1030.0
+    assert one.remaining() == 0.0
+    assert job(Notes()).deadline is None
+    assert job(Notes()).remaining() is None
+
+
+def test_the_log_carries_what_is_known_of_the_job(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        job(Notes()).log.info("hello", extra={"colour": "red"})
+    record = caplog.records[0]
+    assert record.__dict__["handle"] == "H:x:1"
+    assert record.__dict__["attempt"] == 1
+    assert record.__dict__["colour"] == "red"
+
+
+@pytest.mark.parametrize("kind", [JobTimeout, Draining, Killed])
+def test_except_exception_does_not_swallow_an_interrupt(kind: type[BaseException]) -> None:
+    assert not issubclass(kind, Exception)
+
+
+def test_a_negative_delay_is_refused() -> None:
+    with pytest.raises(InvalidArgument):
+        Retry(-1.0)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from gearpool.page import NO_FUNCTION, Activity, Page
+
+WRITER = """
+import sys
+from gearpool.page import Page
+page = Page.attach(int(sys.argv[1]))
+for number in range(20000):
+    handle = b"%d" % number
+    page.write(float(number), number % 1000, 1, handle, handle)
+"""
+
+
+def test_what_one_process_writes_another_reads() -> None:
+    page = Page.create()
+    try:
+        subprocess.run([sys.executable, "-c", WRITER, str(page.fd)], pass_fds=[page.fd], check=True)
+        beat = page.read()
+        assert (beat.turn, beat.since, beat.function, beat.activity) == (20000, 19999.0, 999, Activity.JOB)
+        assert (beat.handle, beat.unique) == (b"19999", b"19999")
+    finally:
+        page.close()
+
+
+def test_a_reader_never_gets_a_write_half_done() -> None:
+    page = Page.create()
+    try:
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(page.fd)], pass_fds=[page.fd]) as writer:
+            while writer.poll() is None:
+                beat = page.read()
+                if beat.turn:
+                    assert beat.handle == beat.unique == b"%d" % beat.since
+    finally:
+        page.close()
+
+
+def test_long_names_are_cut_and_nothing_else_is_harmed() -> None:
+    page = Page.create()
+    try:
+        page.write(1.0, NO_FUNCTION, Activity.OTHER, b"h" * 200, b"u" * 200)
+        beat = page.read()
+        assert (beat.handle, beat.unique, beat.function) == (b"h" * 63, b"u" * 63, NO_FUNCTION)
+    finally:
+        page.close()

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gearpool.timing import Backoff, Deadline, exponential, jittered
+
+
+def test_a_deadline_is_a_moment_and_not_a_length() -> None:
+    deadline = Deadline.after(5.0, lambda: 100.0)
+    assert deadline.remaining(lambda: 103.0) == 2.0
+    assert deadline.remaining(lambda: 200.0) == 0.0
+    assert not deadline.expired(lambda: 104.9)
+    assert deadline.expired(lambda: 105.0)
+
+
+def test_never_has_no_time_out() -> None:
+    assert Deadline.never().timeout() is None
+    assert Deadline.after(None).at == math.inf
+    assert Deadline.never().earlier(Deadline(3.0)) == Deadline(3.0)
+    assert Deadline(3.0).timeout(lambda: 1.0) == 2.0
+
+
+def test_delays_grow_to_their_cap_however_large_the_number_of_tries() -> None:
+    assert [exponential(attempt, 1.0, 2.0, 10.0) for attempt in (1, 2, 3, 4, 5, 10_000)] == [1, 2, 4, 8, 10, 10]
+
+
+def test_jitter_goes_either_way_and_never_below_nothing() -> None:
+    assert jittered(10.0, 0.2, lambda: 0.0) == pytest.approx(8.0)
+    assert jittered(10.0, 0.2, lambda: 1.0) == pytest.approx(12.0)
+    assert jittered(10.0, 1.0, lambda: 0.0) == 0.0
+
+
+def test_a_backoff_starts_again_after_a_success() -> None:
+    backoff = Backoff(0.5, 4.0, lambda: 1.0)
+    assert [backoff.next() for _ in range(5)] == [0.5, 1.0, 2.0, 4.0, 4.0]
+    backoff.reset()
+    assert backoff.next() == 0.5
+    assert Backoff(1.0, 1.0, lambda: 0.0).next() == pytest.approx(0.1)
