@@ -66,6 +66,7 @@ DEAD_LETTER = Section(
         "file": Key(PATH, "Append a JSON line; relative to this file. See gearpool dead."),
     },
     _one_letter_box,
+    {"minProperties": 1, "maxProperties": 1},
 )
 
 BREAKER = Section(
@@ -123,6 +124,7 @@ RECYCLE = Section(
         "jitter": Key(PERCENT, "By how much these vary, so that not all go at once.", "10%"),
     },
     _some_limit,
+    {"anyOf": [{"required": [name]} for name in ("jobs", "age", "memory")]},
 )
 LOG = Section(
     "log",

@@ -43,12 +43,17 @@ class Section(Kind):
     shown = "see below"
 
     def __init__(
-        self, name: str, keys: dict[str, Key], check: Callable[[dict[str, Any]], str | None] | None = None
+        self,
+        name: str,
+        keys: dict[str, Key],
+        check: Callable[[dict[str, Any]], str | None] | None = None,
+        rule: Schema | None = None,
     ) -> None:
         self.name = name
         self.keys = keys
         self.expected = f"a mapping with {', '.join(keys)}"
         self._check = check
+        self._rule = rule or {}
 
     def collect(self, item: Item, path: str, report: Report) -> Any:
         """See `Kind`."""
@@ -98,7 +103,7 @@ class Section(Kind):
         required = [name for name, key in self.keys.items() if key.required]
         if required:
             schema["required"] = required
-        return schema
+        return {**schema, **self._rule}
 
 
 class OneOrMore(Kind):
@@ -166,6 +171,7 @@ class Server(Either):
                 "server_name": Key(Text("a name"), "The name the certificate must have.", "the host"),
             },
             lambda given: "a key without a cert" if "key" in given and "cert" not in given else None,
+            {"dependentRequired": {"key": ["cert"]}},
         )
         one = Section(
             "server",
@@ -281,4 +287,5 @@ class Functions(Kind):
             "type": "object",
             "propertyNames": {"pattern": r"^[^\x00 \t\r\n]+$", "maxLength": 255},
             "additionalProperties": self.function.schema(),
+            "minProperties": 1,
         }

@@ -1,0 +1,94 @@
+"""The JSON Schema and our own verdict agree, and every sample passes both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from gearpool.config import ConfigurationProblems, json_schema, load, reference
+
+VALIDATOR = Draft202012Validator(json_schema())
+SAMPLES = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
+
+# Good and bad values of every kind, as they come out of YAML.
+_VALUES: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        "30s", "500ms", "1.5h", "0s", "30", "1:30", "-1s", "50/s", "600/m", "50", "20%", "0%", "100%", "120%", "512MiB",
+        "1GiB", "512", "abort", "skip", "retry", "dead_letter", "requeue", "fail", "exception", "bytes", "json", "auto",
+        "memory", "info", "text", "true", "", "a b", "x.y",
+        0, 1, 2, 7, 1_000_000, 1_000_001, -1, 1.5, 2.0, 0.5, True, False, None, [], ["."], {}, {"default": "skip"},
+        {"ValueError": "retry"}, {"print": "skip"}, {"ValueError": "no"}, {"attempts": 3}, {"attempts": 0}, {"delay": "1s"},
+        {"delay": 1}, {"file": "x"}, {"function": "g"}, {"kills": 2}, {"failures": 3}, {"jobs": 5}, {"memory": "5MiB"},
+        {"level": "info"}, {"level": "loud"}, {"store": "memory"}, {"unknown": 1},
+    ]
+)  # fmt: skip
+
+_FUNCTION_KEYS = [
+    "concurrency", "timeout", "timeout_grace", "on_error", "on_timeout", "on_drain", "retry", "dead_letter", "breaker",
+    "poison", "report", "payload", "rate", "weight", "enabled", "unknown",
+]  # fmt: skip
+_ROOT_KEYS = [
+    "processes", "concurrency", "defaults", "import_path", "drain_timeout", "stall_timeout", "recycle", "log", "http",
+    "control", "reconnect", "monkey_patch", "unknown",
+]  # fmt: skip
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> dict[str, Any]:
+    config: dict[str, Any] = {"servers": draw(st.sampled_from(["s:1", ["s:1", "embedded"], [], 7, None, "embedded"]))}
+    function: Any = {"handler": "a.b"}
+    for key in draw(st.lists(st.sampled_from(_FUNCTION_KEYS), max_size=2)):
+        function[key] = draw(_VALUES)
+    config["functions"] = draw(
+        st.sampled_from([{"f": function}, {"f": "a.b"}, {"f": 7}, {"a b": "a.b"}, {"f": function}])
+    )
+    for key in draw(st.lists(st.sampled_from(_ROOT_KEYS), max_size=2)):
+        config[key] = draw(_VALUES)
+    return config
+
+
+def beyond_a_schema(config: dict[str, Any]) -> bool:
+    """What no schema says: rules between keys, and numbers that are whole only in their value."""
+
+    def walk(value: Any) -> bool:
+        if isinstance(value, dict):
+            return any(walk(each) for each in value.values())
+        if isinstance(value, list):
+            return any(walk(each) for each in value)
+        # To JSON 2.0 is an integer; a count of jobs is not written so.
+        return isinstance(value, float) and value.is_integer()
+
+    return walk(config)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(config=configurations())
+def test_the_schemas_verdict_is_ours(config: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "workers.yaml"
+    path.write_text(yaml.safe_dump(config))
+    if beyond_a_schema(config):
+        return
+    theirs = [error.message for error in VALIDATOR.iter_errors(yaml.safe_load(path.read_text()))]
+    try:
+        load([path], None, {})
+        ours = []
+    except ConfigurationProblems as error:
+        ours = [str(problem) for problem in error.found]
+    assert bool(theirs) == bool(ours), (config, theirs, ours)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_every_sample_loads_and_is_what_the_schema_wants(sample: Path) -> None:
+    assert load([sample], None, {}).settings.functions
+    assert not list(VALIDATOR.iter_errors(yaml.safe_load(sample.read_text())))
+    assert "$schema=schema.json" in sample.read_text().splitlines()[0]
+
+
+def test_the_generated_files_are_what_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reference.main(["--check"]) == 0, capsys.readouterr().out
