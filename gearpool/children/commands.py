@@ -149,6 +149,7 @@ class Commands:
     def _apply(self, settings: Settings) -> None:
         self._settings = settings
         logs.configure(settings.log)
+        self._pool.log_jobs = settings.log.jobs
         self._pool.slots.limit = settings.concurrency
         for each in settings.functions:
             function = self._pool.functions.get(each.name)

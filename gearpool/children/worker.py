@@ -100,6 +100,7 @@ def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, 
         page=page,
         stuck=stuck,
     )
+    pool.log_jobs = settings.log.jobs
     interrupts = Interrupts(pool, page)
     commands = Commands(pool, channel, settings, interrupts)
     commands.poison(poison)

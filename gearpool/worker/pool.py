@@ -90,6 +90,8 @@ class Pool:
         self.letters = Letters(base)
         self.limits = Limits(self._report_without, self._stuck)
         self.draining = False
+        self.log_jobs = False
+        """Log each job that is complete, at info; those that are not are logged anyway."""
         self.reconnects = 0
         self.budget: int | None = None
         """How many more jobs may be grabbed; None without limit."""
@@ -216,6 +218,8 @@ class Pool:
         session, job = run.session, run.job
         function = session.function
         session.holding -= 1
+        if self.log_jobs:
+            self.log_complete(job, now - job.started)
         sent = session.complete(job, result)
         function.counters.ended("complete" if sent else "orphaned", now - job.started)
         if function.breaker is not None:
@@ -227,6 +231,13 @@ class Pool:
         """``jobs`` jobs have come to their end: reported, or handed back."""
         if self.on_settled is not None:
             self.on_settled(jobs)
+
+    def log_complete(self, job: Job, seconds: float) -> None:
+        """Log one job that is complete."""
+        logs.emit(
+            log, logging.INFO, "job.complete", function=job.function, handle=job.handle, unique=job.unique,
+            server=job.server, attempt=job.attempt, outcome="complete", duration_s=round(seconds, 6),
+        )  # fmt: skip
 
     def ended(self, run: Run, error: BaseException) -> None:
         """The handler of ``run`` raised. Called in its greenlet."""

@@ -378,6 +378,7 @@ class Session:
         name, wire_name, timeout_s = function.name, function.wire_name, function.settings.timeout_s
         index, heads, page = function.index, _heads, pool.page
         memory: Any = None if page is None else page.memory
+        log_jobs = pool.log_jobs
         monotonic = time.monotonic
         callback = self._loop.run_callback(self._on_wait)
         began = flushed = now = self._batch_began = monotonic()
@@ -425,6 +426,8 @@ class Session:
                 out += (_head(size), handle, b"\0", result)
             if me.gr_context is not None:
                 me.gr_context = None
+            if log_jobs:
+                pool.log_complete(job or self._plain_job(arguments), now - self._job_began)
             if now - self._job_began >= QUICK_S:
                 self._slow += 1
                 self._slow_s += now - self._job_began
@@ -484,11 +487,15 @@ class Session:
     def _leading_job(self) -> Job:
         """The leader's job; for handlers that do not take one it is made only now."""
         if self._job is None:
-            arguments, function = self._current, self.function
-            assert arguments is not None
-            self._job = Job(self, function.name, arguments[0], arguments[2], arguments[3], function.settings.timeout_s)
-            self._job.started = self._job_began
+            assert self._current is not None
+            self._job = self._plain_job(self._current)
         return self._job
+
+    def _plain_job(self, arguments: list[bytes]) -> Job:
+        function = self.function
+        job = Job(self, function.name, arguments[0], arguments[2], arguments[3], function.settings.timeout_s)
+        job.started = self._job_began
+        return job
 
     def _promote(self) -> Run:
         """The job that the leader runs becomes a run of its own, and the session has no leader."""

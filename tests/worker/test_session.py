@@ -233,3 +233,17 @@ def test_a_paused_function_grabs_nothing_until_it_is_resumed(server: str, client
         assert not waiting.done()
         running.call(lambda pool: pool.unpause("echo"))
         assert waiting.result(10) == b"2"
+
+
+def test_with_log_jobs_each_job_is_logged(server: str, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    def wait(arg: bytes) -> bytes:
+        if arg:
+            gevent.sleep(0)
+        return arg
+
+    with serving([function("wait", wait)], server) as running, caplog.at_level("INFO"):
+        running.pool.log_jobs = True
+        client.submit_job("wait", b"", timeout=10)
+        client.submit_job("wait", b"x", timeout=10)
+    done = [record for record in caplog.records if getattr(record, "gearpool_event", "") == "job.complete"]
+    assert len(done) == 2

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gearpool.deadfile import Letter, append, read
+from gearpool.testing.servers import ThreadedJobServer, job_server
+from tests.cli.commands import gearpool
+
+
+def letter(number: int, function: str = "f") -> Letter:
+    return Letter(
+        payload=b"payload %d" % number, function=function, unique="", handle=f"H:x:{number}", server="s:1", attempts=5,
+        error="ValueError: bad\nmore", traceback="the traceback", time=1_000_000.0 + number,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "dead.jsonl"
+    for number in range(3):
+        append(path, letter(number, "g" if number == 2 else "f"))
+    return path
+
+
+def left(path: Path) -> list[str]:
+    return [each.handle for _, each in read(path) if isinstance(each, Letter)]
+
+
+def test_list_has_a_line_a_letter(path: Path) -> None:
+    lines = gearpool("dead", "list", str(path)).text.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(letter(0).id)
+    assert lines[0].endswith("f  attempts 5  ValueError: bad")
+    assert [json.loads(line)["handle"] for line in gearpool("dead", "list", str(path), "--json").text.splitlines()] == [
+        "H:x:0", "H:x:1", "H:x:2",
+    ]  # fmt: skip
+
+
+def test_show_has_everything(path: Path) -> None:
+    text = gearpool("dead", "show", str(path), letter(1).id).text
+    assert "b'payload 1' (9 B)" in text
+    assert "the traceback" in text
+    assert "H:x:0" not in text
+
+
+def test_drop_takes_only_what_is_named(path: Path) -> None:
+    gearpool("dead", "drop", str(path), letter(1).id)
+    assert left(path) == ["H:x:0", "H:x:2"]
+    gearpool("dead", "drop", str(path), "--function", "f")
+    assert left(path) == ["H:x:2"]
+
+
+def test_nothing_is_dropped_or_submitted_without_a_word_of_which(path: Path) -> None:
+    for action in ("drop", "retry"):
+        gearpool("dead", action, str(path), code=64)
+    assert len(left(path)) == 3
+
+
+def test_a_letter_that_is_not_there_is_said(path: Path) -> None:
+    assert "there is no letter 0123" in gearpool("dead", "drop", str(path), "0123", code=1).err
+
+
+def test_bad_lines_are_said_and_kept(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("not json\n")
+    done = gearpool("dead", "drop", str(path), "--all")
+    assert f"{path}:4: line 4: not a dead letter" in done.err
+    assert path.read_text() == "not json\n"
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    assert "No such file" in gearpool("dead", "list", str(tmp_path / "none"), code=1).err
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadedJobServer]:
+    with job_server() as running:
+        yield running
+
+
+def test_retry_submits_and_drops_once_the_server_has_the_job(path: Path, server: ThreadedJobServer) -> None:
+    done = gearpool("dead", "retry", str(path), "--function", "f", "--servers", server.address)
+    assert len(done.text.splitlines()) == 2
+    assert left(path) == ["H:x:2"]
+    rows = json.loads(gearpool("queues", "--json", "--servers", server.address).text)["functions"]
+    assert [(row["function"], row["queued"]) for row in rows] == [("f", 2)]
+
+
+def test_without_a_server_no_letter_is_dropped(path: Path) -> None:
+    gearpool("dead", "retry", str(path), "--all", "--servers", "127.0.0.1:1", code=69)
+    assert len(left(path)) == 3
