@@ -18,6 +18,7 @@ EXAMPLES = """\
 examples:
   gearpool -c workers.yaml
   gearpool -c workers.yaml --processes auto --log-level debug
+  gearpool -c base.yaml -c conf.d/
   gearpool -c workers.yaml --servers 10.0.0.1:4730,10.0.0.2:4730
 
 signals: TERM, INT drain and leave (a second INT, or QUIT, hastens); HUP reload; TSTP, CONT quiet and resume;
@@ -29,7 +30,10 @@ commands (each has --help):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The file, and what overrides it."""
-    parser.add_argument("-c", "--config", metavar="FILE", required=True, help="the configuration file")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", action="append", required=True,
+        help="the configuration file; given again, files and folders are laid together (the first names the socket)",
+    )  # fmt: skip
     parser.add_argument("--processes", metavar="N", help="worker processes, or 'auto': one per CPU")
     parser.add_argument("--concurrency", metavar="N", help="jobs at once in one process")
     parser.add_argument("--servers", metavar="HOST:PORT,...", help="job servers instead of those in the file")
@@ -38,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def overrides(arguments: argparse.Namespace) -> Sequence[str]:
     """The options that the checker applies to the file, at the start and at every reload."""
-    words = []
+    words = [word for path in arguments.config[1:] for word in ("-c", str(Path(path).absolute()))]
     for name in ("processes", "concurrency", "servers", "log_level"):
         value = getattr(arguments, name)
         if value is not None:
@@ -49,4 +53,4 @@ def overrides(arguments: argparse.Namespace) -> Sequence[str]:
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to leave."""
     logs.configure(LogSettings(level=arguments.log_level or "info"))
-    return Daemon(Options(str(Path(arguments.config).absolute()), overrides(arguments))).run()
+    return Daemon(Options(str(Path(arguments.config[0]).absolute()), overrides(arguments))).run()
