@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    from gearpool.config import ConfigurationProblems, Overrides, in_order, load
+    from gearpool.config import ConfigurationProblems, Overrides, base_of, in_order, load
     from gearpool.settings import to_json
 
     overrides = Overrides(arguments.processes, arguments.concurrency, arguments.servers, arguments.log_level)
@@ -70,7 +70,7 @@ def _check(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
             return {"problems": [form(problem) for problem in problems]}, CONFIGURATION
         item = error.item
     # Handlers are looked for even when the file has other problems: all at once, or it takes a night.
-    problems += _import(item, Path(arguments.file[0]).absolute().parent)
+    problems += _import(item, base_of(arguments.file[0]))
     if problems or loaded is None:
         return {"problems": [form(problem) for problem in in_order(problems)]}, CONFIGURATION
     found: dict[str, Any] = {

@@ -16,6 +16,7 @@ from typing import Any
 
 from gearpool.cli import exits
 from gearpool.cli.values import duration
+from gearpool.net.addresses import parse_server
 from gearpool.settings import Settings, from_json
 
 HELP = "validate a configuration, import its handlers, ping its servers"
@@ -64,9 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.offline:
             servers, hazards = _servers(settings)
             warnings += [_at(settings.path, message) for message in hazards]
-    if arguments.show and not problems:
-        print(answer["shown"], end="")
-    _TELL[arguments.format](problems, warnings, servers)
+    shown = answer["shown"] if arguments.show and not problems else None
+    _TELL[arguments.format](problems, warnings, servers, shown)
     if problems:
         return exits.CONFIGURATION
     return exits.FAILED if warnings and arguments.strict else exits.OK
@@ -136,7 +136,7 @@ def _servers(settings: Settings) -> tuple[dict[str, str], list[str]]:
 
 
 def _is_ours(settings: Settings, server: str) -> bool:
-    return settings.embedded is not None and server == settings.embedded.listen
+    return settings.embedded is not None and server == str(parse_server(settings.embedded.listen))
 
 
 def _hazards(version: str) -> Iterator[str]:
@@ -148,7 +148,10 @@ def _hazards(version: str) -> Iterator[str]:
         yield "it loses waiting jobs when workers of other libraries serve several functions on one connection"
 
 
-def _human(problems: list[dict[str, Any]], warnings: list[dict[str, Any]], servers: dict[str, str]) -> None:
+def _human(
+    problems: list[dict[str, Any]], warnings: list[dict[str, Any]], servers: dict[str, str], shown: str | None
+) -> None:
+    print(shown or "", end="")
     for problem in problems:
         print(_line(problem), file=sys.stderr)
     for warning in warnings:
@@ -159,11 +162,19 @@ def _human(problems: list[dict[str, Any]], warnings: list[dict[str, Any]], serve
     print(f"{count}, {len(warnings)} warning{'s' * (len(warnings) != 1)}", file=sys.stderr)
 
 
-def _json(problems: list[dict[str, Any]], warnings: list[dict[str, Any]], servers: dict[str, str]) -> None:
-    print(json.dumps({"problems": problems, "warnings": warnings, "servers": servers}, indent=1))
+def _json(
+    problems: list[dict[str, Any]], warnings: list[dict[str, Any]], servers: dict[str, str], shown: str | None
+) -> None:
+    answer: dict[str, Any] = {"problems": problems, "warnings": warnings, "servers": servers}
+    if shown is not None:
+        answer["configuration"] = shown
+    print(json.dumps(answer, indent=1))
 
 
-def _github(problems: list[dict[str, Any]], warnings: list[dict[str, Any]], _servers: dict[str, str]) -> None:
+def _github(
+    problems: list[dict[str, Any]], warnings: list[dict[str, Any]], _servers: dict[str, str], shown: str | None
+) -> None:
+    print(shown or "", end="")
     for kind, rows in (("error", problems), ("warning", warnings)):
         for row in rows:
             message = f"{row['path']}: {row['message']}" if row["path"] else str(row["message"])

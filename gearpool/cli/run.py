@@ -1,13 +1,18 @@
-"""`gearpool run`: one handler, here, without any server. Floor 5."""
+"""`gearpool run`: one handler, here, without any server. Floor 5.
+
+Law: standard output carries the result and nothing else; what a handler prints goes to standard error.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from gearpool.cli import exits
 
@@ -19,8 +24,9 @@ EXAMPLES = """examples:
   gearpool run reverse hello -c workers.yaml              # olleh
   gearpool run thumbnail - -c workers.yaml < photo.jpg > small.jpg
 
-The result and streamed data go to stdout; progress, warnings and tracebacks to stderr. Time limit and payload are those
-of the file. Exit codes: 0 done, 1 the handler failed, 64 no such function, 78 the configuration is wrong.
+The result and streamed data go to stdout; progress, warnings, tracebacks and what the handler prints to stderr. Time
+limit and payload are those of the file. Exit codes: 0 done, 1 the handler failed, 64 no such function, 78 the configuration
+is wrong.
 """
 INTERMIXED = True
 
@@ -30,10 +36,13 @@ class Terminal:
 
     server = "here"
 
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+
     def send_data(self, _job: Job, data: bytes) -> None:
         """See `jobs.Reporter`."""
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        self._output.write(data)
+        self._output.flush()
 
     def send_warning(self, _job: Job, data: bytes) -> None:
         """See `jobs.Reporter`."""
@@ -55,6 +64,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it; the exit code says how it ended."""
+    with _output() as output:
+        return _run(arguments, output)
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[BinaryIO]:
+    """Standard output for us alone; everyone else's, C libraries included, is standard error meanwhile."""
+    sys.stdout.flush()
+    number = sys.stdout.fileno()
+    kept = os.dup(number)
+    os.dup2(sys.stderr.fileno(), number)
+    try:
+        with os.fdopen(os.dup(kept), "wb") as output:
+            yield output
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, number)
+        os.close(kept)
+
+
+def _run(arguments: argparse.Namespace, output: BinaryIO) -> int:
     from gearpool.config import load
 
     settings = load(arguments.config, None, os.environ).settings
@@ -76,17 +106,15 @@ def run(arguments: argparse.Namespace) -> int:
     from gearpool.worker.single import run_once
 
     (function,) = load_functions(chosen, settings.concurrency)
-    outcome = run_once(function, Terminal(), payload, unique=arguments.unique, attempt=arguments.attempt)
+    outcome = run_once(function, Terminal(output), payload, unique=arguments.unique, attempt=arguments.attempt)
     if outcome.end is End.RETURNED:
-        sys.stdout.buffer.write(outcome.result)
-        sys.stdout.buffer.flush()
+        output.write(outcome.result)
         return exits.OK
     decision = decide(function.settings, function.rules, outcome, arguments.attempt)
     if outcome.error is not None:
         traceback.print_exception(outcome.error, file=sys.stderr)
     print(f"gearpool run: {explain(outcome.error)}; a worker would {_would(decision.label)}", file=sys.stderr)
-    sys.stdout.buffer.write(decision.result)
-    sys.stdout.buffer.flush()
+    output.write(decision.result)
     return exits.OK if decision.label == "skipped" else exits.FAILED
 
 

@@ -4,7 +4,7 @@
 places; `assembling` makes settings of it.
 """
 
-from gearpool.config.loading import ConfigurationProblems, Loaded, Overrides, in_order, load
+from gearpool.config.loading import ConfigurationProblems, Loaded, Overrides, base_of, in_order, load
 from gearpool.config.model import json_schema
 from gearpool.config.nodes import Item, Place, Problem
 
@@ -15,6 +15,7 @@ __all__ = [
     "Overrides",
     "Place",
     "Problem",
+    "base_of",
     "in_order",
     "json_schema",
     "load",

@@ -42,6 +42,9 @@ _NAMES = {
     "memory": "memory_bytes",
 }
 
+KEY_BY_KEY = ("retry", "breaker", "poison")
+"""Sections of a function that are laid over the defaults' key by key: who changes the attempts keeps the delays."""
+
 _SECTIONS: dict[str, type[Any]] = {
     "retry": RetrySettings,
     "dead_letter": DeadLetterSettings,
@@ -89,8 +92,7 @@ def assemble(values: Values, path: Path) -> Settings:
 def _function(name: str, given: str | Values, defaults: Values) -> FunctionSettings:
     own: Values = {"handler": given} if isinstance(given, str) else given
     values = {**defaults, **own}
-    for section in ("retry", "breaker", "poison"):
-        # Key by key: a function that changes the attempts keeps the delays of the defaults.
+    for section in KEY_BY_KEY:
         if section in defaults and section in own:
             values[section] = {**defaults[section], **own[section]}
     return FunctionSettings(name=name, **_renamed(values))

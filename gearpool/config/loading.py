@@ -119,6 +119,11 @@ def load(
     return loaded
 
 
+def base_of(path: str | Path) -> Path:
+    """Where relative paths start from, if ``path`` is the first that is named: its folder, or itself if it is one."""
+    return (Path(path) if Path(path).is_dir() else Path(path).parent).absolute()
+
+
 def _files(paths: Iterable[str | Path], problems: list[Problem]) -> Iterable[tuple[Path, str]]:
     for each in paths:
         path = Path(each)

@@ -86,7 +86,7 @@ class Section(Kind):
             if message:
                 report(item.place, path, message)
                 return MISSING
-        return values
+        return values if fine else MISSING
 
     def _nearest(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.keys, 1, 0.6)
@@ -188,6 +188,10 @@ class Server(Either):
         """See `Kind`."""
         if item.tag == "str" and item.text == "embedded":
             return "embedded"
+        if item.tag == "str" and "," in item.text:
+            several = ", ".join(word.strip() for word in item.text.split(","))
+            report(item.place, path, f"expected one server; write several as a list: [{several}]")
+            return MISSING
         value = super().collect(item, path, report)
         if value is MISSING:
             return MISSING

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
+from gearpool.config.assembling import KEY_BY_KEY
 from gearpool.config.loading import Loaded
 from gearpool.config.model import DEFAULTS, FUNCTION, ROOT
 from gearpool.config.nodes import Item
 from gearpool.config.sections import Key, Section
 
-MASK = "********"
+MASK = '"********"'
+_SPECIAL = re.compile(r"[\n,\[\]{}\"']|: |:$| #|^[#&*!|>%@`]")
 
 
 def show(loaded: Loaded) -> str:
@@ -40,22 +43,36 @@ def _functions(item: Item | None, loaded: Loaded) -> Iterator[str]:
             own = Item(function.place, "map", entries={"handler": (function.place, function)})
         for key_name, key in FUNCTION.keys.items():
             entry = own.entries.get(key_name)
-            if entry is None and defaults is not None and key_name in DEFAULTS.keys:
-                entry = defaults.entries.get(key_name)
-            yield from _key(key_name, key, entry[1] if entry else None, 4)
+            below = defaults.entries.get(key_name) if defaults is not None and key_name in DEFAULTS.keys else None
+            value = entry[1] if entry else None
+            if below is not None:
+                value = below[1] if value is None else _laid_over(key_name, value, below[1])
+            yield from _key(key_name, key, value, 4)
+
+
+def _laid_over(name: str, own: Item, default: Item) -> Item:
+    """A function's own section over that of the defaults, as `assembling` does it."""
+    if name not in KEY_BY_KEY or own.tag != "map" or default.tag != "map":
+        return own
+    return Item(own.place, "map", entries={**default.entries, **own.entries})
 
 
 def _key(name: str, key: Key, item: Item | None, indent: int) -> Iterator[str]:
     space = " " * indent
-    if item is None:
-        if key.default is not None:
-            yield f"{space}# {name}: {key.default}  (default)"
-    elif item.tag == "map":
-        yield f"{space}{name}:"
-        inner = key.kind.keys if isinstance(key.kind, Section) else {}
-        for below, (_, value) in item.entries.items():
-            secret = below in inner and inner[below].secret
-            yield from _value(below, value, indent + 2, secret=secret)
+    if item is None and key.default is not None:
+        yield f"{space}# {name}: {key.default}  (default)"
+    elif isinstance(key.kind, Section) and (item is None or item.tag == "map"):
+        # A section that is not given is commented out as a whole, or YAML would read its head as nothing.
+        before = f"{space}# " if item is None else space
+        yield f"{before}{name}:"
+        for below, inner in key.kind.keys.items():
+            entry = item.entries.get(below) if item is not None else None
+            if entry is not None:
+                yield from _value(below, entry[1], indent + 2, secret=inner.secret)
+            elif inner.default is not None:
+                yield f"{before}  {'' if item is None else '# '}{below}: {inner.default}  (default)"
+    elif item is None:
+        return
     else:
         yield from _value(name, item, indent, secret=key.secret)
 
@@ -79,7 +96,9 @@ def _flow(item: Item) -> str:
         return "{" + ", ".join(f"{_word(name)}: {_flow(value)}" for name, (_, value) in item.entries.items()) + "}"
     if item.tag == "seq":
         return "[" + ", ".join(_flow(each) for each in item.items) + "]"
-    return item.text if item.plain else json.dumps(item.text, ensure_ascii=False)
+    # What a variable brought in may not stand without quotes.
+    bare = item.plain and not _SPECIAL.search(item.text)
+    return item.text if bare else json.dumps(item.text, ensure_ascii=False)
 
 
 def _word(name: str) -> str:

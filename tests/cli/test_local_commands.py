@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.commands import environment
 from tests.processes import Gearmand
@@ -72,17 +73,17 @@ def gearpool(site: Path, *words: str, data: bytes = b"", code: int = 0) -> tuple
 
 def test_run_prints_the_result_and_nothing_else_on_stdout(site: Path) -> None:
     out, _ = gearpool(site, "run", "reverse", "hello", "-c", "workers.yaml")
-    assert out.endswith(b"olleh")
+    assert out == b"olleh"
 
 
 def test_run_reads_the_payload_from_stdin(site: Path) -> None:
     out, _ = gearpool(site, "run", "reverse", "-", "-c", "workers.yaml", data=b"\x00\xff")
-    assert out.endswith(b"\xff\x00")
+    assert out == b"\xff\x00"
 
 
 def test_run_streams_data_and_shows_warnings_and_progress(site: Path) -> None:
     out, err = gearpool(site, "run", "talk", "-c", "workers.yaml")
-    assert out.endswith(b"part,end")
+    assert out == b"part,end"
     assert "warning: careful" in err
     assert "progress: 1/2" in err
 
@@ -95,7 +96,7 @@ def test_run_of_a_failing_handler_shows_its_traceback_and_exits_1(site: Path) ->
 
 def test_run_honours_skip(site: Path) -> None:
     out, _ = gearpool(site, "run", "skip", "-c", "workers.yaml")
-    assert out.endswith(b"enough")
+    assert out == b"enough"
 
 
 @pytest.mark.parametrize("function", ["hang", "spin"])
@@ -111,7 +112,7 @@ def test_run_of_an_unknown_function_names_the_known(site: Path) -> None:
 
 def test_run_decodes_and_encodes_as_the_file_says(site: Path) -> None:
     out, _ = gearpool(site, "run", "add", "7", "-c", "workers.yaml")
-    assert out.endswith(b"-7")
+    assert out == b"-7"
 
 
 def test_check_warns_and_exits_0_and_with_strict_1(site: Path) -> None:
@@ -156,7 +157,8 @@ def test_check_shows_every_value_with_its_origin_and_masks_secrets(site: Path) -
     assert "timeout: 20s  # workers.yaml:3:45" in shown
     assert "concurrency: 7  # --concurrency" in shown
     assert "# drain_timeout: 30s  (default)" in shown
-    assert "token: ********" in shown
+    assert 'token: "********"' in shown
+    assert yaml.safe_load(shown)["functions"]["reverse"]["timeout"] == "20s"
     assert "hidden" not in shown
 
 
