@@ -91,8 +91,13 @@ def test_the_image_serves_answers_its_health_check_and_stops_cleanly(image: Imag
     try:
         wait_for(lambda: daemon.poll() is not None or inside_it(*image.health).returncode == 0, "good health", 60.0)
         assert daemon.poll() is None, daemon.communicate()[1].decode()
-        answer = inside_it("gearpool", "submit", "reverse", "hello", "--servers", "127.0.0.1:4730")
-        assert answer.stdout.strip() == "olleh", answer.stderr
+
+        # Healthy is alive: it answers while its job server and workers still start.
+        def serves() -> bool:
+            answer = inside_it("gearpool", "submit", "reverse", "hello", "--servers", "127.0.0.1:4730")
+            return answer.stdout.strip() == "olleh"
+
+        wait_for(serves, "an answer to a job", 60.0)
         daemon.terminate()
         assert daemon.wait(30) == 0
     finally:

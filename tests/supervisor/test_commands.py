@@ -160,8 +160,10 @@ def test_a_daemon_without_a_file_is_a_usage_error() -> None:
 def test_overrides_are_passed_on_to_the_checker() -> None:
     import argparse
 
-    given = argparse.Namespace(processes="auto", concurrency=None, servers="a:1,b:2", log_level="debug")
-    assert overrides(given) == ["--processes", "auto", "--servers", "a:1,b:2", "--log-level", "debug"]
+    given = argparse.Namespace(
+        config=["base.yaml", "/conf.d"], processes="auto", concurrency=None, servers="a:1,b:2", log_level="debug"
+    )
+    assert overrides(given) == ["-c", "/conf.d", "--processes", "auto", "--servers", "a:1,b:2", "--log-level", "debug"]
 
 
 def test_rates_are_those_since_the_last_look() -> None:
