@@ -188,7 +188,7 @@ class Server(Either):
         """See `Kind`."""
         if item.tag == "str" and item.text == "embedded":
             return "embedded"
-        if item.tag == "str" and "," in item.text:
+        if item.tag == "str" and "," in item.text and "?" not in item.text:
             several = ", ".join(word.strip() for word in item.text.split(","))
             report(item.place, path, f"expected one server; write several as a list: [{several}]")
             return MISSING

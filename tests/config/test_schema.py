@@ -90,5 +90,12 @@ def test_every_sample_loads_and_is_what_the_schema_wants(sample: Path) -> None:
     assert "$schema=schema.json" in sample.read_text().splitlines()[0]
 
 
+def test_the_sample_folder_loads_as_one_configuration() -> None:
+    folder = SAMPLES[0].parent / "conf.d"
+    loaded = load([folder], None, {}).settings
+    assert [function.name for function in loaded.functions] == ["greet", "reverse", "wordcount"]
+    assert loaded.base == str(folder)
+
+
 def test_the_generated_files_are_what_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
     assert reference.main(["--check"]) == 0, capsys.readouterr().out
