@@ -1,0 +1,68 @@
+"""Retries in numbers, with the daemon."""
+
+from __future__ import annotations
+
+from gearpool import Client
+from tests.integration.conftest import Sites
+from tests.integration.daemons import Site
+from tests.processes import Gearmand, wait_for
+
+UNSURE = """
+import random, time
+
+RUNS = {}
+
+def unsure(arg, job):
+    runs = RUNS[arg] = RUNS.get(arg, 0) + 1
+    assert job.attempt == runs
+    if runs <= int(arg) % 7:
+        raise ValueError("again")
+    return b"%d" % runs
+
+def never(arg):
+    raise ValueError("never")
+
+def count(arg):
+    return str(sum(RUNS.values()))
+"""
+
+
+def site_of(sites: Sites, server: str) -> Site:
+    site = sites(
+        f"servers: {server}\nlog: {{format: json, level: info}}\nfunctions:\n"
+        "  unsure: {handler: unsure.unsure, on_error: retry, concurrency: 50,\n"
+        "    retry: {attempts: 5, delay: 10ms, backoff: 1, jitter: 50%}}\n"
+        "  never: {handler: unsure.never, on_error: retry, concurrency: 10,\n"
+        "    retry: {attempts: 2, delay: 10m, max_waiting: 1000}}\n"
+        "  count: unsure.count\n"
+    )
+    (site.folder / "unsure.py").write_text(UNSURE)
+    return site.start().until_serving()
+
+
+def test_10_000_jobs_that_fail_are_run_as_often_as_configured_and_end_once(sites: Sites, gearmand: Gearmand) -> None:
+    site_of(sites, gearmand.address)
+    count = 10_000
+    expected = [min(number % 7 + 1, 5) for number in range(count)]
+    with Client(gearmand.address) as client:
+        futures = client.submit_many("unsure", [b"%d" % number for number in range(count)])
+        for number, future in enumerate(futures):
+            error = future.exception(100)
+            if number % 7 < 5:
+                assert future.result(1) == b"%d" % expected[number]
+            else:
+                assert type(error).__name__ == "JobFailed"
+        assert client.submit_job("count", b"", timeout=30) == b"%d" % sum(expected)
+
+
+def test_a_function_with_10_slots_keeps_working_while_1000_wait(sites: Sites, gearmand: Gearmand) -> None:
+    site = site_of(sites, gearmand.address)
+    with Client(gearmand.address) as client:
+        list(client.submit_background_jobs("never", [b"%d" % number for number in range(995)]))
+        wait_for(
+            lambda: site.ask("status")["functions"]["never"]["waiting_retry"] == 995, "all to wait for their retry"
+        )
+        # Its slots are free: further jobs are taken and run at once.
+        list(client.submit_background_jobs("never", [b"more %d" % number for number in range(5)]))
+        wait_for(lambda: site.ask("status")["functions"]["never"]["waiting_retry"] == 1000, "five more")
+        assert client.submit_job("unsure", b"0", timeout=30) == b"1"
