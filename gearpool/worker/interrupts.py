@@ -32,7 +32,18 @@ STALL_S = 0.25
 LOG_EVERY_S = 1.0
 """At most one stall a second and function is logged; all are counted."""
 
-_OURS = ("gevent", "greenlet", "gearpool")
+_OURS = (
+    "gevent",
+    "greenlet",
+    "gearpool",
+    "threading",
+    "logging",
+    "queue",
+    "importlib",
+    "_frozen_importlib",
+    "concurrent",
+)
+"""Packages into whose frames nothing is raised: ours, and those of the standard library that keep locks which all share."""
 _THEIRS = ("gearpool.examples",)
 
 
@@ -52,6 +63,7 @@ class Interrupts:
         self.stalls: dict[str, int] = {}
         self.stall_s: dict[str, float] = {}
         self.interrupted = 0
+        self._answering = False
 
     def install(self) -> None:
         """Take over SIGUSR2, and watch the switches of greenlets. In the main thread."""
@@ -65,9 +77,20 @@ class Interrupts:
             JobTimeout: into the handler that is on the CPU, at its limit.
             GreenletExit: into it, at the end of its grace.
         """
+        if self._answering or frame is None:
+            # Sent again while we are still at it. Raising here would raise through us into whatever was interrupted
+            # first, and that may be gevent with a lock half taken.
+            return
+        self._answering = True
+        try:
+            self._answer(frame)
+        finally:
+            self._answering = False
+
+    def _answer(self, frame: FrameType) -> None:
         now = time.monotonic()
         beat = self._page.read()
-        if beat.activity is Activity.HUB or frame is None:
+        if beat.activity is Activity.HUB:
             return
         job = self._pool.on_cpu()
         if now - beat.since >= STALL_S and beat.turn != self._stalled_turn:
@@ -103,7 +126,7 @@ class Interrupts:
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether ``frame`` is gevent's or gearpool's own code, into which nothing is ever raised."""
+    """Whether ``frame`` is code into which nothing is ever raised."""
     name = str(frame.f_globals.get("__name__", ""))
     return name.partition(".")[0] in _OURS and not name.startswith(_THEIRS)
 

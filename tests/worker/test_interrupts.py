@@ -1,0 +1,96 @@
+"""The signal handler itself, called as a signal calls it. With real signals: `tests/integration/test_daemon_limits.py`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gevent import GreenletExit
+
+from gearpool.jobs import JobTimeout
+from gearpool.page import Activity, Page
+from gearpool.worker.interrupts import Interrupts, is_ours
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    made = Page.create()
+    yield made
+    made.close()
+
+
+class FakePool:
+    """One job on the CPU, begun ``age_s`` ago with a limit of a second and a grace of another."""
+
+    def __init__(self, age_s: float) -> None:
+        now = time.monotonic()
+        settings = SimpleNamespace(timeout_s=1.0, timeout_grace_s=1.0)
+        self.job = SimpleNamespace(function="f", handle="H", unique="u", deadline=now - age_s + 1.0)
+        session = SimpleNamespace(function=SimpleNamespace(settings=settings))
+        self.run = SimpleNamespace(job=self.job, thrown=[], ended=False, session=session)
+        self.limits = SimpleNamespace(timeout_of=lambda run: JobTimeout("over"), begin_grace=lambda run: None)
+
+    def on_cpu(self) -> Any:
+        return self.job
+
+    def current(self) -> Any:
+        return self.run
+
+
+def interrupts(page: Page, age_s: float, activity: Activity = Activity.JOB) -> tuple[Interrupts, FakePool]:
+    page.write(time.monotonic() - age_s, 0, activity, b"H", b"u")
+    pool = FakePool(age_s)
+    return Interrupts(pool, page), pool  # type: ignore[arg-type]
+
+
+def test_within_its_limit_a_job_is_left_alone(page: Page) -> None:
+    handler, pool = interrupts(page, 0.9)
+    handler.on_signal(0, sys._getframe())
+    assert pool.run.thrown == []
+
+
+def test_at_its_limit_it_gets_job_timeout_and_at_the_end_of_its_grace_it_is_ended(page: Page) -> None:
+    handler, pool = interrupts(page, 1.1)
+    with pytest.raises(JobTimeout):
+        handler.on_signal(0, sys._getframe())
+    handler.on_signal(0, sys._getframe())  # within the grace
+    pool.job.deadline -= 1.0
+    with pytest.raises(GreenletExit):
+        handler.on_signal(0, sys._getframe())
+
+
+def test_nothing_is_raised_into_the_hub(page: Page) -> None:
+    handler, _ = interrupts(page, 5.0, Activity.HUB)
+    handler.on_signal(0, sys._getframe())
+
+
+def test_nothing_is_raised_while_an_earlier_signal_is_answered(page: Page) -> None:
+    handler, pool = interrupts(page, 5.0)
+    inner: list[str] = []
+
+    def stalled(*arguments: Any) -> None:
+        handler.on_signal(0, sys._getframe())
+        inner.append("survived")
+
+    handler._stall = stalled  # type: ignore[method-assign]
+    with pytest.raises(JobTimeout):
+        handler.on_signal(0, sys._getframe())
+    assert inner == ["survived"]
+    assert len(pool.run.thrown) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("gevent.hub", True), ("gearpool.worker.session", True), ("logging", True), ("threading", True),
+        ("gearpool.examples", False), ("shop.images", False), ("re", False), ("geventual", False),
+    ],
+)  # fmt: skip
+def test_frames_that_keep_locks_are_spared(name: str, ours: bool) -> None:
+    found: list[bool] = []
+    exec("look()", {"__name__": name, "look": lambda: found.append(is_ours(sys._getframe(1)))})
+    assert found == [ours]
