@@ -76,7 +76,7 @@ def test_nothing_is_raised_while_an_earlier_signal_is_answered(page: Page) -> No
         handler.on_signal(0, sys._getframe())
         inner.append("survived")
 
-    handler._stall = stalled  # type: ignore[method-assign]
+    handler._stall = stalled  # type: ignore[method-assign,assignment]
     with pytest.raises(JobTimeout):
         handler.on_signal(0, sys._getframe())
     assert inner == ["survived"]
