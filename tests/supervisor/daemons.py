@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,7 +96,16 @@ class ScriptedDaemon:
             self.process.wait()
 
     def close(self) -> None:
+        children: list[str] = []
+        if self.process is not None:
+            with contextlib.suppress(OSError):
+                pid = self.process.pid
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         self.kill()
+        for child in children:
+            # One that was told to block does not see that the supervisor is gone.
+            with contextlib.suppress(OSError):
+                os.kill(int(child), signal.SIGKILL)
         shutil.rmtree(self.runtime, ignore_errors=True)
 
     def stderr(self) -> str:
