@@ -4,8 +4,9 @@ The child writes it at every switch of greenlets and at every job (one ``pack_in
 times a second. So a child that never yields, or hangs in C holding the GIL, or is already dead, is still seen, with the
 job that was on its CPU. An idle child writes nothing.
 
-A write clears the page, then puts the turn number first, the fields, and the turn number last. A reader takes the last
-one first and the first one last: if they are equal, no write was under way in between.
+Writes go to two slots in turn, so the one before is whole whenever the writer is stopped or killed in the middle. A write
+clears its slot, then puts the turn number first, the fields, and the turn number last; a reader takes the last one first
+and the first one last: if they are equal, no write to that slot was under way in between.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from typing import NamedTuple
 
 SIZE = 4096
 NO_FUNCTION = 0xFFFF
-TRIES = 1000
 
 _layout = struct.Struct("<QdHB64p64pQ")
 _turn = struct.Struct("<Q")
 _LAST = _layout.size - _turn.size
 
+SLOT_SHIFT = 8
+"""A write with the number ``turn`` goes to the offset ``(turn & 1) << SLOT_SHIFT``."""
+
 pack = _layout.pack_into
-"""``pack(memory, 0, turn, since, function, activity, handle, unique, turn)``: what `Page.write` does."""
+"""``pack(memory, (turn & 1) << SLOT_SHIFT, turn, since, function, activity, handle, unique, turn)``, as `Page.write`."""
 
 
 class Activity(enum.IntEnum):
@@ -84,23 +87,26 @@ class Page:
     def write(self, since: float, function: int, activity: int, handle: bytes, unique: bytes) -> None:
         """Say what is on the CPU from now on. ``handle`` and ``unique`` are cut after 63 bytes."""
         turn = self.turn = self.turn + 1
-        pack(self.memory, 0, turn, since, function, activity, handle, unique, turn)
+        pack(self.memory, (turn & 1) << SLOT_SHIFT, turn, since, function, activity, handle, unique, turn)
 
     def read(self) -> Beat:
-        """The last complete write; all zero before the first.
+        """The last complete write; all zero before the first."""
+        while True:
+            beats = [beat for slot in (0, 1) if (beat := self._slot(slot << SLOT_SHIFT)) is not None]
+            # Turns never fall: a smaller one is a slot that was just cleared. Only a writer that was quicker than this
+            # reader, twice, makes it look again.
+            newest = max(beats, key=lambda beat: beat.turn, default=None)
+            if newest is not None and newest.turn >= self._seen:
+                self._seen = newest.turn
+                return newest
 
-        A child that was stopped or killed in the middle of a write leaves the two turns different for ever: after
-        TRIES the reading is given as it is.
-        """
+    def _slot(self, offset: int) -> Beat | None:
         memory = self.memory
-        for _ in range(TRIES):
-            (last,) = _turn.unpack_from(memory, _LAST)
-            _, since, function, activity, handle, unique, _ = _layout.unpack_from(memory)
-            (first,) = _turn.unpack_from(memory)
-            # Turns never fall: a smaller one is a page that was just cleared.
-            if first == last >= self._seen:
-                self._seen = first
-                break
+        (last,) = _turn.unpack_from(memory, offset + _LAST)
+        _, since, function, activity, handle, unique, _ = _layout.unpack_from(memory, offset)
+        (first,) = _turn.unpack_from(memory, offset)
+        if first != last:
+            return None
         return Beat(first, since, function, Activity(activity), handle, unique)
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from gevent import GreenletExit
 from gevent.hub import get_hub
 
 from gearpool import logs
-from gearpool.page import NO_FUNCTION, Activity, Page, pack
+from gearpool.page import NO_FUNCTION, SLOT_SHIFT, Activity, Page, pack
 from gearpool.worker.pool import Pool
 
 log = logging.getLogger("gearpool.worker")
@@ -141,14 +141,14 @@ def _tracer(page: Page, runs: Any) -> Callable[[str, tuple[Any, Any]], None]:
         target = switch[1]
         turn = page.turn = page.turn + 1
         if target is hub:
-            pack(memory, 0, turn, monotonic(), NO_FUNCTION, 0, b"", b"", turn)
+            pack(memory, (turn & 1) << SLOT_SHIFT, turn, monotonic(), NO_FUNCTION, 0, b"", b"", turn)
             return
         run = runs.get(target)
         if run is None:
-            pack(memory, 0, turn, monotonic(), NO_FUNCTION, 2, b"", b"", turn)
+            pack(memory, (turn & 1) << SLOT_SHIFT, turn, monotonic(), NO_FUNCTION, 2, b"", b"", turn)
         else:
             job = run.job
             index = run.session.function.index
-            pack(memory, 0, turn, monotonic(), index, 1, job.raw_handle, job.raw_unique, turn)
+            pack(memory, (turn & 1) << SLOT_SHIFT, turn, monotonic(), index, 1, job.raw_handle, job.raw_unique, turn)
 
     return trace

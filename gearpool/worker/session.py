@@ -35,7 +35,7 @@ from gearpool.jobs import Interrupt, Job
 from gearpool.logs import emit
 from gearpool.metrics import QUICK_S
 from gearpool.net.greenlet_streams import GreenletStream
-from gearpool.page import NO_FUNCTION, Activity, pack
+from gearpool.page import NO_FUNCTION, SLOT_SHIFT, Activity, pack
 from gearpool.protocol.codec import Decoder, request
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import REQUEST_MAGIC, RESPONSE_MAGIC, PacketType
@@ -399,7 +399,7 @@ class Session:
             self._current = arguments
             if page is not None:
                 turn = page.turn = page.turn + 1
-                pack(memory, 0, turn, now, index, 1, handle, arguments[2], turn)
+                pack(memory, (turn & 1) << SLOT_SHIFT, turn, now, index, 1, handle, arguments[2], turn)
             try:
                 result = call(arguments[3], job) if takes_job else call(arguments[3])
                 if result.__class__ is not bytes:
