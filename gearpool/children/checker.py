@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ _BLOCKING = {
     "pycurl": "use geventhttpclient or requests",
 }
 """Modules that wait in C where gevent does not see it, and what to do instead."""
+
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 
 OK = 0
 CONFIGURATION = 78
@@ -120,15 +123,19 @@ def _import(item: Item, base: Path) -> list[Problem]:
         except ConfigurationError as error:
             problems.append(Problem(place, path, str(error)))
 
+    def attempt_classes(section: Item | None, path: str) -> None:
+        on_error = _entry(section, "on_error") if section is not None else None
+        for name, (place, _) in (on_error.entries if on_error is not None else {}).items():
+            if "." in name or ":" in name:
+                attempt(handlers.exception_class, name, place, f"{path}.on_error.{name}")
+
+    attempt_classes(_entry(item, "defaults"), "defaults")
     functions = _entry(item, "functions")
     for name, (_, function) in (functions.entries if functions is not None else {}).items():
         handler = function if function.tag == "str" else _entry(function, "handler")
         if handler is not None and handler.tag == "str" and handler.text:
             attempt(handlers.load, handler.text, handler.place, f"functions.{name}.handler")
-        on_error = _entry(function, "on_error")
-        for exception, (place, _) in (on_error.entries if on_error is not None else {}).items():
-            if exception != "default" and "." in exception:
-                attempt(handlers.exception_class, exception, place, f"functions.{name}.on_error.{exception}")
+        attempt_classes(function, f"functions.{name}")
     return problems
 
 
@@ -139,10 +146,12 @@ def _entry(item: Item, name: str) -> Item | None:
 
 def _digest() -> str:
     """Changes whenever the source of a module outside the installed packages does."""
+    # The folders themselves, not the prefix: /usr would take in /usr/src/app, where images keep the application.
+    installed = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib"))
     sources = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if path is None or "site-packages" in path or path.startswith(sys.base_prefix):
+        path = vars(module).get("__file__")  # getattr would wake lazy modules, and some of these raise
+        if not isinstance(path, str) or path.startswith(installed) or _PACKAGES.intersection(Path(path).parts):
             continue
         try:
             sources.update(f"{name}\0".encode())

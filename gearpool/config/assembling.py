@@ -71,8 +71,7 @@ def assemble(values: Values, path: Path) -> Settings:
         if server == "embedded":
             embedded = _embedded(values.get("embedded", {}), base)
             server = parse_server(embedded.listen)  # noqa: PLW2901 - the word stands for that address
-        if server not in servers:
-            servers.append(_rooted(server, base))
+        servers.append(_rooted(server, base))
     defaults = values.get("defaults", {})
     functions = tuple(_function(name, given, defaults) for name, given in values["functions"].items())
     processes = values.get("processes", 1) or len(os.sched_getaffinity(0))

@@ -53,7 +53,12 @@ class Kind:
     def refuse(self, item: Item) -> Unexpected:
         """The error for ``item``."""
         hint = ""
-        if item.tag in ("bool", "null", "int", "float") and item.plain and self.wants_text and item.text:
+        if (
+            item.tag in ("bool", "null", "int", "float", "timestamp", "value")
+            and item.plain
+            and self.wants_text
+            and item.text
+        ):
             hint = f'; quote it: "{item.text}"'
         return Unexpected(f"expected {self.expected}, got {item.found()}{hint}")
 
@@ -73,10 +78,13 @@ class Text(Kind):
 
     wants_text = True
 
-    def __init__(self, expected: str = "text", check: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self, expected: str = "text", check: Callable[[str], object] | None = None, pattern: str | None = None
+    ) -> None:
         self.expected = expected
         self.shown = "text"
         self._check = check
+        self._pattern = pattern
 
     def read(self, item: Item) -> str:
         """See `Kind`."""
@@ -91,7 +99,7 @@ class Text(Kind):
 
     def schema(self) -> Schema:
         """See `Kind`."""
-        return {"type": "string", "minLength": 1}
+        return {"type": "string", "minLength": 1} | ({"pattern": self._pattern} if self._pattern else {})
 
 
 class Flag(Kind):
@@ -231,3 +239,18 @@ PERCENT = Percent()
 def address(text: str) -> None:
     """Raise InvalidArgument unless ``text`` is a job server's address."""
     parse_server(text)
+
+
+def _listen(text: str) -> None:
+    if "://" in text:
+        raise InvalidArgument(f"{text!r}: an address to listen on has no scheme, write host:port")
+    parse_server(text)
+
+
+def _path(text: str) -> None:
+    if "\0" in text:
+        raise InvalidArgument("a path cannot have a NUL in it")
+
+
+LISTEN = Text("an address", _listen, "^((?!://).)*$")
+PATH = Text("a path", _path, r"^[^\x00]*$")

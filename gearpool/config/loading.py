@@ -5,6 +5,7 @@ Law: the command line beats the environment beats the file, and every value reme
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from gearpool.config.assembling import assemble
 from gearpool.config.kinds import MISSING
 from gearpool.config.model import ROOT
-from gearpool.config.nodes import Item, Place, Problem, read
+from gearpool.config.nodes import BROKEN, Item, Place, Problem, read
 from gearpool.errors import ConfigurationError
 from gearpool.settings import FunctionSettings, Settings
 
@@ -95,6 +96,10 @@ def load(
     files = list(_files(paths, problems))
     trees = [tree for path, shown in files if (tree := read(path, shown, environment, problems)) is not None]
     merged = _merge(trees, problems)
+    if len(trees) < len(files):
+        # What is missing may stand in the file that could not be read, and that is told already.
+        for name in ("servers", "functions"):
+            merged.entries.setdefault(name, (merged.place, Item(merged.place, BROKEN)))
     _override(merged, overrides or Overrides(), environment)
     values: Any = MISSING
     if trees:
@@ -109,6 +114,7 @@ def load(
         raise ConfigurationProblems(in_order(problems), merged)
     settings = assemble(values, files[0][0].absolute())
     loaded = Loaded(settings, merged)
+    problems += _own_server_twice(settings, loaded)
     for function in settings.functions:
         problems += _contradictions(function, loaded)
     if not settings.functions:
@@ -121,14 +127,21 @@ def load(
 
 def base_of(path: str | Path) -> Path:
     """Where relative paths start from, if ``path`` is the first that is named: its folder, or itself if it is one."""
-    return (Path(path) if Path(path).is_dir() else Path(path).parent).absolute()
+    return (Path(path) if os.path.isdir(path) else Path(path).parent).absolute()  # noqa: PTH112 - as in _files
 
 
 def _files(paths: Iterable[str | Path], problems: list[Problem]) -> Iterable[tuple[Path, str]]:
     for each in paths:
         path = Path(each)
-        if path.is_dir():
-            inside = sorted(entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml") and entry.is_file())
+        # Not Path.is_dir, which raises what open will say better: no permission, a name that is too long.
+        if os.path.isdir(each):  # noqa: PTH112
+            try:
+                inside = sorted(
+                    entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml") and entry.is_file()
+                )
+            except OSError as error:
+                problems.append(Problem(Place(str(each)), "", f"cannot be read: {error.strerror}"))
+                continue
             if not inside:
                 problems.append(Problem(Place(str(each)), "", "the folder has no *.yaml file"))
             for entry in inside:
@@ -198,6 +211,17 @@ def _override(merged: Item, overrides: Overrides, environment: Mapping[str, str]
 
 def _int_tag(text: str) -> str:
     return "int" if text.lstrip("+-").isdigit() else "str"
+
+
+def _own_server_twice(settings: Settings, loaded: Loaded) -> Iterable[Problem]:
+    """``embedded`` and its own address, both among the servers."""
+    names = [str(server) for server in settings.servers]
+    listed = loaded.item.entries["servers"][1].items
+    for number, item in enumerate(listed):
+        if settings.embedded is not None and item.text != "embedded" and names.count(names[number]) > 1:
+            yield Problem(
+                item.place, f"servers[{number}]", "is the address of embedded, which is among the servers too"
+            )
 
 
 def _contradictions(function: FunctionSettings, loaded: Loaded) -> Iterable[Problem]:

@@ -11,6 +11,8 @@ from typing import Any
 from gearpool.config.kinds import (
     DURATION,
     DURATION_OR_ZERO,
+    LISTEN,
+    PATH,
     PERCENT,
     RATE,
     SIZE,
@@ -21,14 +23,12 @@ from gearpool.config.kinds import (
     Number,
     Schema,
     Text,
-    address,
 )
-from gearpool.config.sections import Either, Functions, Key, OneOrMore, OnError, Section, Server
+from gearpool.config.sections import Either, Functions, Key, OneOrMore, OnError, Section, Servers
 from gearpool.errors import InvalidArgument
 from gearpool.protocol.names import client_id, function_name
 
 HANDLER = Text('a dotted path such as "package.module.function"')
-PATH = Text("a path")
 
 
 def _identity(text: str) -> None:
@@ -101,17 +101,22 @@ _OPTIONS: dict[str, Key] = {
     "enabled": Key(Flag(), "false: not registered.", "true"),
 }  # fmt: skip
 
-DEFAULTS = Section("defaults", _OPTIONS)
+_OF_THE_FILE = dict.fromkeys(
+    ("processes", "import_path", "drain_timeout", "stall_timeout", "recycle", "log", "worker_id", "monkey_patch"),
+    "the top of the file",
+)
+DEFAULTS = Section("defaults", _OPTIONS, elsewhere={**_OF_THE_FILE, "handler": "a function"})
 FUNCTION = Section(
     "function",
     {"handler": Key(HANDLER, "package.module.function, or package.module:object.method.", required=True), **_OPTIONS},
+    elsewhere=_OF_THE_FILE,
 )
 FUNCTION_OR_HANDLER = Either(HANDLER, FUNCTION)
 
 EMBEDDED = Section(
     "embedded",
     {
-        "listen": Key(Text("an address", address), "Where our own job server listens.", "127.0.0.1:4730"),
+        "listen": Key(LISTEN, "Where our own job server listens.", "127.0.0.1:4730"),
         "store": Key(PATH, "memory, or the path of a SQLite file that keeps background jobs.", "memory"),
     },
 )
@@ -139,7 +144,7 @@ LOG = Section(
 HTTP = Section(
     "http",
     {
-        "listen": Key(Text("an address", address), "Where health, metrics and dashboard are served.", "127.0.0.1:8730"),
+        "listen": Key(LISTEN, "Where health, metrics and dashboard are served.", "127.0.0.1:8730"),
         "token": Key(Text("a token"), "What operators must show to change anything.", "none", secret=True),
     },
 )
@@ -155,7 +160,7 @@ RECONNECT = Section(
 ROOT = Section(
     "root",
     {
-        "servers": Key(OneOrMore(Server(), "a job server"), "The job servers; all are served at once.", required=True),
+        "servers": Key(Servers(), "The job servers; all are served at once.", required=True),
         "functions": Key(Functions(FUNCTION_OR_HANDLER), "What is served, by whom.", required=True),
         "embedded": Key(EMBEDDED, "Our own job server, when embedded is among the servers."),
         "processes": Key(Count(1, 1024, {"auto": 0}), "Worker processes; auto: one a CPU.", "1"),
@@ -172,6 +177,7 @@ ROOT = Section(
         "reconnect": Key(RECONNECT, "Full jitter; names are resolved afresh each time."),
         "monkey_patch": Key(Flag(), "Make the standard library wait in greenlets.", "true"),
     },
+    elsewhere={"handler": "a function"} | dict.fromkeys(_OPTIONS, "a function, or to defaults for all"),
 )
 
 SECTIONS: tuple[Section, ...] = (

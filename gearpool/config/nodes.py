@@ -6,6 +6,7 @@ an alias bomb ends at MAX_ITEMS. Every problem is collected; nothing stops at th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ BROKEN = "broken"
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "merge", "timestamp", "value"})
 
 _Resolver = yaml.resolver.Resolver
+_UNPRINTABLE = re.compile(yaml.reader.Reader.NON_PRINTABLE)
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -50,7 +52,8 @@ class Problem:
 
     def __str__(self) -> str:
         """``file:line:column: path: message``."""
-        return f"{self.place}: {self.path}: {self.message}" if self.path else f"{self.place}: {self.message}"
+        path = f": {visible(self.path)}" if self.path else ""
+        return f"{self.place}{path}: {self.message}"
 
 
 @dataclass(slots=True)
@@ -82,21 +85,29 @@ class Item:
         if self.tag == "null":
             return "nothing"
         if self.tag == "bool" and self.plain:
-            meaning = "true" if self.text.lower() in {"y", "yes", "true", "on"} else "false"
-            return self.text if self.text.lower() == meaning else f"{self.text}, which YAML reads as {meaning}"
-        if self.tag == "int" and ":" in self.text:
-            return f"{self.text}, which YAML reads as {_sexagesimal(self.text)}"
-        if self.tag == "int" and self.text.lstrip("+-").startswith("0") and len(self.text.lstrip("+-")) > 1:
-            return f"{self.text}, which YAML reads as {yaml.safe_load(self.text)}"
-        shown = self.text if len(self.text) <= 60 else self.text[:57] + "..."
+            meaning = yaml.constructor.SafeConstructor.bool_values.get(self.text.lower())
+            if meaning is not None and self.text != str(meaning).lower():
+                return f"{self.text}, which YAML reads as {str(meaning).lower()}"
+        if self.tag == "int" and self.place.line and len(self.text) <= 60:
+            meant = _meant(self.text)
+            if meant is not None and str(meant) != self.text.replace("_", "").lstrip("+"):
+                return f"{self.text}, which YAML reads as {meant}"
+        shown = visible(self.text if len(self.text) <= 60 else self.text[:57] + "...")
         return shown if self.plain and shown else f'"{shown}"'
 
 
-def _sexagesimal(text: str) -> int:
-    total = 0
-    for part in text.split(":"):
-        total = total * 60 + int(part)
-    return total
+def visible(text: str) -> str:
+    """``text`` in one line and harmless to a terminal: what cannot be printed is escaped."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _meant(text: str) -> int | None:
+    """What YAML takes ``text`` for as a number; None if it is none, which a tag may claim nevertheless."""
+    try:
+        node = yaml.ScalarNode("tag:yaml.org,2002:int", text)
+        return int(yaml.constructor.SafeConstructor().construct_yaml_int(node))
+    except (ValueError, IndexError):
+        return None
 
 
 def read(path: Path, shown: str, environment: Environment, problems: list[Problem]) -> Item | None:
@@ -105,6 +116,8 @@ def read(path: Path, shown: str, environment: Environment, problems: list[Proble
     if text is None:
         return None
     try:
+        if not _is_shallow(text, shown, problems):
+            return None
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -114,19 +127,38 @@ def read(path: Path, shown: str, environment: Environment, problems: list[Proble
             detail = f"{detail} ({error.context})"
         problems.append(Problem(place, "", f"not YAML: {detail}{_hint(text, place)}"))
         return None
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         problems.append(Problem(Place(shown), "", f"not YAML: {str(error).splitlines()[0]}"))
         return None
-    if node is None:
+    if node is None or node.tag == "tag:yaml.org,2002:null":
         problems.append(Problem(Place(shown), "", "the file is empty; it needs at least servers and functions"))
         return None
     return _Builder(shown, environment, problems).build(node, "", 0)
 
 
+def _is_shallow(text: str, shown: str, problems: list[Problem]) -> bool:
+    """Whether it is safe to compose ``text``, for which libyaml's binding recurses until the stack ends (SIGSEGV)."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH + 1:
+                mark = event.start_mark
+                place = Place(shown) if mark is None else Place(shown, mark.line + 1, mark.column + 1)
+                problems.append(Problem(place, "", f"nested deeper than {MAX_DEPTH} levels"))
+                return False
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return True
+
+
 def _hint(text: str, place: Place) -> str:
     lines = text.splitlines()
-    if 0 < place.line <= len(lines) and "\t" in lines[place.line - 1]:
+    line = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
+    if "\t" in line:
         return "; indent with spaces, not tabs"
+    if "${" in line:
+        return '; inside brackets, quote what has a variable: "${NAME}"'
     return ""
 
 
@@ -154,12 +186,13 @@ def _text(path: Path, shown: str, problems: list[Problem]) -> str | None:
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         problems.append(Problem(Place(shown, line, column), "", f"is not UTF-8: byte 0x{raw[error.start]:02x}"))
         return None
-    for number, character in enumerate(text):
-        if character < " " and character not in "\t\r\n":
-            line = text.count("\n", 0, number) + 1
-            column = number - (text.rfind("\n", 0, number) + 1) + 1
-            problems.append(Problem(Place(shown, line, column), "", f"has a control character {character!r}"))
-            return None
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable is not None:
+        start = unprintable.start()
+        line = text.count("\n", 0, start) + 1
+        column = start - (text.rfind("\n", 0, start) + 1) + 1
+        problems.append(Problem(Place(shown, line, column), "", f"has a control character {unprintable[0]!r}"))
+        return None
     return text
 
 
@@ -186,6 +219,9 @@ class _Builder:
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place, path)
+        if node.tag not in ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"):
+            self._problems.append(Problem(place, path, f"has the tag {node.tag}, which means nothing here"))
+            return None
         if isinstance(node, yaml.SequenceNode):
             item = Item(place, "seq")
             for number, each in enumerate(node.value):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gearpool.config.kinds import MISSING, Choice, Kind, Report, Schema, Text, address
+from gearpool.config.kinds import MISSING, PATH, Choice, Kind, Report, Schema, Text, address
 from gearpool.config.nodes import BROKEN, Item
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
@@ -48,12 +48,14 @@ class Section(Kind):
         keys: dict[str, Key],
         check: Callable[[dict[str, Any]], str | None] | None = None,
         rule: Schema | None = None,
+        elsewhere: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self.keys = keys
         self.expected = f"a mapping with {', '.join(keys)}"
         self._check = check
         self._rule = rule or {}
+        self._elsewhere = elsewhere or {}
 
     def collect(self, item: Item, path: str, report: Report) -> Any:
         """See `Kind`."""
@@ -89,6 +91,8 @@ class Section(Kind):
         return values if fine else MISSING
 
     def _nearest(self, name: str) -> str:
+        if name in self._elsewhere:
+            return f"; it belongs to {self._elsewhere[name]}"
         near = difflib.get_close_matches(name, self.keys, 1, 0.6)
         return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(self.keys)}"
 
@@ -161,13 +165,12 @@ class Server(Either):
     """A job server: an address, ``embedded``, or ``{address:, tls:}``."""
 
     def __init__(self) -> None:
-        path = Text("a path")
         tls = Section(
             "tls",
             {
-                "ca": Key(path, "PEM file of the authorities that may sign the server's certificate.", "the system's"),
-                "cert": Key(path, "PEM file of our own certificate.", "none"),
-                "key": Key(path, "PEM file of its key.", "in cert"),
+                "ca": Key(PATH, "PEM file of the authorities that may sign the server's certificate.", "the system's"),
+                "cert": Key(PATH, "PEM file of our own certificate.", "none"),
+                "key": Key(PATH, "PEM file of its key.", "in cert"),
                 "server_name": Key(Text("a name"), "The name the certificate must have.", "the host"),
             },
             lambda given: "a key without a cert" if "key" in given and "cert" not in given else None,
@@ -202,6 +205,31 @@ class Server(Either):
             return MISSING
 
 
+class Servers(OneOrMore):
+    """The job servers, each of them once."""
+
+    def __init__(self) -> None:
+        super().__init__(Server(), "a job server")
+
+    def collect(self, item: Item, path: str, report: Report) -> Any:
+        """See `Kind`."""
+        values = super().collect(item, path, report)
+        if values is MISSING:
+            return MISSING
+        # By its name, host:port, which is the server's in logs, metrics and handles, whatever its TLS files are.
+        first: dict[str, int] = {}
+        for number, value in enumerate(values):
+            if first.setdefault(str(value).lower(), number) != number:
+                same = first[str(value).lower()]
+                report(item.items[number].place, f"{path}[{number}]", f"is the same server as {path}[{same}]")
+        return values if len(first) == len(values) else MISSING
+
+    def schema(self) -> Schema:
+        """See `Kind`."""
+        one = self.kind.schema()
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}]}
+
+
 class OnError(Kind):
     """One action, or an action by exception class and ``default``."""
 
@@ -228,7 +256,12 @@ class OnError(Kind):
             if action is MISSING:
                 fine = False
             elif name != "default" and not _may_be_an_exception(name):
-                report(place, f"{path}.{name}", 'expected an exception class such as "ValueError" or "package.Error"')
+                near = difflib.get_close_matches(name, _EXCEPTIONS, 1, 0.6)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                report(
+                    place, f"{path}.{name}",
+                    f'expected an exception class such as "ValueError" or "package.Error"{hint}',
+                )  # fmt: skip
                 fine = False
             else:
                 actions[name] = action
@@ -238,8 +271,7 @@ class OnError(Kind):
         """See `Kind`."""
         action = self._action.schema()
         # Which builtins are exceptions cannot be told by a pattern, so all of them are written down.
-        bare = "|".join(sorted(name for name in vars(builtins) if _may_be_an_exception(name)))
-        names = rf"^(default|{bare}|[A-Za-z_]\w*([.:][A-Za-z_]\w*)+)$"
+        names = rf"^(default|{'|'.join(_EXCEPTIONS)}|[A-Za-z_]\w*([.:][A-Za-z_]\w*)+)$"
         by_class = {
             "type": "object", "patternProperties": {names: action}, "additionalProperties": False, "minProperties": 1,
         }  # fmt: skip
@@ -253,6 +285,9 @@ def _may_be_an_exception(name: str) -> bool:
         return False
     found = getattr(builtins, name, None)
     return len(words) > 1 or (isinstance(found, type) and issubclass(found, BaseException))
+
+
+_EXCEPTIONS = sorted(name for name in vars(builtins) if _may_be_an_exception(name))
 
 
 class Functions(Kind):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 Environment = Mapping[str, str]
 
-_PATTERN = re.compile(r"\$?\$\{([^}]*)\}")
+_PATTERN = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -26,9 +26,11 @@ def expand(text: str, environment: Environment) -> str:
     """
 
     def value(match: re.Match[str]) -> str:
-        if match[0].startswith("$$"):
-            return match[0][1:]
+        if match[0] == "$${":
+            return "${"
         inside = match[1]
+        if "${" in inside:
+            raise VariableError(f"{match[0]} has a variable inside a variable; that is not possible")
         name = _NAME.match(inside)
         if name is None:
             raise VariableError(
@@ -50,6 +52,6 @@ def expand(text: str, environment: Environment) -> str:
             raise VariableError(f"the variable {name[0]} is not set; set it, or write ${{{name[0]}:-default}}")
         return found
 
-    if "${" in _PATTERN.sub("", text):
+    if "${" in _PATTERN.sub(" ", text):
         raise VariableError("${ without a closing }")
     return _PATTERN.sub(value, text)

@@ -259,9 +259,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "a handler among the defaults",
         FILE + "defaults: {handler: a.b}\n",
-        [
-            "workers.yaml:4:12: defaults.handler: unknown key; known are concurrency, timeout, timeout_grace, on_error, on_timeout, on_drain, retry, dead_letter, breaker, poison, report, payload, rate, weight, enabled"
-        ],
+        ["workers.yaml:4:12: defaults.handler: unknown key; it belongs to a function"],
     ),
     (
         "a duration for the defaults",
@@ -371,7 +369,12 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "an unquoted variable in braces",
         FILE + "log: {level: ${L:?}}\n",
-        ["workers.yaml:4:15: not YAML: did not find expected ',' or '}' (while parsing a flow mapping)"],
+        [
+            (
+                "workers.yaml:4:15: not YAML: did not find expected ',' or '}' (while parsing a flow mapping)"
+                '; inside brackets, quote what has a variable: "${NAME}"'
+            )
+        ],
     ),
     (
         "a function name that is too long",
