@@ -62,6 +62,22 @@ def stubborn(arg):
                 raise
             n = 0
 
+def swallowing(arg):
+    """Waits, and lets nothing end it."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            gevent.sleep(1)
+        except BaseException:
+            pass
+
+def late(arg):
+    """Ends by itself, but only after a while: its JobTimeout is swallowed, its killing is not."""
+    try:
+        gevent.sleep(60)
+    except BaseException:
+        gevent.sleep(60)
+
 def nap(arg):
     time.sleep(float(arg))
     return arg
@@ -100,6 +116,8 @@ def limited(sites: Sites, server: str, extra: str = "") -> Site:
         f"servers: {server}\nlog: {{format: json}}\nprocesses: 1\n{extra}functions:\n"
         "  nap: loops.nap\n  really_sleep: {handler: loops.really_sleep, timeout: 1s}\n"
         "  stubborn: {handler: loops.stubborn, timeout: 500ms, timeout_grace: 500ms}\n"
+        "  swallowing: {handler: loops.swallowing, timeout: 300ms, timeout_grace: 300ms}\n"
+        "  late: {handler: loops.late, timeout: 300ms, timeout_grace: 300ms}\n"
         "  read_file: loops.read_file\n  in_thread: {handler: loops.in_thread, timeout: 30s}\n"
         f"  gil: {{handler: loops.gil, poison: {{kills: 2}}}}\n{functions}"
     )
@@ -131,6 +149,36 @@ def test_a_loop_that_swallows_its_timeout_is_ended_in_place_at_the_grace(sites: 
             client.submit_job("stubborn", b"", timeout=30)
         assert client.submit_job("nap", b"0", timeout=30) == b"0"
     assert site.workers() == before
+
+
+def test_a_handler_that_swallows_its_timeout_is_ended_at_the_grace_and_the_process_lives_on(
+    sites: Sites, gearmand: Gearmand
+) -> None:
+    site = limited(sites, gearmand.address)
+    before = site.workers()
+    with Client(gearmand.address) as client:
+        with pytest.raises(JobFailed):
+            client.submit_job("late", b"", timeout=30)
+        assert client.submit_job("nap", b"0", timeout=30) == b"0"
+    assert site.workers() == before
+    assert not site.events("job.stuck")
+
+
+def test_a_handler_that_swallows_even_its_killing_is_reported_and_its_process_recycled(
+    sites: Sites, gearmand: Gearmand
+) -> None:
+    site = limited(sites, gearmand.address, "drain_timeout: 3s\n")
+    before = site.workers()
+    with Client(gearmand.address) as client:
+        naps = [client.submit("nap", b"2") for _ in range(20)]
+        with pytest.raises(JobFailed):
+            client.submit_job("swallowing", b"", timeout=30)
+        wait_for(lambda: set(site.workers()).isdisjoint(before), "the process to be replaced")
+        assert [future.result(30) for future in naps] == [b"2"] * 20
+        assert client.submit_job("nap", b"0", timeout=30) == b"0"
+    stuck = site.events("job.stuck")
+    assert [row["function"] for row in stuck] == ["swallowing"]
+    assert len(site.workers()) == 1
 
 
 def test_a_sleep_that_was_not_patched_is_interrupted_in_place(sites: Sites, gearmand: Gearmand) -> None:
