@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -113,6 +114,28 @@ class Gearmand:
                 self.process.wait()
             self.process = None
         self._folder.cleanup()
+
+
+class OwnServer:
+    """``gearpool server`` as a process of its own."""
+
+    def __init__(self, *options: str) -> None:
+        argv = [sys.executable, "-m", "gearpool", "server", "--listen", "127.0.0.1:0", *options]
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().split()[-1]
+        self.port = int(self.address.rpartition(":")[2])
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.daemons import Site
+from tests.processes import OwnServer, running_gearmand
 
 
 class Sites:
@@ -26,3 +27,17 @@ def sites(tmp_path: Path) -> Iterator[Sites]:
     yield made
     for site in made.made:
         site.close()
+
+
+@pytest.fixture(params=["gearmand", "gearpool server"])
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a job server of this test's own, of both kinds."""
+    if request.param == "gearmand":
+        with running_gearmand() as gearmand:
+            yield gearmand.address
+        return
+    ours = OwnServer("--drain", "0")
+    try:
+        yield ours.address
+    finally:
+        ours.stop()

@@ -10,9 +10,9 @@ from tests.processes import Gearmand, wait_for
 from tests.supervisor.daemons import exists
 
 
-def test_term_with_1000_jobs_in_flight_completes_every_one_and_exits_0(sites: Sites, gearmand: Gearmand) -> None:
-    site = sites(configuration(gearmand.address, concurrency=1000)).start().until_serving()
-    with Client(gearmand.address) as client:
+def test_term_with_1000_jobs_in_flight_completes_every_one_and_exits_0(sites: Sites, server: str) -> None:
+    site = sites(configuration(server, concurrency=1000)).start().until_serving()
+    with Client(server) as client:
         list(client.submit_background_jobs("nap", [f"job{n} {n % 31 / 10}" for n in range(1000)]))
         # Those of 0 s may have ended by now; the others are in flight.
         wait_for(lambda: len(site.lines("began")) == 1000, "all jobs to begin")
@@ -21,15 +21,15 @@ def test_term_with_1000_jobs_in_flight_completes_every_one_and_exits_0(sites: Si
     assert sorted(site.lines("ended")) == sorted(f"job{n}" for n in range(1000))
 
 
-def test_jobs_longer_than_the_drain_are_completed_by_another_daemon(sites: Sites, gearmand: Gearmand) -> None:
-    site = sites(configuration(gearmand.address, drain_timeout="1s")).start().until_serving()
-    with Client(gearmand.address) as client:
+def test_jobs_longer_than_the_drain_are_completed_by_another_daemon(sites: Sites, server: str) -> None:
+    site = sites(configuration(server, drain_timeout="1s")).start().until_serving()
+    with Client(server) as client:
         list(client.submit_background_jobs("nap", [f"job{n} {600 if n % 2 else 0.5}" for n in range(20)]))
         wait_for(lambda: len(site.lines("began")) == 20, "all jobs to begin")
         site.send(signal.SIGTERM)
         assert site.wait() == 1
         assert len(site.lines("ended")) == 10
-    other = sites(configuration(gearmand.address))
+    other = sites(configuration(server))
     other.handlers.write_text(other.handlers.read_text().replace("float(seconds)", "0.1"))
     other.start().until_serving()
     wait_for(lambda: len(other.lines("ended")) == 10, "the rest to be completed")
@@ -47,9 +47,9 @@ def test_while_draining_the_log_says_what_is_waited_for(sites: Sites, gearmand: 
     assert site.wait() == 0
 
 
-def test_a_second_int_hands_the_jobs_back_at_once(sites: Sites, gearmand: Gearmand) -> None:
-    site = sites(configuration(gearmand.address, drain_timeout="600s")).start().until_serving()
-    with Client(gearmand.address) as client:
+def test_a_second_int_hands_the_jobs_back_at_once(sites: Sites, server: str) -> None:
+    site = sites(configuration(server, drain_timeout="600s")).start().until_serving()
+    with Client(server) as client:
         handle = client.submit_background_job("nap", "slow 600")
         wait_for(lambda: site.lines("began"), "the job to begin")
         site.send(signal.SIGINT)
@@ -73,14 +73,14 @@ def test_term_to_the_group_is_term_to_the_parent(sites: Sites, gearmand: Gearman
 
 
 def test_workers_leave_within_2_s_of_the_supervisors_death_and_their_jobs_are_handed_out_again(
-    sites: Sites, gearmand: Gearmand
+    sites: Sites, server: str
 ) -> None:
-    site = sites(configuration(gearmand.address, processes=2)).start().until_serving()
+    site = sites(configuration(server, processes=2)).start().until_serving()
     workers = site.workers()
-    with Client(gearmand.address) as client:
+    with Client(server) as client:
         list(client.submit_background_jobs("nap", [f"job{n} 600" for n in range(10)]))
         wait_for(lambda: len(site.lines("began")) == 10, "all jobs to begin")
     site.close()
     wait_for(lambda: not any(exists(pid) for pid in workers), "the workers to leave", 2.0)
-    other = sites(configuration(gearmand.address)).start().until_serving()
+    other = sites(configuration(server)).start().until_serving()
     wait_for(lambda: len(other.lines("began")) == 10, "the jobs to be handed out again")

@@ -165,11 +165,11 @@ def test_a_handler_that_swallows_its_timeout_is_ended_at_the_grace_and_the_proce
 
 
 def test_a_handler_that_swallows_even_its_killing_is_reported_and_its_process_recycled(
-    sites: Sites, gearmand: Gearmand
+    sites: Sites, server: str
 ) -> None:
-    site = limited(sites, gearmand.address, "drain_timeout: 3s\n")
+    site = limited(sites, server, "drain_timeout: 3s\n")
     before = site.workers()
-    with Client(gearmand.address) as client:
+    with Client(server) as client:
         naps = [client.submit("nap", b"2") for _ in range(20)]
         with pytest.raises(JobFailed):
             client.submit_job("swallowing", b"", timeout=30)
@@ -208,11 +208,9 @@ def test_a_native_thread_lets_the_other_jobs_run(sites: Sites, gearmand: Gearman
     assert not site.events("worker.killed")
 
 
-def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_innocent_complete(
-    sites: Sites, gearmand: Gearmand
-) -> None:
-    site = limited(sites, gearmand.address, "stall_timeout: 2s\n")
-    with Client(gearmand.address) as client:
+def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_innocent_complete(sites: Sites, server: str) -> None:
+    site = limited(sites, server, "stall_timeout: 2s\n")
+    with Client(server) as client:
         naps = [client.submit("nap", b"6", unique=f"nap{number}") for number in range(10)]
         culprit = client.submit("gil", b"", unique="culprit")
         with pytest.raises(JobFailed):

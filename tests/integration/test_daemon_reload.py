@@ -15,14 +15,14 @@ JOBS = 20_000
 RELOADS = 10
 
 
-def test_jobs_over_reloads_with_changing_code_are_run_once_each(sites: Sites, gearmand: Gearmand) -> None:
-    site = sites(configuration(gearmand.address)).start().until_serving()
+def test_jobs_over_reloads_with_changing_code_are_run_once_each(sites: Sites, server: str) -> None:
+    site = sites(configuration(server)).start().until_serving()
     done = threading.Event()
     submitted = 0
 
     def submit() -> None:
         nonlocal submitted
-        with Client(gearmand.address) as client:
+        with Client(server) as client:
             each = JOBS // RELOADS
             for turn in range(RELOADS):
                 list(client.submit_background_jobs("record", [str(turn * each + n) for n in range(each)]))

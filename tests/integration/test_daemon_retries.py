@@ -5,7 +5,7 @@ from __future__ import annotations
 from gearpool import Client
 from tests.integration.conftest import Sites
 from tests.integration.daemons import Site
-from tests.processes import Gearmand, wait_for
+from tests.processes import wait_for
 
 UNSURE = """
 import random, time
@@ -40,11 +40,11 @@ def site_of(sites: Sites, server: str) -> Site:
     return site.start().until_serving()
 
 
-def test_10_000_jobs_that_fail_are_run_as_often_as_configured_and_end_once(sites: Sites, gearmand: Gearmand) -> None:
-    site_of(sites, gearmand.address)
+def test_10_000_jobs_that_fail_are_run_as_often_as_configured_and_end_once(sites: Sites, server: str) -> None:
+    site_of(sites, server)
     count = 10_000
     expected = [min(number % 7 + 1, 5) for number in range(count)]
-    with Client(gearmand.address) as client:
+    with Client(server) as client:
         futures = client.submit_many("unsure", [b"%d" % number for number in range(count)])
         for number, future in enumerate(futures):
             error = future.exception(100)
@@ -55,9 +55,9 @@ def test_10_000_jobs_that_fail_are_run_as_often_as_configured_and_end_once(sites
         assert client.submit_job("count", b"", timeout=30) == b"%d" % sum(expected)
 
 
-def test_a_function_with_10_slots_keeps_working_while_1000_wait(sites: Sites, gearmand: Gearmand) -> None:
-    site = site_of(sites, gearmand.address)
-    with Client(gearmand.address) as client:
+def test_a_function_with_10_slots_keeps_working_while_1000_wait(sites: Sites, server: str) -> None:
+    site = site_of(sites, server)
+    with Client(server) as client:
         list(client.submit_background_jobs("never", [b"%d" % number for number in range(995)]))
         wait_for(
             lambda: site.ask("status")["functions"]["never"]["waiting_retry"] == 995, "all to wait for their retry"
