@@ -59,7 +59,7 @@ LEAK = []
 
 
 def leak(arg):
-    LEAK.append(bytearray(8192))
+    LEAK.append(bytearray(2048))
     note("ran", arg)
 '''
 
@@ -71,6 +71,7 @@ class Site(ScriptedDaemon):
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder)
         self.configuration = configuration
+        self._counted: dict[str, tuple[int, int]] = {}
         self.path.write_text(configuration)
         self.handlers = folder / "site_handlers.py"
         self.handlers.write_text(HANDLERS)
@@ -108,6 +109,17 @@ class Site(ScriptedDaemon):
         """What handlers have noted under ``name``."""
         path = self.folder / name
         return path.read_text().splitlines() if path.exists() else []
+
+    def count(self, name: str) -> int:
+        """How many lines that are; counts only what is new since the last call."""
+        path = self.folder / name
+        if path.exists():
+            with path.open("rb") as file:
+                offset, lines = self._counted.get(name, (0, 0))
+                file.seek(offset)
+                new = file.read()
+                self._counted[name] = offset + len(new), lines + new.count(b"\n")
+        return self._counted.get(name, (0, 0))[1]
 
     def write_version(self, version: int) -> None:
         """New code for the handlers."""
