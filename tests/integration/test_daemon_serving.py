@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
 
 from gearpool import Client
+from gearpool.errors import GearpoolError
 from tests.integration.conftest import Sites
 from tests.integration.daemons import configuration
-from tests.processes import Gearmand, free_port, running_gearmand, wait_for
+from tests.processes import Gearmand, accepts, free_port, running_gearmand, wait_for
 
 LIMITED = "  spin: {handler: site_handlers.spin, timeout: 1s}\n"
 
@@ -109,18 +115,56 @@ def test_status_jobs_and_ping_answer_while_the_only_worker_is_blocked(sites: Sit
     assert "blocked" in site.gearpool("status", "-c", str(site.path)).stdout.lower()
 
 
+@pytest.mark.timeout(120)
 def test_gearmand_replaced_gracefully_under_load_loses_nothing(sites: Sites, gearmand: Gearmand) -> None:
-    site = sites(configuration(gearmand.address)).start().until_serving()
+    """Its successor listens on the same port while the old one still finishes what it has."""
+    site = sites(configuration(gearmand.address, concurrency=100)).start().until_serving()
+    submitted: list[str] = []
+    unsure: list[str] = []
+    stop = threading.Event()
+
+    def submit() -> None:
+        with Client(gearmand.address) as client:
+            while not stop.is_set():
+                name = f"job{len(submitted) + len(unsure)}"
+                try:
+                    client.submit_background_job("nap", f"{name} 0.2", timeout=5)
+                except GearpoolError:
+                    unsure.append(name)
+                    time.sleep(0.01)
+                else:
+                    submitted.append(name)
+
     with Client(gearmand.address) as client:
-        list(client.submit_background_jobs("nap", [f"old{n} 0.5" for n in range(50)]))
-    wait_for(lambda: len(site.lines("began")) == 50, "the jobs to begin")
-    process = gearmand.process
-    assert process is not None
-    gearmand.signal(signal.SIGUSR1)
-    wait_for(lambda: len(site.lines("ended")) == 50, "the jobs to end")
-    # 1.1.20 leaves only at the next packet after the last job; the workers' regular grab is one.
-    process.wait(30)
-    gearmand.process = None
-    gearmand.start()
-    with Client(gearmand.address) as client:
-        assert client.submit_job("record", "ab", timeout=20) == b"ba"
+        list(client.submit_background_jobs("nap", [f"old{n} 0.2" for n in range(1000)]))
+    producer = threading.Thread(target=submit)
+    producer.start()
+    old = gearmand.process
+    assert old is not None
+    try:
+        wait_for(lambda: len(site.lines("ended")) >= 100, "the load to be under way")
+        gearmand.signal(signal.SIGUSR1)
+        wait_for(lambda: not accepts(gearmand.port), "the old gearmand to listen no more")
+        successor = Gearmand(port=gearmand.port)
+        try:
+            # Who is connected to the old one keeps it busy for as long as he submits.
+            stop.set()
+            producer.join()
+            wait_for(lambda: old.poll() is not None, "the old gearmand to leave", 60.0)
+            submitted_to_old = len(submitted)
+            stop.clear()
+            producer = threading.Thread(target=submit)
+            producer.start()
+            wait_for(lambda: len(submitted) >= submitted_to_old + 100, "jobs for the successor")
+            stop.set()
+            producer.join()
+            expected = {*submitted, *(f"old{n}" for n in range(1000))}
+            wait_for(lambda: expected <= set(site.lines("ended")), "every job to end", 60.0)
+        finally:
+            successor.stop()
+    finally:
+        stop.set()
+        producer.join()
+    ended = Counter(site.lines("ended"))
+    assert {name for name, times in ended.items() if times > 1} == set()
+    assert set(ended) - expected <= set(unsure)
