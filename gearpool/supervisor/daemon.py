@@ -141,7 +141,7 @@ class Daemon:
             log,
             logging.INFO,
             "daemon.ready",
-            f"serving {len(settings.functions)} functions of {', '.join(map(str, settings.servers))} "
+            f"serving {sum(function.enabled for function in settings.functions)} functions of {', '.join(map(str, settings.servers))} "
             f"with {self.pool.wanted} processes",
             config=self.options.path,
         )
@@ -173,8 +173,7 @@ class Daemon:
             self._first_check.cancel()
         self.recycler.stop()
         self.reloader.abandon()
-        settings = self.pool.settings
-        seconds = within_s if within_s is not None else settings.drain_timeout_s if settings is not None else 0.0
+        seconds = within_s if within_s is not None else self.pool.drain_timeout_s
         if not self._exit:
             jobs = report.in_progress(self)
             logs.emit(log, logging.INFO, "daemon.draining", f"leaving within {seconds:g} s; {jobs} jobs in progress")

@@ -116,6 +116,12 @@ class Pool:
         """Number of the configuration in force."""
         return self._generation
 
+    @property
+    def drain_timeout_s(self) -> float:
+        """Of the configuration in force, at the first start of the one that comes; 0 before there is any."""
+        settings = self.settings or (self._arrival.settings if self._arrival is not None else None)
+        return settings.drain_timeout_s if settings is not None else 0.0
+
     # -- what is wanted
 
     def introduce(

@@ -3,7 +3,8 @@
 ``FOLDER --channel FD [--page FD]``: everything received is appended to ``FOLDER/PID.heard``; each line of
 ``FOLDER/PID.do`` (and, for every child, of ``FOLDER/all.do``) is done once: ``{"page": [activity, function, handle,
 unique]}``, ``{"say": {…}}``, ``{"spawn": true}``, ``{"blocked": true}`` (hear nothing), ``{"exit": CODE}``,
-``{"kill": SIGNAL}``. While ``FOLDER/hold`` exists, a new child does not become ready; while ``FOLDER/die`` exists, it
+``{"kill": SIGNAL}``. While ``FOLDER/hold`` exists, a new child does not become ready
+(but the first that finds ``FOLDER/one`` does); while ``FOLDER/die`` exists, it
 leaves at once with the exit code written there; while ``FOLDER/linger`` exists, it does not obey drain.
 """
 
@@ -54,13 +55,21 @@ class Child:
                 time.sleep(0.01)
             elif select.select([self.channel], [], [], 0.01)[0]:
                 self.listen()
-            if not self.ready and not (self.folder / "hold").exists():
+            if not self.ready and (not (self.folder / "hold").exists() or self.takes("one")):
                 self.ready = True
                 self.say({"event": "ready"})
             for who in self.done:
                 self.obey(who)
             if self.draining and not (self.folder / "linger").exists():
                 sys.exit(0)
+
+    def takes(self, name: str) -> bool:
+        """Whether the file was there, and is this child's."""
+        try:
+            (self.folder / name).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def listen(self) -> None:
         data = self.channel.recv(65536)

@@ -18,6 +18,18 @@ def test_term_drains_the_workers_and_exits_0(daemons: Factory) -> None:
     assert not exists(second)
 
 
+def test_term_before_all_are_ready_lets_those_that_serve_already_finish(daemons: Factory) -> None:
+    daemon = daemons(plain_settings(processes=2))
+    (daemon.children / "hold").touch()
+    (daemon.children / "one").touch()
+    daemon.start()
+    wait_for(lambda: daemon.events("worker.ready"), "the first worker")
+    (first,) = daemon.workers()
+    daemon.send(signal.SIGTERM)
+    assert daemon.wait() == 0
+    assert daemon.hears(first, "drain")["seconds"] == 5.0
+
+
 def test_a_configuration_with_problems_prints_them_and_exits_78(daemons: Factory) -> None:
     daemon = daemons()
     daemon.configure_badly("workers.yaml:1:1: nonsense", "workers.yaml:2:1: more")
