@@ -82,7 +82,8 @@ def test_nothing_acknowledged_is_lost_when_workers_and_the_embedded_server_are_k
             victims = wait_for(lambda: children_of(supervisor), "a child")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(rng.choice(victims), signal.SIGKILL)
-            time.sleep(rng.random() * 0.5)
+            # A job server that is killed again and again comes back a second later: leave time for a load.
+            time.sleep(rng.random() * 1.5)
     finally:
         stop.set()
         producer.join()

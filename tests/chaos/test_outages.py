@@ -56,13 +56,16 @@ def test_a_server_that_is_away_costs_few_connects_and_little_cpu_and_is_served_w
     time.sleep(OUTAGE_S)  # the outage itself
     used, lasted = sum(map(cpu_s, pids)) - before, time.monotonic() - began
     door.close()
-    # Two lanes (functions): each may try twice a second.
-    assert door.visits <= 2 * 2 * lasted + 4
+    # One scout looks for a lost server, however many functions there are; the lanes had one try each before.
+    assert door.visits <= 2 * lasted + 2
     assert used / lasted < 0.10
     gearmand.start()
+    began = time.monotonic()
     with Client(gearmand.address) as client:
         # The limit guards against a hang; how soon it is back is measured elsewhere.
         assert client.submit_job("record", "ab", timeout=10) == b"ba"
+    back = time.monotonic() - began
+    print(f"{lasted:.0f} s away: {door.visits / lasted:.2f} connects/s, {used / lasted:.2%} CPU; back after {back:.1f} s")
 
 
 @pytest.fixture
