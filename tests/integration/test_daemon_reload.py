@@ -14,6 +14,18 @@ from tests.processes import Gearmand, wait_for
 
 JOBS = 20_000
 RELOADS = 10
+BROKEN = [
+    "",
+    "\0",
+    "functions: [",
+    "servers: x\nnonsense: 1\n",
+    "servers: x\nfunctions: {}\n",
+    "servers: x\nfunctions: {f: site_handlers.nowhere}\n",
+    "servers: x\nfunctions: {f: {handler: site_handlers.record, timeout: 30}}\n",
+    "servers: ${NOT_SET_ANYWHERE}\nfunctions: {f: site_handlers.record}\n",
+    "servers: x\nservers: y\nfunctions: {f: site_handlers.record}\n",
+    "servers: x\nfunctions: {f: site_handlers.record}\nrecycle: {memory: 1MiB}\n",
+]
 
 
 def test_jobs_over_reloads_with_changing_code_are_run_once_each(sites: Sites, server: str) -> None:
@@ -54,16 +66,18 @@ def test_a_broken_file_and_broken_handlers_change_nothing(sites: Sites, gearmand
     site = sites(configuration(gearmand.address)).start().until_serving()
     before = site.workers()
     good = site.handlers.read_text()
-    for broken in ("functions: [", "servers: x\nnonsense: 1\n", "servers: x\nfunctions: {f: site_handlers.nowhere}\n"):
+    for broken in BROKEN:
         site.path.write_text(broken)
-        with pytest.raises(calls.RefusedError, match=r"workers\.yaml"):
+        with pytest.raises(calls.RefusedError, match=r"workers\.yaml|recycle\.memory"):
             site.ask("reload")
     site.path.write_text(site.configuration)
-    site.handlers.write_text("import nonexistent_module\n")
-    with pytest.raises(calls.RefusedError, match="nonexistent_module"):
-        site.ask("reload")
+    for broken in ("import nonexistent_module\n", "def record(:\n", "raise SystemExit(3)\n"):
+        site.handlers.write_text(broken)
+        with pytest.raises(calls.RefusedError, match="site_handlers"):
+            site.ask("reload")
     site.handlers.write_text(good)
     assert site.workers() == before
+    assert site.ask("status")["reloads"] == {"ok": 0, "failed": len(BROKEN) + 3}
     with Client(gearmand.address) as client:
         assert client.submit_job("record", "abc", timeout=10) == b"cba"
 
