@@ -23,7 +23,7 @@ from gevent import GreenletExit
 from gevent.hub import get_hub
 
 from gearpool import logs
-from gearpool.page import NO_FUNCTION, SLOT_SHIFT, Activity, Page, pack
+from gearpool.page import NO_FUNCTION, STEP, Activity, Page, pack, tagged
 from gearpool.worker.pool import Pool
 
 log = logging.getLogger("gearpool.worker")
@@ -135,20 +135,20 @@ def _tracer(page: Page, runs: Any) -> Callable[[str, tuple[Any, Any]], None]:
     hub = get_hub()
     monotonic = time.monotonic
     memory = page.memory
+    in_hub, elsewhere = tagged(NO_FUNCTION, Activity.HUB), tagged(NO_FUNCTION, Activity.OTHER)
 
     def trace(_event: str, switch: tuple[Any, Any]) -> None:
         # Written out: this runs twice for each time a handler waits.
         target = switch[1]
-        turn = page.turn = page.turn + 1
+        turn = page.turn = page.turn + STEP
         if target is hub:
-            pack(memory, (turn & 1) << SLOT_SHIFT, turn, monotonic(), NO_FUNCTION, 0, b"", b"", turn)
+            pack(memory, turn & STEP, turn, monotonic(), in_hub, b"", b"", turn)
             return
         run = runs.get(target)
         if run is None:
-            pack(memory, (turn & 1) << SLOT_SHIFT, turn, monotonic(), NO_FUNCTION, 2, b"", b"", turn)
+            pack(memory, turn & STEP, turn, monotonic(), elsewhere, b"", b"", turn)
         else:
-            job = run.job
-            index = run.session.function.index
-            pack(memory, (turn & 1) << SLOT_SHIFT, turn, monotonic(), index, 1, job.raw_handle, job.raw_unique, turn)
+            job, tag = run.job, tagged(run.session.function.index, Activity.JOB)
+            pack(memory, turn & STEP, turn, monotonic(), tag, job.raw_handle, job.raw_unique, turn)
 
     return trace

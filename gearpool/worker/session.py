@@ -35,7 +35,7 @@ from gearpool.jobs import Interrupt, Job
 from gearpool.logs import emit
 from gearpool.metrics import QUICK_S
 from gearpool.net.greenlet_streams import GreenletStream
-from gearpool.page import NO_FUNCTION, SLOT_SHIFT, Activity, pack
+from gearpool.page import NO_FUNCTION, STEP, Activity, pack, tagged
 from gearpool.protocol.codec import Decoder, request
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import REQUEST_MAGIC, RESPONSE_MAGIC, PacketType
@@ -376,7 +376,7 @@ class Session:
         append = out.append
         call, takes_job, encode = function.call, function.takes_job, function.encode
         name, wire_name, timeout_s = function.name, function.wire_name, function.settings.timeout_s
-        index, heads, page = function.index, _heads, pool.page
+        tag, heads, page = tagged(function.index, Activity.JOB), _heads, pool.page
         memory: Any = None if page is None else page.memory
         log_jobs = pool.log_jobs
         monotonic = time.monotonic
@@ -398,8 +398,8 @@ class Session:
             self._job_began = now
             self._current = arguments
             if page is not None:
-                turn = page.turn = page.turn + 1
-                pack(memory, (turn & 1) << SLOT_SHIFT, turn, now, index, 1, handle, arguments[2], turn)
+                turn = page.turn = page.turn + STEP
+                pack(memory, turn & STEP, turn, now, tag, handle, arguments[2], turn)
             try:
                 result = call(arguments[3], job) if takes_job else call(arguments[3])
                 if result.__class__ is not bytes:
