@@ -332,7 +332,10 @@ class JobFuture(Waitable):
         self._dispatch.after_fork()
         while not changed():
             pause = Deadline.after(self.pause(checks))
-            if self.wait(changed, pause.earlier(limit)) or limit.expired():
+            if self.wait(changed, pause.earlier(limit)):
                 return
+            if limit.expired() and (self._handle or self._dispatch.silence(self) > 0):
+                return
+            # Also at the very end, if the server has left the submission unanswered: the next goes another way then.
             self.check()
             checks += 1

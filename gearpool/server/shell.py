@@ -12,6 +12,7 @@ import os
 import socket as standard_socket
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import gevent
@@ -93,8 +94,12 @@ class JobServer:
         self._timer: Any = None
         self._timer_due: float | None = None
         self._stopping = False
+        self._begun = False
+        """Since the last start there was no stop: what it holds is to be kept."""
         self._address: tuple[str, int] = listen
         self._changed = Event()
+        self.wrap: Callable[[Stream, Any], Stream] | None = None
+        """For tests: called with each new connection's stream and socket; what it returns is used instead."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -130,8 +135,9 @@ class JobServer:
             return
         self.loop = get_hub().loop
         self._stopping = False
-        sockets = bind(*self._listen)
-        if not self._connections:
+        # Started again, on the port it had.
+        sockets = bind(self._listen[0], self._listen[1] or self._address[1])
+        if not self._begun:
             try:
                 self._begin()
             except BaseException:
@@ -151,6 +157,7 @@ class JobServer:
         self._end_store()
         if self._store_path is not None:
             self._store = Store(self._store_path)
+        self._begun = True
         self.core = self._new_core()
         if self._store is not None:
             for kept in self._store.load():
@@ -195,6 +202,7 @@ class JobServer:
             self._timer.close()
             self._timer = self._timer_due = None
         self._end_store()
+        self._begun = False
 
     def drop_connections(self) -> None:
         """Close every connection, as a network fault would. Their running jobs wait again."""
@@ -280,6 +288,8 @@ class JobServer:
             # It has gone again.
             sock.close()
             return
+        if self.wrap is not None:
+            stream = self.wrap(stream, sock)
         peer = self.core.connect(address, sock.fileno())
         self._connections[peer] = Connection(self, stream, sock.fileno(), peer, self.loop)
 

@@ -13,6 +13,7 @@ from gevent.hub import get_hub
 from gevent.monkey import get_original
 
 from gearpool.server.shell import JobServer
+from gearpool.testing.faults import Faults
 from gearpool.timing import Deadline
 
 _T = TypeVar("_T")
@@ -28,6 +29,7 @@ class ThreadedJobServer:
     Attributes:
         server: the server itself; touch it only through `call`.
         port: where it listens, on 127.0.0.1; stays the same over `stop` and `start`.
+        faults: what it is to do wrong; see `gearpool.testing.faults`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -37,6 +39,7 @@ class ThreadedJobServer:
         self.server: JobServer | None = None
         self.host: str = options.get("listen", ("127.0.0.1", 0))[0]
         self.port: int = options.get("listen", ("127.0.0.1", 0))[1]
+        self.faults = Faults(self.call)
         self._hub: Any = None
         self._wanted: list[Callable[[], None]] = []
         self._doorbell: Any = None
@@ -121,6 +124,7 @@ class ThreadedJobServer:
         options = {**self._options, "listen": (self.host, self.port)}
         try:
             server = JobServer(**options)
+            server.wrap = self.faults.wrap
             server.start()
         except BaseException as error:  # noqa: BLE001 - raised again in the starter's thread
             problems.append(error)

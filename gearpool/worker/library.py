@@ -115,26 +115,24 @@ class Worker:
             InvalidArgument: the name cannot be sent.
             HandlerError: the handler cannot be called so.
         """
-        by_class, default = _rules(on_error)
-        settings = FunctionSettings(
-            name=name,
-            handler=getattr(handler, "__qualname__", repr(handler)),
+        function = make_function(
+            name,
+            handler,
+            timeout=timeout,
+            timeout_grace=timeout_grace,
             concurrency=concurrency,
-            timeout_s=timeout,
-            timeout_grace_s=timeout_grace,
+            on_error=on_error,
             on_timeout=on_timeout,
-            retry=retry or RetrySettings(),
+            retry=retry,
             dead_letter=dead_letter,
             breaker=breaker,
             report=report,
             payload=payload,
-            rate_per_s=rate,
+            rate=rate,
             weight=weight,
+            index=len(self._pool.functions),
+            most=self._concurrency,
         )
-        function = Function(
-            settings, examine(handler, settings.handler), Rules(by_class, default), len(self._pool.functions),
-            self._concurrency,
-        )  # fmt: skip
         self.remove_ability(name)
         if self._started:
             self._pool.open(function)
@@ -206,6 +204,50 @@ class Worker:
         if not self._started:
             self._started = True
             self._pool.start()
+
+
+def make_function(
+    name: str,
+    handler: Callable[..., Any],
+    *,
+    timeout: float | None = None,
+    timeout_grace: float = 5.0,
+    concurrency: int | None = None,
+    on_error: OnError = "abort",
+    on_timeout: ErrorAction = "abort",
+    retry: RetrySettings | None = None,
+    dead_letter: DeadLetterSettings | None = None,
+    breaker: BreakerSettings | None = None,
+    report: Report = "fail",
+    payload: PayloadKind = "bytes",
+    rate: float | None = None,
+    weight: float = 1.0,
+    index: int = 0,
+    most: int = 1,
+) -> Function:
+    """A function from keyword arguments: see `Worker.add_ability`, and `Function` for ``index`` and ``most``.
+
+    Raises:
+        InvalidArgument: the name cannot be sent.
+        HandlerError: the handler cannot be called so.
+    """
+    by_class, default = _rules(on_error)
+    settings = FunctionSettings(
+        name=name,
+        handler=getattr(handler, "__qualname__", repr(handler)),
+        concurrency=concurrency,
+        timeout_s=timeout,
+        timeout_grace_s=timeout_grace,
+        on_timeout=on_timeout,
+        retry=retry or RetrySettings(),
+        dead_letter=dead_letter,
+        breaker=breaker,
+        report=report,
+        payload=payload,
+        rate_per_s=rate,
+        weight=weight,
+    )
+    return Function(settings, examine(handler, settings.handler), Rules(by_class, default), index, most)
 
 
 def _rules(on_error: OnError) -> tuple[dict[type[BaseException], ErrorAction], ErrorAction]:

@@ -1,69 +1,114 @@
 """Runs one handler once, without any server: for `gearpool run` and for tests of handlers. Floor 3.
 
-Law: the handler is called as a session calls it, under the same time limit; only where its reports go differs.
+Law: the handler is called as a session calls it, under the same limit and the same grace, and its end means the same;
+only where its reports go differs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 import gevent
-from gevent import getcurrent
+from gevent import GreenletExit, getcurrent
+from gevent.event import AsyncResult
+from gevent.hub import get_hub
 
-from gearpool.jobs import End, Interrupt, Job, JobTimeout, Outcome, Reporter
+from gearpool.jobs import End, Job, JobTimeout, Outcome, Reporter
 from gearpool.worker.functions import Function
 from gearpool.worker.interrupts import is_ours
+from gearpool.worker.verdicts import outcome_of
+
+_INSIST_S = 0.05
+"""How often a handler that is past its limit is looked at again."""
 
 
 def run_once(function: Function, reporter: Reporter, payload: bytes, *, unique: str = "", attempt: int = 1) -> Outcome:
     """Run the handler of ``function`` with ``payload`` to its end, under its time limit.
 
-    A handler that never waits is interrupted in place too, if this is called in the main thread.
+    A handler that never waits is interrupted in place too, if this is called in the main thread. One that swallows even
+    its killing is reported as timed out without it, as a worker does.
     """
     timeout_s = function.settings.timeout_s
     job = Job(reporter, function.name, b"H:here:1", unique.encode(), payload, timeout_s, attempt)
-    greenlet = gevent.Greenlet(_call, function, job)
+    ended = AsyncResult()
+    thrown: list[BaseException] = []
+    job.started = time.monotonic()
+    greenlet = gevent.Greenlet(_call, function, job, thrown, ended)
     greenlet.start()
     if timeout_s is None:
-        return greenlet.get()  # type: ignore[no-any-return]
-    error = JobTimeout(f"over its time limit of {timeout_s:g} s")
-    timer = gevent.get_hub().loop.timer(timeout_s)
-    timer.start(greenlet.throw, error)
+        return ended.get()  # type: ignore[no-any-return]
+    grace_ends = job.started + timeout_s + function.settings.timeout_grace_s
+
+    def due() -> BaseException | None:
+        """What is to be raised in the handler now."""
+        if not thrown:
+            thrown.append(JobTimeout(f"over its time limit of {timeout_s:g} s"))
+        elif time.monotonic() >= grace_ends:
+            thrown.append(GreenletExit())
+        else:
+            return None
+        return thrown[-1]
+
+    def look() -> None:
+        # In the hub: so the handler waits.
+        if greenlet.dead or ended.ready():
+            return
+        error = due()
+        if error is not None:
+            greenlet.throw(error)
+            if isinstance(error, GreenletExit) and not ended.ready():
+                ended.set(Outcome(End.TIMED_OUT, error=thrown[0]))
 
     def on_alarm(_number: int, frame: FrameType | None) -> None:
-        # Only into the handler; if it waits, the timer above sees to it.
-        if getcurrent() is greenlet and frame is not None and not is_ours(frame):
-            raise error
+        # Only into the handler; if it waits, the timer sees to it.
+        if getcurrent() is greenlet and frame is not None and not is_ours(frame) and not ended.ready():
+            error = due()
+            if error is not None:
+                raise error
 
-    before: Any = None
+    timer = get_hub().loop.timer(timeout_s, _INSIST_S)
+    timer.start(look)
     try:
-        try:
-            before = signal.signal(signal.SIGALRM, on_alarm)
-            signal.setitimer(signal.ITIMER_REAL, timeout_s, 0.05)
-        except ValueError:
-            pass  # not the main thread
-        return greenlet.get()  # type: ignore[no-any-return]
+        with _alarm(timeout_s, on_alarm):
+            return ended.get()  # type: ignore[no-any-return]
     finally:
         timer.stop()
         timer.close()
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float, on_alarm: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """``on_alarm`` after so many seconds, and again and again. Whoever used the timer before has it back afterwards."""
+    try:
+        before: Any = signal.signal(signal.SIGALRM, on_alarm)
+    except ValueError:
+        yield  # not the main thread: no signals
+        return
+    began = time.monotonic()
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, _INSIST_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         if before is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
             signal.signal(signal.SIGALRM, before)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)), interval)
 
 
-def _call(function: Function, job: Job) -> Outcome:
-    job.started = time.monotonic()
+def _call(function: Function, job: Job, thrown: list[BaseException], ended: AsyncResult) -> None:
     try:
         result = function.call(job.argument, job) if function.takes_job else function.call(job.argument)
         if result.__class__ is not bytes:
             result = function.encode(result)
-    except JobTimeout as error:
-        return Outcome(End.TIMED_OUT, error=error)
-    except Interrupt as error:
-        return Outcome(End.KILLED, error=error)
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its failure
-        return Outcome(End.RAISED, error=error)
-    return Outcome(End.RETURNED, result)
+        outcome = outcome_of(error, thrown)
+    else:
+        outcome = Outcome(End.RETURNED, result)
+    if not ended.ready():
+        ended.set(outcome)

@@ -37,20 +37,7 @@ class Verdicts:
 
     def outcome(self, run: Run, error: BaseException) -> Outcome:
         """What ``error``, raised by the handler of ``run``, means."""
-        thrown = run.interrupted
-        if isinstance(error, JobTimeout) or (
-            isinstance(error, GreenletExit) and any(isinstance(each, JobTimeout) for each in run.thrown)
-        ):
-            return Outcome(End.TIMED_OUT, error=run.thrown[0] if run.thrown else error)
-        if isinstance(error, Draining) or (isinstance(error, GreenletExit) and isinstance(thrown, Draining)):
-            return Outcome(End.DRAINED, error=error)
-        if isinstance(error, Killed):
-            return Outcome(End.KILLED, error=error)
-        if isinstance(thrown, Interrupt):
-            # It raised something else on its way out, in a finally, say. What counts is why it had to go.
-            end = {JobTimeout: End.TIMED_OUT, Draining: End.DRAINED}.get(type(thrown), End.KILLED)
-            return Outcome(end, error=thrown)
-        return Outcome(End.RAISED, error=error)
+        return outcome_of(error, run.thrown)
 
     def conclude(self, run: Run, outcome: Outcome) -> None:
         """Report the job of ``run``, or have it run again, or hand it back. Its slot is given back here."""
@@ -168,6 +155,24 @@ class Verdicts:
             log, level, f"job.{decision.label}", decision.reason, outcome=decision.label,
             duration_s=round(seconds, 6), **fields,
         )  # fmt: skip
+
+
+def outcome_of(error: BaseException, thrown: list[BaseException]) -> Outcome:
+    """What it means that a handler raised ``error`` after ``thrown`` had been raised into it."""
+    last = thrown[-1] if thrown else None
+    if isinstance(error, JobTimeout) or (
+        isinstance(error, GreenletExit) and any(isinstance(each, JobTimeout) for each in thrown)
+    ):
+        return Outcome(End.TIMED_OUT, error=thrown[0] if thrown else error)
+    if isinstance(error, Draining) or (isinstance(error, GreenletExit) and isinstance(last, Draining)):
+        return Outcome(End.DRAINED, error=error)
+    if isinstance(error, Killed):
+        return Outcome(End.KILLED, error=error)
+    if isinstance(last, Interrupt):
+        # It raised something else on its way out, in a finally, say. What counts is why it had to go.
+        end = {JobTimeout: End.TIMED_OUT, Draining: End.DRAINED}.get(type(last), End.KILLED)
+        return Outcome(end, error=last)
+    return Outcome(End.RAISED, error=error)
 
 
 def _of(job: Job) -> dict[str, object]:
