@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "check": "validate a configuration, import its handlers, ping its servers",
     "dead": "list, show, submit again or drop the letters of a dead-letter file",
     "schema": "print the JSON Schema of the configuration file, for editors",
+    "completion": "print a completion script for bash, zsh or fish",
     "run": "run one handler here, without any server",
     "submit": "submit jobs and wait for their results, or not",
     "job": "status of a job, by server/handle or by unique id",
@@ -69,7 +70,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(exits.USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
 
-def _build(name: str) -> tuple[Parser, object]:
+def build(name: str) -> tuple[Parser, object]:
+    """The parser of a command, or of ``daemon``, and its module."""
     module = importlib.import_module(f"gearpool.cli.{name.replace('-', '_')}")
     parser = Parser(
         prog="gearpool" if name == "daemon" else f"gearpool {name}",
@@ -92,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name, rest = words[0], words[1:]
     else:
         name, rest = "daemon", words
-    parser, module = _build(name)
+    parser, module = build(name)
     # Where payloads follow options as freely as the shell lets them (``submit f --background data``).
     parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
     arguments = parse(rest)
