@@ -36,7 +36,7 @@ EXAMPLES = """examples:
   gearpool submit reverse hello                  one job; its result on standard output
   gearpool submit thumbnail - <cat.jpg >small    payload from standard input
   gearpool submit sleep 1 2 3                    three jobs, one after another
-  gearpool submit mail --background --unique order-17 @data
+  gearpool submit mail --background --unique order-17 hello
   gearpool submit report --in 10m                a background job for later
   gearpool submit index --lines <urls            a job a line, many at once, results in order
 

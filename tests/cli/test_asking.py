@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from gearpool.cli import exits
 from gearpool.client import Client
 from gearpool.testing.servers import job_server
 from tests.cli.commands import environment, gearpool
+from tests.cli.terminals import COLOUR, at_terminal
 from tests.client.workers import ThreadWorker
 from tests.processes import free_port, running_gearmand
 
@@ -73,6 +75,61 @@ def test_queues_watch_looks_again_and_again(address: str) -> None:
     watching.wait(10)
     watching.stdout.close()
     assert all(look["functions"] for look in looks)
+
+
+def test_queues_watch_fills_a_terminal_and_gives_it_back_at_ctrl_c(address: str) -> None:
+    with at_terminal("queues", "-s", address, "--watch", "100ms", NO_COLOR="1") as terminal:
+        terminal.read(until=b"later")
+        with Client(address) as client:
+            client.submit_background_job("seen-later-on", "x")
+        terminal.read(until=b"seen-later-on", times=2)
+        assert b"\x1b[?1049h" in terminal.seen  # the other screen
+        terminal.type(b"\x03")
+        assert terminal.wait() == exits.INTERRUPTED
+        assert terminal.seen.rindex(b"\x1b[?1049l") > terminal.seen.rindex(b"\x1b[?1049h")
+        assert terminal.seen.rindex(b"\x1b[?25h") > terminal.seen.rindex(b"\x1b[?25l")  # the cursor
+        assert terminal.restored
+        assert b"Traceback" not in terminal.seen
+        assert not COLOUR.search(terminal.seen)
+
+
+def test_queues_watch_goes_on_through_an_outage() -> None:
+    with running_gearmand() as server:
+        with at_terminal("queues", "-s", server.address, "--watch", "50ms") as terminal:
+            terminal.read(until=b"FUNCTION")
+            server.kill()
+            terminal.read(until=b"refused")
+            server.start()
+            shown = terminal.seen.count(b"FUNCTION")
+            terminal.read(until=b"FUNCTION", times=shown + 2)
+            terminal.type(b"\x03")
+            assert terminal.wait() == exits.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["submit", "echo", "x"],
+        ["submit", "-b", "later", "x"],
+        ["submit", "--lines", "echo"],
+        ["job", "-u", "u0"],
+        ["result", "-u", "u0"],
+        ["queues"],
+        ["bench", "echo", "-n", "10"],
+        *(["admin", name] for name in ("status", "priority-status", "workers", "jobs", "unique-jobs", "version")),
+        *(["admin", name] for name in ("pid", "verbose")),
+        ["admin", "create", "fresh"],
+        ["admin", "maxqueue", "later", "1", "2", "3"],
+        ["admin", "drop", "dropped"],
+        ["admin", "cancel", "H:none:1"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_speaks_json(address: str, words: list[str]) -> None:
+    gearpool("admin", "create", "dropped", "-s", address)
+    done = gearpool(*words, "--json", "-s", address, data=b"a line\n", code=None)
+    assert done.code in (exits.OK, exits.FAILED)
+    assert [json.loads(line) for line in done.text.splitlines()], done
 
 
 def test_a_job_is_waiting_then_unknown(address: str) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from gearpool.client import Client
 from gearpool.testing.servers import job_server
-from tests.cli.commands import environment, gearpool
+from tests.cli.commands import gearpool
+from tests.cli.terminals import COLOUR, at_terminal
 from tests.client.workers import Assigned, ExplodeError, FailError, ThreadWorker
 from tests.processes import free_port
 
@@ -232,34 +229,32 @@ def test_servers_come_from_the_environment_in_order(address: str) -> None:
 
 
 def test_on_a_terminal_progress_is_shown_and_the_line_is_ended(address: str) -> None:
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gearpool", "submit", "-s", address, "stream", "x"],
-        stdin=subprocess.DEVNULL,
-        stdout=terminal,
-        stderr=terminal,
-        env=environment(TERM="xterm", COLUMNS="80"),
+    with at_terminal("submit", "-s", address, "stream", "x") as terminal:
+        assert terminal.wait() == 0
+    assert b"1/2" in terminal.seen
+    assert b"end\r\n" in terminal.seen
+    assert COLOUR.search(terminal.seen)
+
+
+def test_no_colour_is_shown_to_those_who_want_none(address: str) -> None:
+    with at_terminal("submit", "-s", address, "stream", "x", NO_COLOR="1") as terminal:
+        assert terminal.wait() == 0
+    assert b"1/2" in terminal.seen
+    assert not COLOUR.search(terminal.seen)
+
+
+def test_on_a_terminal_lines_are_counted(address: str, tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text("ab\n" * 3)
+    program = (
+        "import os, sys; os.dup2(os.open(sys.argv.pop(), os.O_RDONLY), 0);"
+        "from gearpool.cli.main import main; sys.exit(main())"
     )
-    os.close(terminal)
-    seen = bytearray()
-
-    def read() -> None:
-        while True:
-            try:
-                data = os.read(controller, 4096)
-            except OSError:  # the terminal's other end is gone
-                return
-            if not data:
-                return
-            seen.extend(data)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    assert process.wait(60) == 0
-    reader.join(10)
-    os.close(controller)
-    assert b"1/2" in seen
-    assert b"end\r\n" in seen
+    with at_terminal(
+        "submit", "-s", address, "--lines", "reverse", str(tmp_path / "lines"), program=program
+    ) as terminal:
+        assert terminal.wait() == 0
+    assert b"3/?" in terminal.seen
+    assert terminal.seen.count(b"ba\r\n") == 3
 
 
 def test_help_has_examples() -> None:
