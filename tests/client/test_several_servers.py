@@ -143,8 +143,8 @@ def test_without_retry_each_ends_as_a_result_or_a_typed_error(two: tuple[Gearman
 
     def items() -> Iterator[str]:
         nonlocal count
-        for number in range(4000):
-            if number == 1500:
+        for number in range(10_000):
+            if number == 4000:
                 one.kill()
             count += 1
             yield str(number)
@@ -154,6 +154,6 @@ def test_without_retry_each_ends_as_a_result_or_a_typed_error(two: tuple[Gearman
     for worker in workers:
         worker.stop()
     errors = [result for result in results if isinstance(result, GearpoolError)]
-    assert len(results) == count == 4000
+    assert len(results) == count == 10_000
     assert all(isinstance(error, ConnectionLost) for error in errors)
     assert all(result == str(number).encode() for number, result in enumerate(results) if isinstance(result, bytes))

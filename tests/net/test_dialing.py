@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import functools
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 import gevent.socket
@@ -184,6 +187,12 @@ class Certificates:
 
 
 @pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Of another authority."""
+    return Certificates(tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
@@ -196,10 +205,32 @@ def tls(port: int, **options: Any) -> ServerSettings:
     )
 
 
-def test_tls_in_front_of_gearmand(
-    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
-) -> None:
-    with stunnel(tmp_path, gearmand.port, certificates.server) as port:
+class Front(Protocol):
+    """A server that speaks TLS with this certificate, and demands one of its clients if there is a ``client_ca``."""
+
+    def __call__(
+        self, certificate: Path, *, client_ca: Path | None = None
+    ) -> contextlib.AbstractContextManager[int]: ...
+
+
+@pytest.fixture(params=["stunnel in front of gearmand", "our own server"])
+def front(request: pytest.FixtureRequest, tmp_path: Path) -> Front:
+    """The two that speak TLS (Debian builds gearmand without)."""
+    if request.param == "our own server":
+        return ours
+    gearmand: Gearmand = request.getfixturevalue("gearmand")
+    return functools.partial(stunnel, tmp_path, gearmand.port)
+
+
+@contextlib.contextmanager
+def ours(certificate: Path, *, client_ca: Path | None = None) -> Iterator[int]:
+    settings = TlsSettings(cert=str(certificate), ca=None if client_ca is None else str(client_ca))
+    with job_server(tls=settings) as server:
+        yield server.port
+
+
+def test_tls(modules: Modules, front: Front, certificates: Certificates) -> None:
+    with front(certificates.server) as port:
         sock = connect(tls(port, ca=certificates.ca), Deadline.after(10), modules=modules)
         assert sock.getsockname()
         dialing.close(sock)
@@ -229,46 +260,36 @@ def test_a_client_works_over_tls_with_our_server(certificates: Certificates) -> 
         assert "client certificate" in reason(tls(ours.port, ca=certificates.ca), standard())
 
 
-def test_a_client_certificate_is_shown(
-    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
-) -> None:
-    with stunnel(tmp_path, gearmand.port, certificates.server, client_ca=certificates.ca) as port:
+def test_a_client_certificate_is_shown(modules: Modules, front: Front, certificates: Certificates) -> None:
+    with front(certificates.server, client_ca=certificates.ca) as port:
         with_it = tls(port, ca=certificates.ca, cert=certificates.client, key=certificates.client)
         dialing.close(connect(with_it, Deadline.after(10), modules=modules))
         assert "client certificate" in reason(tls(port, ca=certificates.ca), modules)
 
 
 def test_a_client_certificate_of_another_authority_is_refused(
-    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+    modules: Modules, front: Front, certificates: Certificates, other: Certificates
 ) -> None:
-    (tmp_path / "other").mkdir()
-    other = Certificates(tmp_path / "other")
-    with stunnel(tmp_path, gearmand.port, certificates.server, client_ca=certificates.ca) as port:
+    with front(certificates.server, client_ca=certificates.ca) as port:
         wrong = tls(port, ca=certificates.ca, cert=other.client, key=other.client)
         assert "refuses our client certificate" in reason(wrong, modules)
 
 
 def test_a_certificate_of_an_unknown_authority(
-    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+    modules: Modules, front: Front, certificates: Certificates, other: Certificates
 ) -> None:
-    (tmp_path / "other").mkdir()
-    other = Certificates(tmp_path / "other")
-    with stunnel(tmp_path, gearmand.port, certificates.server) as port:
+    with front(certificates.server) as port:
         for server in (tls(port, ca=other.ca), tls(port)):
             assert "not signed by a trusted authority" in reason(server, modules)
 
 
-def test_an_expired_certificate(
-    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
-) -> None:
-    with stunnel(tmp_path, gearmand.port, certificates.expired) as port:
+def test_an_expired_certificate(modules: Modules, front: Front, certificates: Certificates) -> None:
+    with front(certificates.expired) as port:
         assert reason(tls(port, ca=certificates.ca), modules) == "TLS: the server's certificate has expired"
 
 
-def test_a_certificate_for_another_name(
-    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
-) -> None:
-    with stunnel(tmp_path, gearmand.port, certificates.issue("elsewhere", "mail.example.org")) as port:
+def test_a_certificate_for_another_name(modules: Modules, front: Front, certificates: Certificates) -> None:
+    with front(certificates.issue("elsewhere", "mail.example.org")) as port:
         assert "for another name" in reason(tls(port, ca=certificates.ca), modules)
         named = tls(port, ca=certificates.ca, server_name="mail.example.org")
         dialing.close(connect(named, Deadline.after(10), modules=modules))
@@ -279,9 +300,9 @@ def test_debians_gearmand_speaks_plain_text_on_its_tls_port(modules: Modules, ge
 
 
 def test_a_plain_client_on_a_tls_port_is_told_to_use_tls(
-    modules: Modules, gearmand: Gearmand, certificates: Certificates, tmp_path: Path
+    modules: Modules, front: Front, certificates: Certificates
 ) -> None:
-    with stunnel(tmp_path, gearmand.port, certificates.server) as port:
+    with front(certificates.server) as port:
         assert "gear+tls" in reason(f"127.0.0.1:{port}", modules)
 
 
@@ -299,6 +320,33 @@ def test_files_that_are_not_there_are_named(modules: Modules, tmp_path: Path) ->
         assert "broken.pem" in reason(tls(port, cert=broken), modules)
 
 
-def test_a_client_reports_the_reason_too(gearmand: Gearmand) -> None:
+@pytest.mark.parametrize(
+    ("certificate", "authority", "words"),
+    [
+        ("expired", "certificates", "expired"),
+        ("server", "other", "not signed by a trusted authority"),
+        ("client", "certificates", "for another name"),
+    ],
+)
+def test_a_client_reports_the_reason_too(
+    front: Front, certificates: Certificates, other: Certificates, certificate: str, authority: str, words: str
+) -> None:
+    ca = {"certificates": certificates, "other": other}[authority].ca
+    with front(getattr(certificates, certificate)) as port, Client(tls(port, ca=ca), connect_timeout=10) as client:
+        with pytest.raises(NoServersAvailable, match=words):
+            client.submit_job("f", "x")
+        with pytest.raises(NoServersAvailable, match=words):
+            client.admin.status()
+
+
+def test_a_client_reports_plain_text_either_way_and_a_handshake_that_never_ends(
+    gearmand: Gearmand, certificates: Certificates
+) -> None:
     with Client(tls(gearmand.port)) as client, pytest.raises(NoServersAvailable, match="plain text"):
         client.submit_job("f", "x")
+    with ours(certificates.server) as port, Client(f"127.0.0.1:{port}") as client:
+        with pytest.raises(NoServersAvailable, match=r"gear\+tls"):
+            client.submit_job("f", "x")
+    with tcp_server(mute) as port, Client(tls(port), connect_timeout=0.3) as client:
+        with pytest.raises(NoServersAvailable, match="handshake did not finish in time"):
+            client.submit_job("f", "x")

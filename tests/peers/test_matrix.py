@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from gearpool.client import Client, Data, Progress, Warned
 from gearpool.errors import JobException, JobFailed
 from gearpool.testing.servers import job_server
 from tests.peers.programs import FUNCTIONS, PEERS, environment, our_worker, running
-from tests.processes import need
+from tests.processes import need, wait_for
 
 SIZES = [0, 1, 64 * 1024 - 16, 64 * 1024, 64 * 1024 + 16, 16 * 1024 * 1024]
 
@@ -25,7 +27,7 @@ SIZES = [0, 1, 64 * 1024 - 16, 64 * 1024, 64 * 1024 + 16, 16 * 1024 * 1024]
 @pytest.fixture(scope="module")
 def served() -> Iterator[int]:
     """The port of our server with our worker."""
-    with job_server() as server, running(our_worker(server.port), server.address, FUNCTIONS):
+    with job_server() as server, running(our_worker(server.port), server.address, FUNCTIONS | {"hold", "release"}):
         yield server.port
 
 
@@ -53,6 +55,10 @@ def test_a_foreign_client_may_use_priorities_and_unique_ids(checked: dict[str, A
 
 def test_a_foreign_client_may_submit_in_the_background_and_ask(checked: dict[str, Any]) -> None:
     assert checked["background"] == {"known": True, "running": False}
+
+
+def test_a_foreign_client_sees_how_far_a_running_job_is(checked: dict[str, Any]) -> None:
+    assert checked["running"] == [1, 1, 1, 2]
 
 
 def test_a_foreign_client_sees_data_warnings_and_status(checked: dict[str, Any]) -> None:
@@ -121,11 +127,85 @@ def test_a_foreign_workers_failure_and_exception_reach_us(client: Client) -> Non
     assert raised.value.payload == b"because"
 
 
+def test_we_see_how_far_a_foreign_worker_is(client: Client) -> None:
+    job = client.submit("slow", "x")
+    wait_for(lambda: client.get_job_status(job).progress == 0.5, "its report")
+    assert client.get_job_status(job).is_running
+    assert job.result() == b"slept"
+
+
 def test_a_foreign_worker_runs_background_jobs(client: Client) -> None:
     job = client.submit_background_job("reverse", "x")
     # Jobs of one function run in order: when the next is done, so is this one.
     client.submit_job("reverse", "y")
     assert not client.get_job_status(job).is_known
+
+
+def gearman(port: int, *options: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Debian's ``gearman`` as a client."""
+    argv = [need("gearman"), "-h", "127.0.0.1", "-p", str(port), *options]
+    return subprocess.run(argv, input=data, capture_output=True, timeout=60, check=False)
+
+
+# Not 16 MiB: it takes in its standard input 1 KiB at a time into a buffer that it copies each time, two minutes in all,
+# whatever the server. (libgearman's 16 MiB are PHP's.)
+@pytest.mark.parametrize("size", [*SIZES[:-1], 1024 * 1024])
+def test_debians_gearman_as_a_client_gets_results_of_all_sizes(served: int, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    done = gearman(served, "-f", "echo", data=data)
+    assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
+
+
+def test_debians_gearman_as_a_client_may_use_priorities_and_unique_ids(served: int) -> None:
+    for options in ([], ["-I"], ["-L"], ["-u", "mine"]):
+        done = gearman(served, *options, "-f", "reverse", data=b"a\0b\xff")
+        assert (done.returncode, done.stdout) == (0, b"\xffb\0a")
+    assert gearman(served, "-n", "-f", "echo", data=b"a\nb\n").stdout == b"a\nb\n"
+
+
+def test_debians_gearman_as_a_client_sees_data_status_warnings_and_failures(served: int) -> None:
+    done = gearman(served, "-s", "-f", "stream")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"onetwoend50% Complete\n", b"careful")
+    for function in ("fail", "explode"):  # it does not ask for exceptions: they are failures then
+        done = gearman(served, "-s", "-f", function)
+        assert (done.returncode, done.stderr) == (1, b"Job failed\n")
+
+
+def test_debians_gearman_as_a_client_submits_in_the_background(served: int) -> None:
+    done = gearman(served, "-b", "-v", "-u", "theirs", "-f", "nobody", "x")
+    handle = done.stdout.rpartition(b" ")[2].decode().strip()
+    with Client(f"127.0.0.1:{served}") as client:
+        assert client.get_job_status(handle).is_known
+        assert client.get_job_status(unique="theirs").is_known
+
+
+def test_debians_gearman_as_a_worker_streams_fails_and_works_in_the_background(tmp_path: Path) -> None:
+    with job_server() as server:
+        at = [need("gearman"), "-h", "127.0.0.1", "-p", str(server.port), "-w"]
+        note = tmp_path / "note"
+        functions = {
+            "lines": [*at, "-n", "-f", "lines", "--", "cat"],
+            "false": [*at, "-f", "false", "--", "false"],
+            "note": [*at, "-f", "note", "--", "sh", "-c", f"cat >>{note}"],
+        }
+        with contextlib.ExitStack() as stack, Client(server.address, job_timeout=60) as client:
+            for function, argv in functions.items():
+                stack.enter_context(running(argv, server.address, {function}))
+            future = client.submit("lines", b"a\nb\n")  # it takes a line for a C string: no NULs here
+            assert Data(b"a\n") in list(future.events())
+            future.result()
+            with pytest.raises(JobFailed):
+                client.submit_job("false", "x")
+            client.submit_background_job("note", b"one\0", priority="high")
+            client.submit_background_job("note", b"two\xff", unique="two", priority="low")
+            wait_for(lambda: note.exists() and note.read_bytes() == b"one\0two\xff", "both notes")
+
+
+def test_ten_thousand_random_payloads_go_through_our_worker_and_back(served: int) -> None:
+    rng = random.Random(4730)
+    payloads = [rng.randbytes(rng.randrange(64) if number % 50 else rng.randrange(140_000)) for number in range(10_000)]
+    with Client(f"127.0.0.1:{served}") as client:
+        assert list(client.map("echo", payloads)) == payloads
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -9,13 +9,16 @@ import contextlib
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from gearpool.client import Client
+from gearpool.settings import TlsSettings
 from gearpool.testing.servers import ThreadedJobServer, job_server
 from tests.cli.commands import environment, gearpool
 from tests.client.workers import Assigned, FailError, ThreadWorker
@@ -114,6 +117,10 @@ def gearman_help() -> str:
     return subprocess.run([need("gearman"), "-H"], capture_output=True, text=True, check=False).stderr
 
 
+def gearadmin_help() -> str:
+    return subprocess.run([need("gearadmin"), "--help"], capture_output=True, text=True, check=False).stdout
+
+
 def row(table: dict[str, Row], *options: str) -> Callable[[Row], Row]:
     """Enter a check into the table under the options it covers."""
 
@@ -162,6 +169,27 @@ def pid_file(tools: Tools) -> None:
     script = f'echo $$ >&2; exec "{sys.executable}" -m gearpool submit -s {tools.address} echo "$(echo $$)"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, env=environment(), timeout=30, check=True)
     assert done.stderr.strip() == done.stdout.strip()
+
+
+@contextlib.contextmanager
+def over_tls() -> Iterator[str]:
+    """The address of a server of ours with a worker, behind TLS. Debian builds gearman and gearadmin without."""
+    authority = trustme.CA()
+    with tempfile.TemporaryDirectory() as folder:
+        ca, certificate = Path(folder, "ca.pem"), Path(folder, "server.pem")
+        authority.cert_pem.write_to_path(ca)
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+        with job_server(tls=TlsSettings(cert=str(certificate))) as server:
+            address = f"gear+tls://localhost:{server.port}?ca={ca}"
+            worker = ThreadWorker(address, {"echo": lambda job: job.data})
+            yield address
+            worker.stop()
+
+
+@row(GEARMAN, "-S")
+def tls(tools: Tools) -> None:
+    with over_tls() as address:
+        assert gearpool("submit", "-s", address, "echo", "secret").out == b"secret"
 
 
 @row(GEARMAN, "-b")
@@ -272,6 +300,18 @@ def status(tools: Tools) -> None:
     assert sorted(tools.gearadmin("--status")) == sorted(tools.admin("status"))
 
 
+@row(GEARADMIN, "--ssl")
+def admin_tls(tools: Tools) -> None:
+    with over_tls() as address:
+        assert "echo" in gearpool("admin", "status", "-s", address).text
+
+
+@row(GEARADMIN, "--help")
+def admin_help(tools: Tools) -> None:
+    assert "--show-jobs" in gearadmin_help()
+    assert "unique-jobs" in gearpool("admin", "--help").text
+
+
 @row(GEARADMIN, "--priority-status")
 def priority_status(tools: Tools) -> None:
     assert sorted(tools.gearadmin("--priority-status")) == sorted(tools.admin("priority-status"))
@@ -345,16 +385,11 @@ def test_gearadmin_has_its_counterpart(tools: Tools, option: str) -> None:
     GEARADMIN[option](tools)
 
 
-# TLS (-S, --ssl) is covered by the dialing tests: Debian's gearmand and tools speak none.
-ELSEWHERE = {"-S", "--ssl", "--help"}
-
-
 def test_no_option_is_left_out() -> None:
     page = (Path(ROOT) / "deploy" / "MIGRATING-CLIENTS.md").read_text()
     theirs = set(re.findall(r"^\t(-\w)\b", gearman_help(), re.MULTILINE))
-    admin = subprocess.run([need("gearadmin"), "--help"], capture_output=True, text=True, check=False).stdout
-    long = set(re.findall(r"(--[a-z-]+)", admin))
-    assert theirs - ELSEWHERE == {option for option in GEARMAN if not option.startswith("worker")}
-    assert long - ELSEWHERE == set(GEARADMIN)
+    long = set(re.findall(r"(--[a-z-]+)", gearadmin_help()))
+    assert theirs == {option for option in GEARMAN if not option.startswith("worker")}
+    assert long == set(GEARADMIN)
     for option in theirs | (long - {"--help", "--host", "--port", "--ssl"}):
         assert re.search(rf"^\|.*`[^`]*(?<![\w-]){option}\b[^`]*`.*\|", page, re.MULTILINE), option

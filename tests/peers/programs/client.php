@@ -5,7 +5,8 @@ $client = new GearmanClient();
 $client->addServer($host, (int)$port);
 $out = ['reverse' => bin2hex($client->doNormal('reverse', "a\0b\xff"))];
 foreach ([0, 1, 65520, 65536, 65552, 16777216] as $size) {
-    $data = str_repeat('x', $size);
+    // Every byte, NUL too; and not a multiple of anything the wire knows.
+    $data = substr(str_repeat(pack('C*', ...range(0, 250)), 1 + intdiv($size, 251)), 0, $size);
     $out['sizes'][(string)$size] = $client->doNormal('echo', $data) === $data;
 }
 $out['high'] = bin2hex($client->doHigh('reverse', 'hi'));
@@ -14,6 +15,18 @@ $out['unique'] = bin2hex($client->doNormal('reverse', 'un', 'php-unique'));
 $handle = $client->doBackground('nobody', 'x', 'php-background');
 [$known, $running] = $client->jobStatus($handle);
 $out['background'] = ['known' => $known, 'running' => $running];
+
+// A job that runs: it has reported 1 of 2, and ends when it is told to.
+$handle = $client->doBackground('hold', 'php', 'php-hold');
+for ($tries = 0; $tries < 1000; $tries++) {
+    [$known, $running, $numerator, $denominator] = $client->jobStatus($handle);
+    if ($running && $denominator) {
+        break;
+    }
+    usleep(10000);
+}
+$out['running'] = [(int)$known, (int)$running, $numerator, $denominator];
+$client->doNormal('release', 'php');
 
 // doNormal gives only the end of a streamed result: the parts come to tasks.
 $out['stream'] = ['data' => [], 'warnings' => [], 'status' => [], 'result' => null];

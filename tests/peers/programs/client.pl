@@ -21,7 +21,8 @@ sub do_task {
 
 $out{reverse} = hex_of(do_task('reverse', "a\0b\xff"));
 for my $size (0, 1, 65520, 65536, 65552, 16777216) {
-    my $data = 'x' x $size;
+    # Every byte, NUL too; and not a multiple of anything the wire knows.
+    my $data = substr(pack('C*', 0 .. 250) x (1 + int($size / 251)), 0, $size);
     my $back = do_task('echo', $data);
     $out{sizes}{$size} = (defined $back && $back eq $data) ? JSON::PP::true : JSON::PP::false;
 }
@@ -33,6 +34,16 @@ my $handle = $client->dispatch_background('nobody', \'x', {uniq => 'perl-backgro
 my $status = $client->get_status($handle);
 $out{background} = {known => $status->known ? JSON::PP::true : JSON::PP::false,
     running => $status->running ? JSON::PP::true : JSON::PP::false};
+
+# A job that runs: it has reported 1 of 2, and ends when it is told to.
+$handle = $client->dispatch_background('hold', \'perl', {uniq => 'perl-hold'});
+for (1 .. 1000) {
+    $status = $client->get_status($handle);
+    last if $status->running && $status->percent;
+    select undef, undef, undef, 0.01;
+}
+$out{running} = [$status->known + 0, $status->running + 0, map { $_ + 0 } @{$status->progress || []}];
+do_task('release', 'perl');
 
 my (@data, @warnings, @status, $result);
 my $tasks = $client->new_task_set;

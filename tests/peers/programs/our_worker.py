@@ -4,10 +4,14 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402 - everything after patching
+import collections  # noqa: E402 - everything after patching
+import sys  # noqa: E402
+import threading  # noqa: E402
 from collections.abc import Generator  # noqa: E402
 
 from gearpool import Abort, Job, Worker  # noqa: E402
+
+held: dict[bytes, threading.Event] = collections.defaultdict(threading.Event)
 
 
 def stream(arg: bytes, job: Job) -> Generator[bytes, None, bytes]:
@@ -16,6 +20,15 @@ def stream(arg: bytes, job: Job) -> Generator[bytes, None, bytes]:
     job.warning(b"careful")
     yield b"two"
     return b"end"
+
+
+def hold(arg: bytes, job: Job) -> None:
+    job.progress(1, 2)
+    held[arg].wait(60)
+
+
+def release(arg: bytes) -> None:
+    held[arg].set()
 
 
 def fail(arg: bytes) -> None:
@@ -31,6 +44,8 @@ def main() -> None:
         worker.add_ability("reverse", lambda arg: arg[::-1])
         worker.add_ability("echo", lambda arg: arg)
         worker.add_ability("stream", stream)
+        worker.add_ability("hold", hold)
+        worker.add_ability("release", release)
         worker.add_ability("fail", fail)
         worker.add_ability("explode", explode, report="exception")
         worker.run()

@@ -8,6 +8,10 @@ const functions = {
   echo: (job, payload) => worker.sendWorkComplete(job.handle, payload),
   fail: (job) => worker.sendWorkFail(job.handle),
   explode: (job) => worker.sendWorkException(job.handle, 'because'),
+  slow: (job) => {
+    worker.sendWorkStatus(job.handle, '1', '2')
+    setTimeout(() => worker.sendWorkComplete(job.handle, 'slept'), 2000)
+  },
   stream: (job) => {
     worker.sendWorkData(job.handle, 'one')
     worker.sendWorkStatus(job.handle, '1', '2')

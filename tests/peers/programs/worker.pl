@@ -11,6 +11,7 @@ $worker->register_function(reverse => sub { return scalar reverse $_[0]->arg });
 $worker->register_function(echo => sub { return $_[0]->arg });
 $worker->register_function(fail => sub { return undef });
 $worker->register_function(explode => sub { $worker->send_work_exception($_[0], 'because'); return });
+$worker->register_function(slow => sub { $_[0]->set_status(1, 2); sleep 2; return 'slept' });
 $worker->register_function(stream => sub {
     my ($job) = @_;
     $worker->send_work_data($job, 'one');
