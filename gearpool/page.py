@@ -85,6 +85,11 @@ class Page:
         return cls(fd)
 
     @classmethod
+    def private(cls) -> Page:
+        """A page that only this process sees; it goes with the object, without `close`."""
+        return cls(-1)
+
+    @classmethod
     def attach(cls, fd: int) -> Page:
         """The page behind an inherited descriptor."""
         return cls(fd)

@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable
 
 from gearpool import logs
 from gearpool.settings import Settings
+from gearpool.stare import BUSY_S, STALL_S, STALLED_S, Stare, Verdict
 from gearpool.supervisor.child import Child, beat_fields
 from gearpool.supervisor.loop import Loop, Timer
-from gearpool.supervisor.stare import STALL_S, Stare, Verdict
 
 IDLE_S = 0.25
-BUSY_S = 0.1
-STALLED_S = 0.05
 CALM_LOOKS = 10
 """After so many looks that saw little happen the daemon counts as idle."""
 DUMP_S = 0.1

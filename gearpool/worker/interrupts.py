@@ -4,8 +4,9 @@ Law: a signal handler runs between two bytecodes of whatever is on the CPU. It r
 time is up and the innermost frame is neither gevent's nor gearpool's: their locks and queues are never left half done.
 Otherwise it does nothing, and whoever sent the signal sends it again shortly.
 
-The supervisor sends SIGUSR2 when the page shows that one job has been on the CPU for too long. Nothing here costs a job
-that is quick: the page is written at switches of greenlets, and by the session for each job of a batch.
+The supervisor (in the `Worker` library: `watch`) sends SIGUSR2 when the page shows that one job has been on the CPU for
+too long. Nothing here costs a job that is quick: the page is written at switches of greenlets, and by the session for
+each job of a batch.
 """
 
 from __future__ import annotations
@@ -53,11 +54,13 @@ class Interrupts:
     Args:
         pool: whose jobs are interrupted.
         page: what the supervisor reads.
+        log_stalls: log them; they are counted anyway.
     """
 
-    def __init__(self, pool: Pool, page: Page) -> None:
+    def __init__(self, pool: Pool, page: Page, *, log_stalls: bool = True) -> None:
         self._pool = pool
         self._page = page
+        self._log_stalls = log_stalls
         self._stalled_turn = 0
         self._logged_at: dict[str, float] = {}
         self.stalls: dict[str, int] = {}
@@ -114,7 +117,7 @@ class Interrupts:
 
     def _stall(self, function: str, job: Any, frame: FrameType, now: float) -> None:
         self.stalls[function] = self.stalls.get(function, 0) + 1
-        if now - self._logged_at.get(function, 0.0) < LOG_EVERY_S:
+        if not self._log_stalls or now - self._logged_at.get(function, 0.0) < LOG_EVERY_S:
             return
         self._logged_at[function] = now
         line = traceback.extract_stack(frame, limit=None)[-1]

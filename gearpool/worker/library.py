@@ -5,6 +5,8 @@ Law: it adds nothing to what the daemon's processes do and takes nothing away: i
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -25,10 +27,12 @@ from gearpool.settings import (
     ReconnectSettings,
     Report,
     RetrySettings,
+    Settings,
 )
 from gearpool.timing import Deadline
 from gearpool.worker.functions import Function
 from gearpool.worker.pool import Pool
+from gearpool.worker.watch import watched
 
 OnError = ErrorAction | Mapping[type[BaseException] | Literal["default"], ErrorAction]
 
@@ -37,6 +41,11 @@ class Worker:
     """Serves functions on one job server or several.
 
     Handlers run in greenlets of the calling thread: ``gevent.monkey.patch_all()`` first, if they are to wait together.
+
+    Time limits hold as in the daemon for a handler that waits, and, where `run` or `work` is called in the main thread,
+    for one that never does: a thread then watches it and rings with SIGUSR2. Not so if the program uses SIGUSR2 or
+    ``greenlet.settrace`` itself. What is stuck in C without ever returning to Python has nobody here to kill its
+    process, as the daemon has.
 
     Args:
         servers: ``"host:port"``, several in a list or separated by commas; ``gear+tls://`` for TLS.
@@ -64,6 +73,8 @@ class Worker:
         )  # fmt: skip
         self._stopping = Event()
         self._started = False
+        self._numbers: dict[str, int] = {}
+        self._settings = Settings(servers=self._pool.servers, functions=())
 
     def __enter__(self) -> Self:
         """The worker itself."""
@@ -130,10 +141,13 @@ class Worker:
             payload=payload,
             rate=rate,
             weight=weight,
-            index=len(self._pool.functions),
+            index=self._numbers.setdefault(name, len(self._numbers)),
             most=self._concurrency,
         )
         self.remove_ability(name)
+        functions = list(self._settings.functions)
+        functions[function.index : function.index + 1] = [function.settings]
+        self._settings = dataclasses.replace(self._settings, functions=tuple(functions))
         if self._started:
             self._pool.open(function)
         else:
@@ -165,26 +179,31 @@ class Worker:
         pool.resume()
         try:
             deadline = Deadline.after(timeout)
-            while not done.wait(min(0.5, deadline.remaining())):
-                if deadline.expired() or self._stopping.is_set():
-                    # A job that is already under way is waited for all the same.
-                    pool.quiet = True
-                    while pool.busy and not done.is_set():
-                        gevent.sleep(0.01)
-                    break
-            gevent.sleep(0)  # the result leaves at the end of the turn
+            # For one job only if there is a limit to watch: it costs as much as a quick job.
+            limited = any(each.timeout_s is not None for each in self._settings.functions)
+            with self._watched() if limited else contextlib.nullcontext():
+                while not done.wait(min(0.5, deadline.remaining())):
+                    if deadline.expired() or self._stopping.is_set():
+                        # A job that is already under way is waited for all the same.
+                        pool.quiet = True
+                        while pool.busy and not done.is_set():
+                            gevent.sleep(0.01)
+                        break
+                gevent.sleep(0)  # the result leaves at the end of the turn
             return bool(done.is_set())
         finally:
             pool.quiet = True
             pool.budget = None
+            pool.short.clear()
             pool.on_settled = None
 
     def run(self) -> None:
         """Work until `stop` is called, from another greenlet or a signal handler; then finish what runs."""
         self._start()
         self._pool.resume()
-        self._stopping.wait()
-        self.close()
+        with self._watched():
+            self._stopping.wait()
+            self.close()
 
     def stop(self) -> None:
         """Have `run` finish and return."""
@@ -199,6 +218,9 @@ class Worker:
     def snapshot(self) -> dict[str, Any]:
         """Counters and state, as the daemon shows them."""
         return self._pool.snapshot()
+
+    def _watched(self) -> contextlib.AbstractContextManager[bool]:
+        return watched(self._pool, lambda: self._settings)
 
     def _start(self) -> None:
         if not self._started:

@@ -95,6 +95,8 @@ class Pool:
         self.reconnects = 0
         self.budget: int | None = None
         """How many more jobs may be grabbed; None without limit."""
+        self.short: set[Session] = set()
+        """Who would have grabbed, had there been any of it left."""
         self.on_settled: Callable[[int], None] | None = None
         """Called with how many jobs have come to their end."""
         self._reach = {str(server): Reach(reconnect or ReconnectSettings()) for server in self.servers}
@@ -226,6 +228,14 @@ class Pool:
             self.succeeded(function)
         self.settled(1)
         self.drop_slot(function)
+
+    def give_back(self, grabs: int) -> None:
+        """So many grabs brought no job: others may have their turn, if there is a ``budget``."""
+        if self.budget is not None and grabs:
+            self.budget += grabs
+            short, self.short = self.short, set()
+            for session in short:
+                session.feed()
 
     def settled(self, jobs: int) -> None:
         """``jobs`` jobs have come to their end: reported, or handed back."""

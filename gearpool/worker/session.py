@@ -193,6 +193,7 @@ class Session:
         if self._resting is not None:
             self._resting.stop()
         self.function.did_not_come(self._asked)
+        pool.give_back(self._asked + len(self._pending))
         in_batch = self._batch - len(self._pending) - (self._current is not None)
         self._settle_batch(in_batch, time.monotonic())
         hungry = pool.slots.release(self.function_slots, self._asked + len(self._pending))
@@ -265,6 +266,7 @@ class Session:
         if pool.budget is not None:
             wanted = min(wanted, pool.budget)
             if wanted <= 0:
+                pool.short.add(self)
                 return
         granted = pool.slots.reserve(self, wanted)
         if granted == 0:
@@ -297,8 +299,7 @@ class Session:
         if self._asked < 0:
             raise RemoteProtocolError("the server assigned more jobs than were asked for")
         if none:
-            if self._pool.budget is not None:
-                self._pool.budget += none
+            self._pool.give_back(none)
             if self._pool.slots.release(self.function_slots, none):
                 self._pool.feed_soon()
             self.function.did_not_come(none)

@@ -60,3 +60,129 @@ def test_what_cannot_be_served_is_refused_at_once() -> None:
         worker.add_ability("x", lambda: None)
     with pytest.raises(InvalidArgument):
         Worker(concurrency=0)
+
+
+LIMITS = """
+import signal, sys, time
+if sys.argv[2] == "patched":
+    from gevent import monkey
+    monkey.patch_all()
+import gevent, greenlet
+from gearpool import JobTimeout, Worker
+
+def spin(arg):
+    while True:
+        pass
+
+def wait(arg):
+    gevent.sleep(60)
+
+def block(arg):
+    try:
+        time.sleep(60)
+    except JobTimeout:
+        cleaned.append(arg)
+        raise
+
+def swallow(arg):
+    while True:
+        try:
+            while True:
+                arg + arg
+        except JobTimeout:
+            pass
+
+cleaned = []
+worker = Worker(sys.argv[1], concurrency=10)
+for handler in (spin, wait, block):
+    worker.add_ability(handler.__name__, handler, timeout=0.2, report="exception")
+worker.add_ability("swallow", swallow, timeout=0.2, timeout_grace=0.2, on_timeout="skip")
+worker.add_ability("quick", lambda arg: arg)
+if sys.argv[3] == "work":
+    for _ in range(5):
+        assert worker.work(timeout=30)
+else:
+    worker.add_ability("stop", lambda arg: worker.stop())
+    worker.run()
+worker.close()
+assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+assert greenlet.gettrace() is None
+print(cleaned)
+"""
+
+
+@pytest.mark.parametrize("patched", ["patched", "plain"])
+@pytest.mark.parametrize("how", ["work", "run"])
+def test_time_limits_hold_as_in_the_daemon_even_for_what_never_waits(
+    server: str, client: Client, patched: str, how: str
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", LIMITS, server, patched, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        futures = [client.submit(name, "x", timeout=60) for name in ("spin", "wait", "block", "swallow", "quick")]
+        errors = [future.exception() for future in futures]
+        assert [getattr(error, "payload", None) for error in errors] == [
+            b"JobTimeout: over its time limit of 0.2 s",
+            b"JobTimeout: over its time limit of 0.2 s",
+            b"JobTimeout: over its time limit of 0.2 s",
+            None,
+            None,
+        ]
+        assert [future.result() for future in futures[3:]] == [b"", b"x"]
+        if how == "run":
+            client.submit_job("stop", timeout=60)
+        out, _ = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("[b'x']\n", 0)
+
+
+OWN_SIGNAL = """
+import os, signal, sys, threading
+from gearpool import Worker
+seen = []
+signal.signal(signal.SIGUSR2, lambda *_: seen.append("mine"))
+
+def handler(arg):
+    os.kill(os.getpid(), signal.SIGUSR2)
+    return arg
+
+def serve():
+    with Worker(sys.argv[1]) as worker:
+        worker.add_ability("f", handler, timeout=20)
+        assert worker.work(timeout=30)
+
+serve()
+thread = threading.Thread(target=serve)
+thread.start()
+thread.join()
+print(seen)
+"""
+
+
+def test_a_program_s_own_signal_is_left_to_it_and_other_threads_may_work(server: str, client: Client) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", OWN_SIGNAL, server], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert client.submit_job("f", "x", timeout=30) == b"x"
+        assert client.submit_job("f", "y", timeout=30) == b"y"
+        out, _ = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("['mine', 'mine']\n", 0)
+
+
+def test_work_takes_a_job_of_any_function_at_once(server: str, client: Client) -> None:
+    # One grab at a time is out: what brought nothing gives the others their turn, not only five seconds later.
+    program = """
+import sys, time
+from gearpool import Worker
+with Worker(sys.argv[1]) as worker:
+    for number in range(20):
+        worker.add_ability(f"f{number}", lambda arg: arg)
+    for _ in range(40):
+        assert worker.work(timeout=2)
+"""
+    with subprocess.Popen([sys.executable, "-W", "error", "-c", program, server]) as process:
+        for number in range(40):
+            assert client.submit_job(f"f{number * 7 % 20}", str(number), timeout=30) == str(number).encode()
+        assert process.wait(60) == 0

@@ -4,7 +4,7 @@ import pytest
 
 from gearpool.page import NO_FUNCTION, Activity, Beat
 from gearpool.settings import FunctionSettings, ServerSettings, Settings
-from gearpool.supervisor.stare import IN_PLACE_S, Stare, Verdict, limits
+from gearpool.stare import IN_PLACE_S, Stare, Verdict, limits
 
 SETTINGS = Settings(
     servers=(ServerSettings(host="x"),),

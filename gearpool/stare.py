@@ -1,4 +1,6 @@
-"""What to do about a worker that shows the same turn of its page for long. Floor 4; pure, the clock is given.
+"""What to do about a worker that shows the same turn of its page for long. Floor 1; pure, the clock is given.
+
+The supervisor stares at the pages of its children, the `Worker` library, from a thread, at its own.
 
 Law: a hub is never a stall. Time counts only while the supervisor itself runs: after a suspended machine or a frozen
 container, nobody is killed for the time in which nobody ran.
@@ -21,6 +23,10 @@ IN_PLACE_S = 0.5
 """At the end of the grace the child itself gets this long to end a loop in place before its process is killed."""
 FEW_TURNS = 16
 """Turns between two looks that an idle worker may take: it tells its status and grabs now and then."""
+BUSY_S = 0.1
+"""How often to look at a worker that does something."""
+STALLED_S = 0.05
+"""How often to look at one that is stalled."""
 LOOKS_AWAY_S = 1.0
 """At most so much of the time between two looks is counted."""
 
