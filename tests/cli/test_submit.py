@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gearpool.client import Client
-from gearpool.testing.servers import job_server
+from gearpool.testing import job_server, working
 from tests.cli.commands import gearpool
 from tests.cli.terminals import COLOUR, at_terminal
 from tests.client.workers import Assigned, ExplodeError, FailError, ThreadWorker
@@ -63,6 +63,16 @@ def at(address: str) -> list[str]:
 def test_the_result_is_printed_byte_for_byte(at: list[str]) -> None:
     assert gearpool("submit", *at, "reverse", "hello").out == b"olleh"
     assert gearpool("submit", *at, "echo", b"\xff\xfe").out == b"\xff\xfe"
+
+
+def test_a_function_name_that_is_no_text_passes_unharmed() -> None:
+    with job_server() as server, working(server) as worker:
+        worker.add("\udcff\udcfe", lambda arg: arg[::-1])
+        assert gearpool("submit", "-s", server.address, b"\xff\xfe", b"a\xe9").out == b"\xe9a"
+        assert b"\xff\xfe" in gearpool("queues", "-s", server.address).out
+        assert b"\xff\xfe" in gearpool("admin", "workers", "-s", server.address).out
+        looked = json.loads(gearpool("queues", "-s", server.address, "--json").text)
+        assert [row["function"] for row in looked["functions"]] == ["\udcff\udcfe"]
 
 
 def test_several_payloads_are_several_jobs(at: list[str]) -> None:

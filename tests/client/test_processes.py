@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import gearpool
+from tests.client import sample_application as sample
 from tests.client.conftest import Server, Workers
-from tests.client.sample_application import main as sample_main
-from tests.client.sample_application import reachable
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,9 +33,27 @@ def python(program: str, *arguments: str) -> str:
 
 def test_the_sample_application_runs(server: Server, work: Workers) -> None:
     work(reverse=lambda job: job.data[::-1])
-    result, status = sample_main([server.address])
+    result, status = sample.main([server.address])
     assert (result, status.is_known) == (b"ab", True)
-    assert reachable(server.address)
+    assert sample.reachable(server.address)
+
+
+def test_the_sample_application_s_worker_and_asyncio_client_run(server: Server) -> None:
+    program = "import sys; from tests.client import sample_application as app; print(app.serve(sys.argv[1:], 6))"
+    argv = [sys.executable, "-W", "error", "-c", program, server.address]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        results = asyncio.run(sample.submit_async([server.address], ["ab", "cd"]))
+        assert results == [b"tsrif", b"ba", b"dc"]
+        with gearpool.Client(server.address) as client:
+            assert client.submit_job("patient", "ok", timeout=30).startswith(b"ok on ")
+            assert sample.follow(client.submit("stream", "ab", timeout=30)) == b""
+            out, _ = process.communicate(timeout=60)
+    assert out == "6\n"
+
+
+def test_the_sample_application_s_own_tests_pass() -> None:
+    assert str(sample.check_handlers().value).startswith("x on here, ")
+    assert sample.check_with_a_server() == [b"a", b"b", b"ba"]
 
 
 def test_a_client_loads_neither_gevent_nor_ssl(server: Server) -> None:
