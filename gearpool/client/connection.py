@@ -89,6 +89,16 @@ class Connection:
         self._write()
         return True
 
+    def followed(self) -> list[tuple[bytes, Call]]:
+        """The jobs under way, by their handles; not those of several calls."""
+        # Copied in one step: the reader goes on meanwhile.
+        return [(handle, entry) for handle, entry in self._session.jobs.copy().items() if isinstance(entry, Call)]
+
+    def forget(self, handle: bytes, call: Call) -> None:
+        """The job has no end: the server does not know it any more."""
+        if self._session.jobs.get(handle) is call:
+            self._session.jobs.pop(handle, None)
+
     def shut(self) -> None:
         """End it; the reader closes the socket."""
         self._stream.shut()

@@ -128,8 +128,47 @@ class Dispatch:
         except GearpoolError:
             # The connection is lost, and then the future has been told; or the server is slow, and there is a deadline.
             return
-        if not known and not future.done() and future.handle == handle and future.server == server:
-            self._on_end(server, "the server does not know the job any more", [future])
+        if not known and future.runs_as(server, handle):
+            self._discarded(server, [future, *self._others_unknown(server, future)])
+
+    def _others_unknown(self, server: str, future: JobFuture) -> list[JobFuture]:
+        """What may have shared the fate of ``future``: the jobs under way there that the server does not know either.
+
+        Asked in one go: when gearmand discards, it discards all that a lost connection left, and to find out one by one
+        takes a second each.
+        """
+        connection = self.pool.current(server)
+        if connection is None:
+            return []
+        asked: list[tuple[JobFuture, str, Question]] = []
+        for raw, call in connection.followed():
+            name = text(raw)
+            if isinstance(call, JobFuture) and call is not future and call.doubtful and call.runs_as(server, name):
+                asked.append((call, name, Question(PacketType.STATUS_RES)))
+        deadline = Deadline.after(self.request_timeout)
+        data = b"".join([request(PacketType.GET_STATUS, handle_name(handle)) for _, handle, _ in asked])
+        if not asked or not connection.call([question for _, _, question in asked], data, deadline):
+            return []
+        unknown: list[JobFuture] = []
+        try:
+            for call, handle, question in asked:
+                answer = question.ask(deadline)
+                if answer is None:
+                    connection.retired = True
+                    break
+                if number(answer[1]) == 0 and call.runs_as(server, handle):
+                    unknown.append(call)
+        except GearpoolError:
+            return []  # the connection is lost, and they have been told so
+        return unknown
+
+    def _discarded(self, server: str, futures: list[JobFuture]) -> None:
+        """The server has forgotten these."""
+        connection = self.pool.current(server)
+        for future in futures:
+            if connection is not None and future.handle is not None:
+                connection.forget(handle_name(future.handle), future)
+        self._on_end(server, "the server does not know the job any more", list[Call](futures))
 
     def names(self) -> list[str]:
         """The servers, in the order given."""

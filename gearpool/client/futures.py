@@ -315,11 +315,22 @@ class JobFuture(Waitable):
     def _again(self, timeout: float | None) -> bytes:
         return self._dispatch.again(self._order, self._unique, self._data, timeout)
 
+    @property
+    def doubtful(self) -> bool:
+        """It may have been coalesced into a job that the server has discarded and will never report on.
+
+        That is so for what was submitted under an id that others may use, and for what was submitted again.
+        """
+        return self._verify or self._tries > 1
+
+    def runs_as(self, server: str, handle: str) -> bool:
+        """It has not ended, and this is what it is called now."""
+        return not self.done() and self.handle == handle and self.server == server
+
     def pause(self, checks: int) -> float:
         """Seconds that a waiter lets pass, having asked ``checks`` times, before it asks the server again."""
-        # A job submitted under an id that others may use, or submitted again, may have been coalesced into one that
-        # the server discarded and will never report on: asked about soon. Others: only as a sign of life.
-        first = CHECK_SOON_S if self._verify or self._tries > 1 else CHECK_S
+        # Asked about soon, if it may never end; others only as a sign of life.
+        first = CHECK_SOON_S if self.doubtful else CHECK_S
         pause = float(min(first * 2**checks, CHECK_MOST_S))
         return pause if self._handle else min(pause, self._dispatch.silence(self))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 import pytest
 
@@ -10,8 +11,9 @@ from gearpool import JobTimedOut, NoServersAvailable, SubmitUnknown
 from gearpool.client import Client
 from gearpool.errors import ConnectionLost, ServerError, TimedOut
 from gearpool.protocol.packets import PacketType
+from tests.client.conftest import Server
 from tests.client.scripted import Peer, ScriptedServer
-from tests.client.workers import ExplodeError, ThreadWorker
+from tests.client.workers import Assigned, ExplodeError, ThreadWorker
 from tests.processes import Gearmand, free_port, wait_for
 
 T = PacketType
@@ -250,6 +252,29 @@ def test_a_job_is_submitted_again_by_its_unique_id_and_runs_once(gearmand: Gearm
         assert future.result() == b"done"
         worker.stop()
     assert runs == [b"x"]
+
+
+def test_ten_thousand_jobs_submitted_again_by_their_unique_ids_run_once_each(server: Server) -> None:
+    runs: Counter[bytes] = Counter()
+
+    def note(job: Assigned) -> bytes:
+        runs[job.data] += 1
+        return job.data
+
+    with Client(server.address) as client:
+        futures = []
+        for number in range(10_000):
+            futures.append(client.submit("note", b"%d" % number, unique=f"u{number}", retry=5, timeout=90))
+            if number % 3000 == 2999:
+                connection = client._dispatch.pool.current(server.address)
+                assert connection is not None
+                connection.shut()  # what a fault of the network does; the server lives
+        worker = ThreadWorker(server.address, {"note": note})
+        results = client.gather(*futures)
+        worker.stop()
+    assert results == [b"%d" % number for number in range(10_000)]
+    assert len(runs) == 10_000
+    assert set(runs.values()) == {1}
 
 
 def test_without_retry_a_lost_connection_is_the_callers_to_judge(gearmand: Gearmand) -> None:

@@ -22,7 +22,7 @@ from gearpool.net import dialing, greenlets
 from gearpool.net.addresses import parse_server
 from gearpool.net.dialing import Modules, connect, standard
 from gearpool.settings import ServerSettings, TlsSettings
-from gearpool.testing.servers import job_server
+from gearpool.testing import job_server, working
 from gearpool.timing import Deadline
 from tests.client.workers import ThreadWorker
 from tests.net.servers import stunnel, tcp_server
@@ -258,6 +258,17 @@ def test_a_client_works_over_tls_with_our_server(certificates: Certificates) -> 
         with Client(with_certificate) as client:
             assert client.echo(b"x" * 100_000) == b"x" * 100_000
         assert "client certificate" in reason(tls(ours.port, ca=certificates.ca), standard())
+
+
+def test_our_worker_serves_over_tls_with_a_client_certificate(front: Front, certificates: Certificates) -> None:
+    with front(certificates.server, client_ca=certificates.ca) as port:
+        server = tls(port, ca=certificates.ca, cert=certificates.client, key=certificates.client)
+        with working(server, echo=lambda arg: arg), Client(server, job_timeout=30) as client:
+            large = bytes(range(256)) * 20_000
+            futures = [client.submit("echo", large) for _ in range(4)]
+            assert client.gather(*futures) == [large] * 4
+            items = [str(number) for number in range(2000)]
+            assert list(client.map("echo", items)) == [item.encode() for item in items]
 
 
 def test_a_client_certificate_is_shown(modules: Modules, front: Front, certificates: Certificates) -> None:

@@ -59,7 +59,7 @@ def test_connections_that_drop_are_made_anew(server: ThreadedJobServer, client: 
 def test_a_connection_drops_after_so_many_packets(server: ThreadedJobServer, client: Client) -> None:
     client.echo()
     server.faults.drop_after(packets=3)
-    futures = [client.submit("nobody", str(number)) for number in range(4)]
+    futures = list(client.submit_many("nobody", ["0", "1", "2", "3"]))  # in one write
     for future in futures[:3]:
         assert future.job().handle
         assert type(future.exception(20)) is ConnectionLost
