@@ -33,7 +33,7 @@ from gearpool.protocol.codec import request
 from gearpool.protocol.names import handle_name, text
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
-from gearpool.timing import Backoff, Deadline
+from gearpool.timing import Backoff, Deadline, exponential, jittered
 
 _CHUNK = 250
 """Submissions that are made and written at once."""
@@ -332,11 +332,15 @@ class Dispatch:
         """Submit again what a lost connection left open; the server recognises by unique id what it still has."""
         backoff = Backoff(0.1, 5.0)
         failure: GearpoolError = ConnectionLost(server, reason)
+        tries = max(future.tries for future in futures)
+        if tries > 1:
+            # A server that takes connections and ends them at once would use up all retries in a moment.
+            time.sleep(jittered(exponential(tries - 1, 0.05, 2.0, 2.0), 0.5))
         while futures:
             left: list[JobFuture] = []
             down = False
             for future in futures:
-                if future.retries <= 0 or future.deadline.expired():
+                if future.retries <= 0 or future.deadline.expired() or self.pool.closed:
                     future.settle(failure)
                     continue
                 future.retries -= 1

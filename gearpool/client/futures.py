@@ -316,6 +316,11 @@ class JobFuture(Waitable):
         return self._dispatch.again(self._order, self._unique, self._data, timeout)
 
     @property
+    def tries(self) -> int:
+        """How many times it has been sent."""
+        return self._tries
+
+    @property
     def doubtful(self) -> bool:
         """It may have been coalesced into a job that the server has discarded and will never report on.
 

@@ -9,8 +9,9 @@ import pytest
 
 from gearpool import JobTimedOut, NoServersAvailable, SubmitUnknown
 from gearpool.client import Client
-from gearpool.errors import ConnectionLost, ServerError, TimedOut
+from gearpool.errors import ConnectionLost, GearpoolError, ServerError, TimedOut
 from gearpool.protocol.packets import PacketType
+from gearpool.testing import job_server, working
 from tests.client.conftest import Server
 from tests.client.scripted import Peer, ScriptedServer
 from tests.client.workers import Assigned, ExplodeError, ThreadWorker
@@ -275,6 +276,32 @@ def test_ten_thousand_jobs_submitted_again_by_their_unique_ids_run_once_each(ser
     assert results == [b"%d" % number for number in range(10_000)]
     assert len(runs) == 10_000
     assert set(runs.values()) == {1}
+
+
+def test_a_server_that_drops_each_connection_does_not_use_up_all_retries_at_once() -> None:
+    with job_server() as server, working(server, echo=lambda arg: arg) as worker, Client(server.address) as client:
+        worker.remove("echo")
+        future = client.submit("echo", "x", unique="mine", retry=8, timeout=60)
+        server.faults.drop_after(packets=2)  # the answer to the greeting, and no JOB_CREATED
+        server.faults.drop()
+        wait_for(lambda: future.tries >= 4, "a few tries")
+        assert not future.done()
+        server.faults.clear()
+        worker.add("echo", lambda arg: arg)
+        assert future.result() == b"x"
+        assert future.retries > 0
+
+
+def test_closing_the_client_ends_what_was_to_be_submitted_again() -> None:
+    with job_server() as server:
+        client = Client(server.address)
+        future = client.submit("nobody", "x", unique="mine", retry=1000, timeout=60)
+        future.job()
+        server.faults.refuse()
+        server.faults.drop()
+        wait_for(lambda: future.retries < 1000, "the first try")
+        client.close()
+        assert isinstance(future.exception(30), GearpoolError)
 
 
 def test_without_retry_a_lost_connection_is_the_callers_to_judge(gearmand: Gearmand) -> None:
