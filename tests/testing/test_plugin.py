@@ -33,10 +33,11 @@ def test_the_standard_library_is_never_patched():
 
 
 def run_pytest(folder: Path) -> str:
-    argv = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    # By name, for where the package is only on the path; pytest takes a plugin once.
+    argv = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    # By name, for where the package is only on the path; without the entry points, since pytest takes a plugin once.
     argv += ["-p", "gearpool.testing.plugin"]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "PYTEST_ADDOPTS": ""}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
