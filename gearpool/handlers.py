@@ -99,6 +99,8 @@ def resolve(dotted: str) -> Any:
             found = getattr(found, attribute)
         except AttributeError:
             raise HandlerError(f"{path} has no {attribute!r}") from None
+        except (Exception, SystemExit) as error:  # a lazy module imports now; a property may do anything
+            raise HandlerError(_story(f"looking up {attribute!r} in {path}", error)) from error
         path = f"{path}.{attribute}"
     return found
 
@@ -111,12 +113,14 @@ def _import(name: str) -> Any:
             raise HandlerError(
                 f"there is no module {error.name!r} on import_path or among the installed packages"
             ) from error
-        raise HandlerError(_story(name, error)) from error
-    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
-        raise HandlerError(_story(name, error)) from error
+        raise HandlerError(_story(f"importing {name}", error)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may raise anything while it is imported, GreenletExit for one
+        raise HandlerError(_story(f"importing {name}", error)) from error
 
 
-def _story(name: str, error: BaseException) -> str:
+def _story(what: str, error: BaseException) -> str:
     """The error and where in the user's code it came from."""
     frames = [
         frame
@@ -126,7 +130,7 @@ def _story(name: str, error: BaseException) -> str:
     where = "".join(f"\n    {frame.filename}:{frame.lineno}: {frame.line}" for frame in frames)
     if isinstance(error, SyntaxError):
         where += f"\n    {error.filename}:{error.lineno}: {(error.text or '').strip()}"
-    return f"importing {name} failed: {type(error).__name__}: {error}{where}"
+    return f"{what} failed: {type(error).__name__}{f': {error}' if str(error) else ''}{where}"
 
 
 def _takes_job(function: Callable[..., Any], name: str) -> bool:

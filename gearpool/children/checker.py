@@ -1,8 +1,10 @@
 """The checker: reads the configuration, imports every handler as a worker would, and says what it found. Floor 4.
 
-Started by exec as ``python -m gearpool.children.checker --file FILE``; prints one JSON object, ``{"settings": …,
-"warnings": […]}`` or ``{"problems": […]}``, and exits with 0 or 78. Handlers that print while they are imported print to
-stderr: the answer has its own descriptor.
+Started by exec as ``python -m gearpool.children.checker --file FILE``; the last line it prints is its answer, a JSON object,
+``{"settings": …, "warnings": […]}`` or ``{"problems": […]}``; it exits with 0 or 78. Before it loads a handler it prints
+the answer that holds if that ends the process, ``{"problems": […], "loading": NUMBER}`` with that problem's number among
+them, and ``{}`` after the last. Handlers that print while they are imported print to stderr: the answer has its own
+descriptor.
 
 Law: a process of its own, so that neither YAML nor handlers ever come near the supervisor, and a reload imports new code.
 """
@@ -10,33 +12,31 @@ Law: a process of its own, so that neither YAML nor handlers ever come near the 
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import hashlib
 import json
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gearpool.config import Item, Loaded, Place, Problem
 
-_BLOCKING = {
-    "psycopg2": "call psycogreen.gevent.patch_psycopg(), or use psycopg 3 or pg8000",
-    "MySQLdb": "use PyMySQL",
-    "cx_Oracle": "use oracledb in its thin mode",
-    "pymssql": "use pytds",
-    "pyodbc": "run it in gevent's thread pool",
-    "grpc": "call grpc.experimental.gevent.init_gevent()",
-    "zmq": "use zmq.green",
-    "pycurl": "use geventhttpclient or requests",
-}
-"""Modules that wait in C where gevent does not see it, and what to do instead."""
+_AT_START = frozenset(sys.modules)
+"""What sitecustomize and .pth files have imported: a worker finds the same before it patches."""
 
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 
 OK = 0
 CONFIGURATION = 78
+INTERRUPTED = 130
+
+Tell = Callable[[dict[str, Any]], None]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,15 +49,20 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
     os.dup2(2, 1)
+
+    def tell(found: dict[str, Any]) -> None:
+        answer.write(f"{json.dumps(found)}\n")
+        answer.flush()
+
     with answer:
-        found, code = _check(arguments)
-        json.dump(found, answer)
-        answer.write("\n")
+        found, code = _check(arguments, tell)
+        tell(found)
     return code
 
 
-def _check(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    from gearpool.config import ConfigurationProblems, Overrides, base_of, in_order, load
+def _check(arguments: argparse.Namespace, tell: Tell) -> tuple[dict[str, Any], int]:
+    from gearpool.config import ConfigurationProblems, Overrides, Place, Problem, base_of, in_order, load
+    from gearpool.config.patching import blocking, patch
     from gearpool.settings import to_json
 
     overrides = Overrides(arguments.processes, arguments.concurrency, arguments.servers, arguments.log_level)
@@ -73,19 +78,31 @@ def _check(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
             return {"problems": [form(problem) for problem in problems]}, CONFIGURATION
         item = error.item
     # Handlers are looked for even when the file has other problems: all at once, or it takes a night.
-    problems += _import(item, base_of(arguments.file[0]))
+
+    def about_to_load(found: list[Problem], one: Problem) -> None:
+        """Say what holds if the process ends now."""
+        so_far = in_order([*problems, *found, one])
+        tell({"problems": [form(problem) for problem in so_far], "loading": so_far.index(one)})
+
+    monkey_patch = _entry(item, "monkey_patch")
+    unpatched = patch(_AT_START) if monkey_patch is None or monkey_patch.text != "false" else []
+    folders = _import_path(item, base_of(arguments.file[0]))
+    problems += _import(item, folders, about_to_load)
+    tell({})  # from here on it is our own fault if the process ends
     if problems or loaded is None:
         return {"problems": [form(problem) for problem in in_order(problems)]}, CONFIGURATION
     found: dict[str, Any] = {
         "settings": to_json(loaded.settings),
-        "warnings": [form(problem) for problem in loaded.warnings],
+        "warnings": [form(problem) for problem in loaded.warnings]
+        + [form(Problem(Place(arguments.file[0]), "", message)) for message in unpatched]
+        + [form(problem) for problem in _found_by_chance(loaded, folders)],
         "code": _digest(),
     }
     if arguments.details:
         from gearpool.config.showing import show
 
         found["shown"] = show(loaded)
-        found["blocking"] = {name: instead for name, instead in _BLOCKING.items() if name in sys.modules}
+        found["blocking"] = blocking()
     return found, OK
 
 
@@ -100,28 +117,29 @@ def _as_object(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _import(item: Item, base: Path) -> list[Problem]:
-    """Import every handler and exception class that is named; what does not work is returned."""
-    patch = _entry(item, "monkey_patch")
-    if patch is None or patch.text != "false":
-        from gevent import monkey
+def _import_path(item: Item, base: Path) -> list[str]:
+    given = _entry(item, "import_path")
+    names = ["."] if given is None else [each.text for each in given.items] or [given.text]
+    return [str(base / name) for name in names]
 
-        monkey.patch_all()
+
+def _import(item: Item, folders: list[str], about_to_load: Callable[[list[Problem], Problem], None]) -> list[Problem]:
+    """Import every handler and exception class that is named; what does not work is returned."""
     from gearpool import handlers
     from gearpool.config import Problem
     from gearpool.errors import ConfigurationError
 
-    folders = _entry(item, "import_path")
-    names = ["."] if folders is None else [each.text for each in folders.items] or [folders.text]
-    for folder in reversed(names):
-        sys.path.insert(0, str(base / folder))
+    sys.path[:0] = folders
     problems: list[Problem] = []
 
-    def attempt(find: Any, name: str, place: Place, path: str) -> None:
+    def attempt(find: Callable[[str], object], name: str, place: Place, path: str) -> None:
+        about_to_load(problems, Problem(place, path, f"loading {name} ended the process"))
         try:
             find(name)
         except ConfigurationError as error:
             problems.append(Problem(place, path, str(error)))
+        except Exception as error:  # noqa: BLE001 - proxies may raise anything when they are only looked at
+            problems.append(Problem(place, path, f"{name} cannot be looked at: {type(error).__name__}: {error}"))
 
     def attempt_classes(section: Item | None, path: str) -> None:
         on_error = _entry(section, "on_error") if section is not None else None
@@ -139,6 +157,28 @@ def _import(item: Item, base: Path) -> list[Problem]:
     return problems
 
 
+def _found_by_chance(loaded: Loaded, folders: list[str]) -> list[Problem]:
+    """Warnings of handlers that are found only because this was started in their folder."""
+    from gearpool.config import Problem
+
+    here = str(Path.cwd())
+    # Once on the path means: put there by ``python -m``, not by import_path or PYTHONPATH.
+    if sys.path.count(here) != 1 or sys.flags.safe_path or here in map(os.path.realpath, folders):
+        return []
+    found: list[Problem] = []
+    for function in loaded.settings.functions:
+        module = sys.modules.get(function.handler.partition(":")[0].partition(".")[0])
+        path = getattr(module, "__file__", None)
+        if module is None or not isinstance(path, str) or module.__name__ == "gearpool":
+            continue
+        folder = Path(path).parent.parent if hasattr(module, "__path__") else Path(path).parent
+        if str(folder) == here:
+            message = "was found only because this is run in its folder; name that folder in import_path"
+            path = f"functions.{function.name}.handler"
+            found.append(Problem(loaded.place("functions", function.name, "handler"), path, message))
+    return found
+
+
 def _entry(item: Item, name: str) -> Item | None:
     entry = item.entries.get(name)
     return None if entry is None else entry[1]
@@ -150,6 +190,8 @@ def _digest() -> str:
     installed = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib"))
     sources = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):
+        if not isinstance(module, ModuleType):
+            continue  # None forbids an import; some libraries put objects there
         path = vars(module).get("__file__")  # getattr would wake lazy modules, and some of these raise
         if not isinstance(path, str) or path.startswith(installed) or _PACKAGES.intersection(Path(path).parts):
             continue
@@ -161,5 +203,18 @@ def _digest() -> str:
     return sources.hexdigest()
 
 
+def _leave(code: int) -> None:
+    """Exit without waiting for threads that a handler's module started and that may never end."""
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        _leave(main())
+    except KeyboardInterrupt:
+        _leave(INTERRUPTED)

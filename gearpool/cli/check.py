@@ -9,6 +9,8 @@ import argparse
 import json
 import os
 import resource
+import selectors
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,6 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="print the effective configuration, secrets masked")
     parser.add_argument("--strict", action="store_true", help="warnings are failures")
     parser.add_argument("--offline", action="store_true", help="do not ask the servers")
+    parser.add_argument(
+        "--import-timeout", type=duration, metavar="TIME", default=60.0,
+        help="how long the import of one handler may take (default: 60s)",
+    )  # fmt: skip
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parser.add_argument(
@@ -80,15 +86,49 @@ def _ask_checker(arguments: argparse.Namespace) -> dict[str, Any]:
         value = getattr(arguments, name)
         if value is not None:
             argv.append(f"--{name.replace('_', '-')}={value}")
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        message = (
-            f"the checker ended with {done.returncode} and without an answer; a handler may have ended its process"
-        )
-        return {"problems": [_at(arguments.config[0], message)]}
-    return dict(answer)
+    output, code = _run_checker(argv, arguments.import_timeout)
+    # The last whole line only: each line is the answer that holds if nothing follows it.
+    lines = output[: output.rfind(b"\n") + 1].splitlines()
+    answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    if not answer:
+        return {"problems": [_at(arguments.config[0], f"no fault of the file's: the checker {_end(code, arguments)}")]}
+    if "loading" in answer:
+        problem = answer["problems"][answer["loading"]]
+        problem["message"] = problem["message"].replace("ended the process", _end(code, arguments))
+    return answer
+
+
+def _run_checker(argv: list[str], limit_s: float) -> tuple[bytes, int | None]:
+    """What it said, and its exit code; None if it said nothing for so long that it was killed."""
+    output = bytearray()
+    with (
+        subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process,
+        selectors.DefaultSelector() as selector,
+    ):
+        assert process.stdout is not None
+        selector.register(process.stdout, selectors.EVENT_READ)
+        try:
+            while selector.select(limit_s):
+                more = os.read(process.stdout.fileno(), 1 << 16)
+                if not more:
+                    process.wait(limit_s)
+                    break
+                output += more
+        except subprocess.TimeoutExpired:
+            pass  # its answer is there; what it does at its exit is not ours to wait for
+        finally:
+            code = process.poll()  # it may have ended, but left a child that holds its output
+            process.kill()
+    return bytes(output), code
+
+
+def _end(code: int | None, arguments: argparse.Namespace) -> str:
+    """How loading a handler, or the checker itself, ended."""
+    if code is None:
+        return f"did not end within {arguments.import_timeout:g} s (--import-timeout)"
+    if code < 0:
+        return f"killed the process: {signal.strsignal(-code) or 'signal'} ({signal.Signals(-code).name})"
+    return f"ended the process with exit code {code}"
 
 
 def _at(path: str, message: str) -> dict[str, Any]:
@@ -98,7 +138,7 @@ def _at(path: str, message: str) -> dict[str, Any]:
 def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict[str, Any]) -> Iterator[str]:
     """What of this machine and this interpreter will bite."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lanes = len(settings.functions) * len(settings.servers)
+    lanes = sum(function.enabled for function in settings.functions) * len(settings.servers)
     if lanes + settings.concurrency + SPARE_DESCRIPTORS > limit:
         yield (
             f"{lanes} connections to servers and {settings.concurrency} jobs at once may need more than the "
