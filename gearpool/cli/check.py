@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gearpool.cli import exits
+from gearpool.cli.grace import graces
 from gearpool.cli.values import duration
 from gearpool.net.addresses import parse_server
 from gearpool.settings import Settings, from_json
@@ -26,7 +27,8 @@ EXAMPLES = """examples:
   gearpool check -c workers.yaml
   gearpool check -c workers.yaml --show                   # the effective configuration, and where each value is from
   gearpool check -c base.yaml -c conf.d/ --strict         # warnings count, too
-  gearpool check -c workers.yaml --stop-timeout 90s       # is systemd's TimeoutStopSec longer than the drain?
+  gearpool check -c workers.yaml --stop-timeout 45s       # does the drain fit into what docker stop gives it?
+  gearpool check -c workers.yaml --platform gearpool.service --platform deployment.yaml --platform compose.yaml
   gearpool check -c workers.yaml --format github          # annotations for a pull request
 
 exit codes: 0 fine (perhaps with warnings), 1 warnings under --strict, 78 the configuration is wrong
@@ -34,6 +36,9 @@ exit codes: 0 fine (perhaps with warnings), 1 warnings under --strict, 78 the co
 
 SPARE_DESCRIPTORS = 64
 """What a worker process has open besides connections."""
+
+LEAVING_S = 3.0
+"""What the daemon needs beyond the drain to end its processes."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--servers", metavar="HOST:PORT,...", help="as for the daemon")
     parser.add_argument("--log-level", metavar="LEVEL", help="as for the daemon")
     parser.add_argument("--show", action="store_true", help="print the effective configuration, secrets masked")
-    parser.add_argument("--strict", action="store_true", help="warnings are failures")
+    parser.add_argument(
+        "--strict", action="store_true", help="warnings are failures; with --offline the file's own only"
+    )
     parser.add_argument("--offline", action="store_true", help="do not ask the servers")
     parser.add_argument(
         "--import-timeout", type=duration, metavar="TIME", default=60.0,
@@ -56,7 +63,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parser.add_argument(
         "--stop-timeout", type=duration, metavar="TIME", default=os.environ.get("GEARPOOL_STOP_TIMEOUT") or None,
-        help="how long the platform waits before it kills: TimeoutStopSec, terminationGracePeriodSeconds",
+        help="how long the platform waits before it kills",
+    )  # fmt: skip
+    parser.add_argument(
+        "--platform", metavar="FILE", action="append", default=[],
+        help="systemd unit, Kubernetes manifest or compose file: is its grace long enough for the drain?",
     )  # fmt: skip
 
 
@@ -139,19 +150,22 @@ def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict
     """What of this machine and this interpreter will bite."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     lanes = sum(function.enabled for function in settings.functions) * len(settings.servers)
-    if lanes + settings.concurrency + SPARE_DESCRIPTORS > limit:
+    if limit != resource.RLIM_INFINITY and lanes + settings.concurrency + SPARE_DESCRIPTORS > limit:
         yield (
             f"{lanes} connections to servers and {settings.concurrency} jobs at once may need more than the "
             f"{limit} file descriptors allowed here; raise LimitNOFILE (ulimit -n)"
         )
     for driver, instead in answer.get("blocking", {}).items():
         yield f"a handler uses {driver}, which gevent cannot make wait in greenlets: {instead}"
-    stop_s = arguments.stop_timeout
-    if stop_s is not None and stop_s <= settings.drain_timeout_s:
-        yield (
-            f"the platform kills after {stop_s:g} s, drain_timeout is {settings.drain_timeout_s:g} s: "
-            "jobs that could have finished are cut off; allow some seconds more than the drain"
-        )
+    waits = {} if arguments.stop_timeout is None else {"gearpool (--stop-timeout)": arguments.stop_timeout}
+    for path in arguments.platform:
+        waits |= {f"{name} ({os.path.relpath(path)})": seconds for name, seconds in graces(path).items()}
+    for name, seconds in waits.items():
+        if seconds < settings.drain_timeout_s + LEAVING_S:
+            yield (
+                f"{name} is killed {seconds:g} s after it was told to stop, but may need drain_timeout "
+                f"({settings.drain_timeout_s:g} s) and {LEAVING_S:g} s more: jobs that could have finished are cut off"
+            )
 
 
 def _servers(settings: Settings) -> tuple[dict[str, str], list[str]]:
@@ -180,12 +194,18 @@ def _is_ours(settings: Settings, server: str) -> bool:
 
 
 def _hazards(version: str) -> Iterator[str]:
-    """What gearmand of this version does to its users; seen on the wire of 1.1.20 and 2.0.0."""
+    """What gearmand of this version does to its users; seen on the wire of 1.1.20 (1.1.21 and 22 are alike) and 2.0.0."""
     if version.startswith("1.1."):
         yield "workers of other libraries that use CAN_DO_TIMEOUT can crash it; limits belong into this file"
         yield "EPOCH jobs start late, when a worker next asks (gearpool asks every 5 s)"
+        yield "of the functions that a worker of another library registers on one connection the last starves the others"
     elif version.startswith("2.0.0"):
         yield "it loses waiting jobs when workers of other libraries serve several functions on one connection"
+    elif version.startswith(("0.", "1.0.")):
+        yield "so old a server was never tried with gearpool"
+    else:
+        return
+    yield "a unique id of more than 63 bytes, such as a SHA-256 in hex, coalesces nothing or is refused"
 
 
 def _human(

@@ -121,7 +121,7 @@ def load(
         problems.append(Problem(loaded.place("functions"), "functions", "there are none; nothing would be served"))
     if problems:
         raise ConfigurationProblems(in_order(problems), merged)
-    loaded.warnings += _warnings(settings, loaded)
+    loaded.warnings += in_order(_warnings(settings, loaded))
     return loaded
 
 

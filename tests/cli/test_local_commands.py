@@ -162,11 +162,6 @@ def test_check_shows_every_value_with_its_origin_and_masks_secrets(site: Path) -
     assert "hidden" not in shown
 
 
-def test_check_warns_of_a_platform_that_kills_before_the_drain(site: Path) -> None:
-    _, err = gearpool(site, "check", "-c", "workers.yaml", "--offline", "--stop-timeout", "20s")
-    assert "the platform kills after 20 s, drain_timeout is 30 s" in err
-
-
 def test_schema_prints_json_schema(site: Path) -> None:
     out, _ = gearpool(site, "schema")
     assert json.loads(out)["title"] == "gearpool configuration"

@@ -164,5 +164,5 @@ def test_what_will_bite_is_a_warning(tmp_path: Path) -> None:
         "  g: {handler: c.d, concurrency: 9, timeout: 20s}\n"
     )
     assert [(warning.place.line, warning.path) for warning in load([path], None, {}).warnings] == [
-        (2, "embedded"), (6, "functions.f"), (7, "functions.g.concurrency"), (7, "functions.g"),
+        (2, "embedded"), (6, "functions.f"), (7, "functions.g"), (7, "functions.g.concurrency"),
     ]  # fmt: skip
