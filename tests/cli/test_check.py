@@ -214,8 +214,8 @@ def test_a_platform_that_kills_before_the_drain_is_over(check: Check, given: str
     if warned:
         assert told == [
             (
-                f"workers.yaml: the platform is killed {given[:-1]} s after it was told to stop, but may need drain_timeout "
-                "(30 s) and 3 s more: jobs that could have finished are cut off"
+                f"workers.yaml: gearpool (--stop-timeout) is killed {given[:-1]} s after it was told to stop, but may "
+                "need drain_timeout (30 s) and 3 s more: jobs that could have finished are cut off"
             )
         ]
 
