@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gearpool.config.kinds import MISSING, PATH, Choice, Kind, Report, Schema, Text, address
-from gearpool.config.nodes import BROKEN, Item
+from gearpool.config.nodes import BROKEN, Item, Place
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
 from gearpool.protocol.names import function_name
@@ -74,7 +74,7 @@ class Section(Kind):
                 report(place, below, f"unknown key{self._nearest(name)}")
                 fine = False
                 continue
-            read = key.kind.collect(value, below, report)
+            read = key.kind.collect(value, below, _masking(report, key) if key.secret else report)
             if read is MISSING:
                 fine = False
             else:
@@ -108,6 +108,19 @@ class Section(Kind):
         if required:
             schema["required"] = required
         return {**schema, **self._rule}
+
+
+def _masking(report: Report, key: Key) -> Report:
+    """Reports what was expected and not what was found: logs and pull requests are read by many."""
+
+    def masked(place: Place, path: str, _message: str) -> None:
+        report(
+            place,
+            path,
+            f"expected {key.kind.expected}, in quotes if YAML reads it as something else; what was found is a secret",
+        )
+
+    return masked
 
 
 class OneOrMore(Kind):
