@@ -11,16 +11,18 @@ HELP = "print the JSON Schema of the configuration file, for editors"
 EXAMPLES = """examples:
   gearpool schema > schema.json
   # and in the first line of workers.yaml:  # yaml-language-server: $schema=schema.json
+  gearpool schema --part > part.schema.json               # for the files of a folder that are laid together
 """
 
 
-def configure(_parser: argparse.ArgumentParser) -> None:
-    """It takes no arguments."""
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--part", action="store_true", help="for one of several files, which need not have every key")
 
 
-def run(_arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print it."""
     from gearpool.config import json_schema
 
-    print(json.dumps(json_schema(), indent=1, ensure_ascii=False))
+    print(json.dumps(json_schema(part=arguments.part), indent=1, ensure_ascii=False))
     return exits.OK

@@ -186,13 +186,16 @@ SECTIONS: tuple[Section, ...] = (
 """In the order of the reference."""
 
 
-def json_schema() -> Schema:
-    """The whole file as JSON Schema (draft 2020-12)."""
-    return {
+def json_schema(*, part: bool = False) -> Schema:
+    """The whole file as JSON Schema (draft 2020-12), or one of several files, in which nothing is required."""
+    schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "gearpool configuration",
+        "title": "part of a gearpool configuration" if part else "gearpool configuration",
         **ROOT.schema(),
     }
+    if part:
+        del schema["required"]
+    return schema
 
 
 __all__ = ["ROOT", "SECTIONS", "Kind", "json_schema"]

@@ -1,4 +1,4 @@
-"""Writes ``config/schema.json`` and the reference in ``config/README.md`` from the table of keys. Floor 3.
+"""Writes the schemas and the reference in ``config/README.md`` from the table of keys. Floor 3.
 
 python -m gearpool.config.reference           write them
 python -m gearpool.config.reference --check   say what is not as it should be, and exit with 1
@@ -33,9 +33,9 @@ _TITLES = {
 }
 
 
-def schema_text() -> str:
+def schema_text(*, part: bool = False) -> str:
     """The JSON Schema as it stands in its file."""
-    return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(json_schema(part=part), indent=1, ensure_ascii=False) + "\n"
 
 
 def table_text() -> str:
@@ -59,7 +59,11 @@ def readme_text(before: str) -> str:
 def main(argv: list[str]) -> int:
     """Write, or check; returns the exit code."""
     readme = FOLDER / "README.md"
-    wanted = {FOLDER / "schema.json": schema_text(), readme: readme_text(readme.read_text())}
+    wanted = {
+        FOLDER / "schema.json": schema_text(),
+        FOLDER / "part.schema.json": schema_text(part=True),
+        readme: readme_text(readme.read_text()),
+    }
     if "--check" not in argv:
         for path, text in wanted.items():
             path.write_text(text)

@@ -164,4 +164,6 @@ def test_check_shows_every_value_with_its_origin_and_masks_secrets(site: Path) -
 
 def test_schema_prints_json_schema(site: Path) -> None:
     out, _ = gearpool(site, "schema")
-    assert json.loads(out)["title"] == "gearpool configuration"
+    assert json.loads(out)["required"] == ["servers", "functions"]
+    out, _ = gearpool(site, "schema", "--part")
+    assert "required" not in json.loads(out)

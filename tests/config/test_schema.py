@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from jsonschema import Draft202012Validator
 from gearpool.config import ConfigurationProblems, json_schema, load, reference
 
 VALIDATOR = Draft202012Validator(json_schema())
+PART = Draft202012Validator(json_schema(part=True))
 SAMPLES = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
+PARTS = sorted((Path(__file__).parents[2] / "config" / "conf.d").glob("*.yaml"))
 
 # Good and bad values of every kind, as they come out of YAML.
 _VALUES: st.SearchStrategy[Any] = st.sampled_from(
@@ -88,6 +92,32 @@ def test_every_sample_loads_and_is_what_the_schema_wants(sample: Path) -> None:
     assert load([sample], None, {}).settings.functions
     assert not list(VALIDATOR.iter_errors(yaml.safe_load(sample.read_text())))
     assert "$schema=schema.json" in sample.read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("sample", [*SAMPLES, *PARTS], ids=lambda sample: sample.name)
+def test_an_editor_finds_the_schema_that_a_sample_names_and_nothing_wrong_by_it(sample: Path) -> None:
+    modeline = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", sample.read_text().splitlines()[0])
+    assert modeline is not None
+    schema = json.loads((sample.parent / modeline[1]).read_text())
+    Draft202012Validator.check_schema(schema)
+    assert not list(Draft202012Validator(schema).iter_errors(yaml.safe_load(sample.read_text())))
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "part"),
+    [
+        ("functions: {f: a.b}", False, True),
+        ("servers: s:1", False, True),
+        ("drain_timeout: 5s", False, True),
+        ("servers: s:1\nfunctions: {f: a.b}", True, True),
+        ("proceses: 2", False, False),
+        ("functions: {f: {timeout: 5s}}", False, False),
+        ("functions: {f: {handler: a.b, timeout: 5}}", False, False),
+    ],
+)
+def test_a_part_need_not_have_every_key_but_what_it_has_must_be_right(text: str, whole: bool, part: bool) -> None:
+    config = yaml.safe_load(text)
+    assert (VALIDATOR.is_valid(config), PART.is_valid(config)) == (whole, part)
 
 
 def test_the_sample_folder_loads_as_one_configuration() -> None:
