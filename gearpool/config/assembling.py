@@ -1,12 +1,12 @@
-"""From the values that were given to `Settings`: defaults laid under functions, paths made absolute. Floor 3; pure."""
+"""From the values that were given to `Settings`: defaults laid under functions, paths made absolute. Floor 3."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
+from gearpool.config.cpus import cpus
 from gearpool.net.addresses import parse_server
 from gearpool.settings import (
     BreakerSettings,
@@ -74,7 +74,7 @@ def assemble(values: Values, path: Path) -> Settings:
         servers.append(_rooted(server, base))
     defaults = values.get("defaults", {})
     functions = tuple(_function(name, given, defaults) for name, given in values["functions"].items())
-    processes = values.get("processes", 1) or len(os.sched_getaffinity(0))
+    processes = values.get("processes", 1) or cpus()
     socket = values.get("control", {}).get("socket")
     return Settings(
         servers=tuple(servers),

@@ -19,12 +19,20 @@ Schema = dict[str, Any]
 Report = Callable[[Place, str, str], None]
 """Takes the place, the path and the message of a problem."""
 
+VARIABLE = r"\$\{[A-Za-z_]"
+"""What a variable looks like to the schema, which cannot know what it will hold and takes it everywhere."""
+
 MISSING: Any = object()
 """What `Kind.collect` returns for a value that has problems."""
 
 
 class Unexpected(ValueError):
     """An item that is not what the kind wants; the text says what was expected, and what was found."""
+
+
+def or_variable(schema: Schema) -> Schema:
+    """``schema``, or a text with a variable."""
+    return {"anyOf": [schema, {"type": "string", "pattern": VARIABLE}]}
 
 
 class Kind:
@@ -99,7 +107,8 @@ class Text(Kind):
 
     def schema(self) -> Schema:
         """See `Kind`."""
-        return {"type": "string", "minLength": 1} | ({"pattern": self._pattern} if self._pattern else {})
+        text: Schema = {"type": "string", "minLength": 1}
+        return text | ({"pattern": f"{self._pattern}|{VARIABLE}"} if self._pattern else {})
 
 
 class Flag(Kind):
@@ -116,7 +125,7 @@ class Flag(Kind):
 
     def schema(self) -> Schema:
         """See `Kind`."""
-        return {"type": "boolean"}
+        return or_variable({"type": "boolean"})
 
 
 class Choice(Kind):
@@ -137,7 +146,7 @@ class Choice(Kind):
 
     def schema(self) -> Schema:
         """See `Kind`."""
-        return {"enum": list(self.words)}
+        return or_variable({"enum": list(self.words)})
 
 
 class Count(Kind):
@@ -162,7 +171,9 @@ class Count(Kind):
     def schema(self) -> Schema:
         """See `Kind`."""
         number: Schema = {"type": "integer", "minimum": self._least, "maximum": self._most}
-        return {"anyOf": [number, {"enum": list(self._words)}]} if self._words else number
+        if not self._words:
+            return or_variable(number)
+        return {"anyOf": [number, {"enum": list(self._words)}, {"type": "string", "pattern": VARIABLE}]}
 
 
 class Number(Kind):
@@ -184,7 +195,7 @@ class Number(Kind):
 
     def schema(self) -> Schema:
         """See `Kind`."""
-        return {"type": "number", "exclusiveMinimum" if self._above else "minimum": self._least}
+        return or_variable({"type": "number", "exclusiveMinimum" if self._above else "minimum": self._least})
 
 
 class WithUnit(Kind):
@@ -212,7 +223,7 @@ class WithUnit(Kind):
 
     def schema(self) -> Schema:
         """See `Kind`."""
-        return {"type": "string", "pattern": self._pattern}
+        return {"type": "string", "pattern": f"{self._pattern}|{VARIABLE}"}
 
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -252,5 +263,12 @@ def _path(text: str) -> None:
         raise InvalidArgument("a path cannot have a NUL in it")
 
 
-LISTEN = Text("an address", _listen, "^((?!://).)*$")
+# For editors, and therefore generous: whether an IPv6 address or a port is one, `parse_server` knows.
+_HOST = (
+    r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,}"
+)
+ADDRESS_PATTERN = rf"^\s*(gear(\+tls)?://)?({_HOST})/?(\?.*)?\s*$"
+NAME_PATTERN = r"^[^\x00 \t\r\n]+$"
+
+LISTEN = Text("an address", _listen, rf"^\s*({_HOST})\s*$")
 PATH = Text("a path", _path, r"^[^\x00]*$")

@@ -12,6 +12,7 @@ from gearpool.config.kinds import (
     DURATION,
     DURATION_OR_ZERO,
     LISTEN,
+    NAME_PATTERN,
     PATH,
     PERCENT,
     RATE,
@@ -62,7 +63,9 @@ RETRY = Section(
 DEAD_LETTER = Section(
     "dead_letter",
     {
-        "function": Key(Text("a function name", function_name), "Submit the payload as a background job to it."),
+        "function": Key(
+            Text("a function name", function_name, NAME_PATTERN), "Submit the payload as a background job to it."
+        ),
         "file": Key(PATH, "Append a JSON line; relative to this file. See gearpool dead."),
     },
     _one_letter_box,
@@ -163,7 +166,9 @@ ROOT = Section(
         "servers": Key(Servers(), "The job servers; all are served at once.", required=True),
         "functions": Key(Functions(FUNCTION_OR_HANDLER), "What is served, by whom.", required=True),
         "embedded": Key(EMBEDDED, "Our own job server, when embedded is among the servers."),
-        "processes": Key(Count(1, 1024, {"auto": 0}), "Worker processes; auto: one a CPU.", "1"),
+        "processes": Key(
+            Count(1, 1024, {"auto": 0}), "Worker processes; auto: one a CPU, in a container as many as its quota.", "1"
+        ),
         "concurrency": Key(Count(), "Jobs at once in one process, over all functions.", "100"),
         "defaults": Key(DEFAULTS, "Any key of a function but handler, for all functions."),
         "import_path": Key(OneOrMore(PATH, "a folder"), "Put first on sys.path; relative to this file.", "[.]"),
@@ -173,7 +178,9 @@ ROOT = Section(
         "log": Key(LOG, "What is logged, and how."),
         "http": Key(HTTP, "Health, metrics and dashboard.", "none"),
         "control": Key(CONTROL, "The operator's socket."),
-        "worker_id": Key(Text("a client id", _identity), "What gearadmin --workers shows.", "HOST-PID-FUNCTION"),
+        "worker_id": Key(
+            Text("a client id", _identity, NAME_PATTERN), "What gearadmin --workers shows.", "HOST-PID-FUNCTION"
+        ),
         "reconnect": Key(RECONNECT, "Full jitter; names are resolved afresh each time."),
         "monkey_patch": Key(Flag(), "Make the standard library wait in greenlets.", "true"),
     },

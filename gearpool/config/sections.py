@@ -11,7 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gearpool.config.kinds import MISSING, PATH, Choice, Kind, Report, Schema, Text, address
+from gearpool.config.kinds import (
+    ADDRESS_PATTERN,
+    MISSING,
+    NAME_PATTERN,
+    PATH,
+    VARIABLE,
+    Choice,
+    Kind,
+    Report,
+    Schema,
+    Text,
+    address,
+)
 from gearpool.config.nodes import BROKEN, Item, Place
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
@@ -192,11 +204,11 @@ class Server(Either):
         one = Section(
             "server",
             {
-                "address": Key(Text("an address", address), "host:port", required=True),
+                "address": Key(Text("an address", address, ADDRESS_PATTERN), "host:port", required=True),
                 "tls": Key(tls, "How to speak TLS.", "plain TCP"),
             },
         )
-        super().__init__(Text('a server such as "127.0.0.1:4730"', address), one)
+        super().__init__(Text('a server such as "127.0.0.1:4730"', address, ADDRESS_PATTERN), one)
         self.tls = tls
         self.shown = '"host:port", "gear+tls://host:port", {address:, tls:}, embedded'
 
@@ -337,7 +349,7 @@ class Functions(Kind):
         """See `Kind`."""
         return {
             "type": "object",
-            "propertyNames": {"pattern": r"^[^\x00 \t\r\n]+$", "maxLength": 255},
+            "propertyNames": {"pattern": f"{NAME_PATTERN}|{VARIABLE}", "maxLength": 255},
             "additionalProperties": self.function.schema(),
             "minProperties": 1,
         }
