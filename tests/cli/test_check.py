@@ -75,6 +75,17 @@ def test_the_other_problems_are_told_although_an_import_ended_the_process(check:
     ]
 
 
+def test_the_daemon_names_the_handler_that_ended_its_checker_and_leaves_with_78(check: Check, tmp_path: Path) -> None:
+    check("import os\nos._exit(3)", code=78)
+    done = subprocess.run(
+        [sys.executable, "-m", "gearpool", "-c", "workers.yaml"],
+        cwd=tmp_path, env=environment(RUNTIME_DIRECTORY=str(tmp_path)), capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 78
+    assert "workers.yaml:3:16: functions.f.handler: loading shop.f ended the process" in done.stderr
+
+
 def test_each_import_has_the_whole_time(check: Check, tmp_path: Path) -> None:
     functions = "".join(f"  f{number}: {{handler: slow{number}.f, timeout: 1s}}\n" for number in range(4))
     for number in range(4):
