@@ -6,6 +6,7 @@ Law: every way to fail is a `HandlerError` that shows what the user's own code r
 from __future__ import annotations
 
 import builtins
+import difflib
 import functools
 import importlib
 import inspect
@@ -98,11 +99,19 @@ def resolve(dotted: str) -> Any:
         try:
             found = getattr(found, attribute)
         except AttributeError:
-            raise HandlerError(f"{path} has no {attribute!r}") from None
+            raise HandlerError(f"{path} has no {attribute!r}{_nearest(attribute, found)}") from None
         except (Exception, SystemExit) as error:  # a lazy module imports now; a property may do anything
             raise HandlerError(_story(f"looking up {attribute!r} in {path}", error)) from error
         path = f"{path}.{attribute}"
     return found
+
+
+def _nearest(attribute: str, found: Any) -> str:
+    try:
+        near = difflib.get_close_matches(attribute, dir(found), 1, 0.7)
+    except Exception:  # noqa: BLE001 - dir() asks the object, which may be a proxy of nothing
+        near = []
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _import(name: str) -> Any:

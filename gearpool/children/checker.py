@@ -89,13 +89,15 @@ def _check(arguments: argparse.Namespace, tell: Tell) -> tuple[dict[str, Any], i
     folders = _import_path(item, base_of(arguments.file[0]))
     problems += _import(item, folders, about_to_load)
     tell({})  # from here on it is our own fault if the process ends
+    nowhere = _missing_folders(item, folders)
     if problems or loaded is None:
+        problems += nowhere  # they may be why
         return {"problems": [form(problem) for problem in in_order(problems)]}, CONFIGURATION
     found: dict[str, Any] = {
         "settings": to_json(loaded.settings),
         "warnings": [form(problem) for problem in loaded.warnings]
         + [form(Problem(Place(arguments.file[0]), "", message)) for message in unpatched]
-        + [form(problem) for problem in _found_by_chance(loaded, folders)],
+        + [form(problem) for problem in [*nowhere, *_found_by_chance(loaded, folders)]],
         "code": _digest(),
     }
     if arguments.details:
@@ -121,6 +123,20 @@ def _import_path(item: Item, base: Path) -> list[str]:
     given = _entry(item, "import_path")
     names = ["."] if given is None else [each.text for each in given.items] or [given.text]
     return [str(base / name) for name in names]
+
+
+def _missing_folders(item: Item, folders: list[str]) -> list[Problem]:
+    from gearpool.config import Problem
+
+    given = _entry(item, "import_path")
+    if given is None or given.tag not in ("str", "seq"):
+        return []
+    items = zip(given.items or [given], folders, strict=True)
+    return [
+        Problem(each.place, "import_path", f"there is no folder {folder}")
+        for each, folder in items
+        if each.tag == "str" and not os.path.exists(folder)  # noqa: PTH110 - Path.exists raises for a NUL in it
+    ]
 
 
 def _import(item: Item, folders: list[str], about_to_load: Callable[[list[Problem], Problem], None]) -> list[Problem]:

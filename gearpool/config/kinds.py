@@ -6,6 +6,7 @@ where a unit belongs, a word where a number belongs and YAML's false friends are
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable
@@ -141,7 +142,9 @@ class Choice(Kind):
     def read(self, item: Item) -> str:
         """See `Kind`."""
         if item.tag != "str" or item.text not in self.words:
-            raise self.refuse(item)
+            error = self.refuse(item)
+            near = difflib.get_close_matches(item.text.lower(), self.words, 1, 0.75) if item.tag == "str" else []
+            raise Unexpected(f"{error}; did you mean {near[0]}?") if near else error
         return item.text
 
     def schema(self) -> Schema:

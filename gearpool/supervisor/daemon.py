@@ -137,12 +137,12 @@ class Daemon:
         self.recycler.start()
         settings = self.pool.settings
         assert settings is not None
+        enabled = sum(function.enabled for function in settings.functions)
         logs.emit(
             log,
             logging.INFO,
             "daemon.ready",
-            f"serving {sum(function.enabled for function in settings.functions)} functions of {', '.join(map(str, settings.servers))} "
-            f"with {self.pool.wanted} processes",
+            f"serving {enabled} functions of {', '.join(map(str, settings.servers))} with {self.pool.wanted} processes",
             config=self.options.path,
         )
         self.manager.started()

@@ -65,7 +65,9 @@ def test_a_server_that_is_away_costs_few_connects_and_little_cpu_and_is_served_w
         # The limit guards against a hang; how soon it is back is measured elsewhere.
         assert client.submit_job("record", "ab", timeout=10) == b"ba"
     back = time.monotonic() - began
-    print(f"{lasted:.0f} s away: {door.visits / lasted:.2f} connects/s, {used / lasted:.2%} CPU; back after {back:.1f} s")
+    print(
+        f"{lasted:.0f} s away: {door.visits / lasted:.2f} connects/s, {used / lasted:.2%} CPU; back after {back:.1f} s"
+    )
 
 
 @pytest.fixture
