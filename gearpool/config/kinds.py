@@ -143,7 +143,7 @@ class Choice(Kind):
         """See `Kind`."""
         if item.tag != "str" or item.text not in self.words:
             error = self.refuse(item)
-            near = difflib.get_close_matches(item.text.lower(), self.words, 1, 0.75) if item.tag == "str" else []
+            near = difflib.get_close_matches(item.text.lower(), self.words, 1, 0.7) if item.tag == "str" else []
             raise Unexpected(f"{error}; did you mean {near[0]}?") if near else error
         return item.text
 

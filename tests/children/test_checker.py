@@ -156,6 +156,26 @@ def test_problems_of_the_file_and_of_imports_come_together_in_the_order_of_their
     assert site.code == 78
 
 
+def test_a_folder_of_import_path_that_is_not_there_is_told_beside_what_it_may_be_the_reason_of(site: Site) -> None:
+    assert site.answer(HEAD + "import_path: [., lib]\nfunctions: {f: shop.f}\n")["problems"] == [
+        f"workers.yaml:3:18: import_path: there is no folder {site.folder}/lib",
+        "workers.yaml:4:16: functions.f.handler: there is no module 'shop' on import_path or among the installed packages",
+    ]
+    site.write(shop="def f(arg): return arg\n")
+    assert site.answer("", file="workers.yaml")["warnings"] == [
+        f"workers.yaml:3:18: import_path: there is no folder {site.folder}/lib"
+    ]
+
+
+def test_a_misspelt_function_comes_with_the_nearest(site: Site) -> None:
+    site.write(shop="class Cart:\n    def sell(self, arg): return arg\ncart = Cart()\ndef thumbnail(arg): return arg\n")
+    assert site.answer(HEAD + "functions: {f: shop.thumbnial, g: 'shop:cart.sel', h: shop.nothing}\n")["problems"] == [
+        "workers.yaml:3:16: functions.f.handler: shop has no 'thumbnial'; did you mean 'thumbnail'?",
+        "workers.yaml:3:35: functions.g.handler: shop.cart has no 'sel'; did you mean 'sell'?",
+        "workers.yaml:3:55: functions.h.handler: shop has no 'nothing'",
+    ]
+
+
 def test_an_import_error_shows_the_users_own_lines_and_none_of_ours(site: Site) -> None:
     site.write(
         shop="import prices\ndef f(arg): return arg\n",

@@ -18,6 +18,15 @@ LONG = "x" * 256
 
 BROKEN: list[tuple[str, str, list[str]]] = [
     (
+        "a misspelt word",
+        FUNCTION + "on_timeout: retrie, report: Exception, payload: jason}\n",
+        [
+            "workers.yaml:3:52: functions.f.on_timeout: expected abort, skip or retry, got retrie; did you mean retry?",
+            "workers.yaml:3:68: functions.f.report: expected fail or exception, got Exception; did you mean exception?",
+            "workers.yaml:3:88: functions.f.payload: expected bytes, text or json, got jason; did you mean json?",
+        ],
+    ),
+    (
         "off for false",
         FILE + "monkey_patch: off\n",
         ["workers.yaml:4:15: monkey_patch: expected true or false, got off, which YAML reads as false"],
