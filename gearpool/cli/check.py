@@ -37,6 +37,9 @@ exit codes: 0 fine (perhaps with warnings), 1 warnings under --strict, 78 the co
 SPARE_DESCRIPTORS = 64
 """What a worker process has open besides connections."""
 
+OWN_WORK_S = 60.0
+"""The checker's start and end, without any import: only a machine in trouble needs seconds for them."""
+
 LEAVING_S = 3.0
 """What the daemon needs beyond the drain to end its processes."""
 
@@ -98,19 +101,26 @@ def _ask_checker(arguments: argparse.Namespace) -> dict[str, Any]:
         if value is not None:
             argv.append(f"--{name.replace('_', '-')}={value}")
     output, code = _run_checker(argv, arguments.import_timeout)
-    # The last whole line only: each line is the answer that holds if nothing follows it.
-    lines = output[: output.rfind(b"\n") + 1].splitlines()
-    answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    answer = _answer(output)
     if not answer:
-        return {"problems": [_at(arguments.config[0], f"no fault of the file's: the checker {_end(code, arguments)}")]}
+        end = _end(code, max(OWN_WORK_S, arguments.import_timeout))
+        return {"problems": [_at(arguments.config[0], f"no fault of the file's: the checker {end}")]}
     if "loading" in answer:
         problem = answer["problems"][answer["loading"]]
-        problem["message"] = problem["message"].replace("ended the process", _end(code, arguments))
+        end = _end(code, arguments.import_timeout, "--import-timeout")
+        problem["message"] = problem["message"].replace("ended the process", end)
+    return answer
+
+
+def _answer(output: bytes | bytearray) -> dict[str, Any]:
+    """The last whole line only: each line is the answer that holds if nothing follows it."""
+    end = output.rfind(b"\n")
+    answer: dict[str, Any] = json.loads(output[output.rfind(b"\n", 0, end) + 1 : end]) if end >= 0 else {}
     return answer
 
 
 def _run_checker(argv: list[str], limit_s: float) -> tuple[bytes, int | None]:
-    """What it said, and its exit code; None if it said nothing for so long that it was killed."""
+    """What it said, and its exit code; None if it was killed: an import took too long, or nothing came at all."""
     output = bytearray()
     with (
         subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process,
@@ -119,7 +129,8 @@ def _run_checker(argv: list[str], limit_s: float) -> tuple[bytes, int | None]:
         assert process.stdout is not None
         selector.register(process.stdout, selectors.EVENT_READ)
         try:
-            while selector.select(limit_s):
+            # The limit is an import's: before the first and after the last the time is our own.
+            while selector.select(limit_s if _answer(output) else max(limit_s, OWN_WORK_S)):
                 more = os.read(process.stdout.fileno(), 1 << 16)
                 if not more:
                     process.wait(limit_s)
@@ -133,10 +144,10 @@ def _run_checker(argv: list[str], limit_s: float) -> tuple[bytes, int | None]:
     return bytes(output), code
 
 
-def _end(code: int | None, arguments: argparse.Namespace) -> str:
+def _end(code: int | None, limit_s: float, option: str = "") -> str:
     """How loading a handler, or the checker itself, ended."""
     if code is None:
-        return f"did not end within {arguments.import_timeout:g} s (--import-timeout)"
+        return f"did not end within {limit_s:g} s{option and f' ({option})'}"
     if code < 0:
         return f"killed the process: {signal.strsignal(-code) or 'signal'} ({signal.Signals(-code).name})"
     return f"ended the process with exit code {code}"
