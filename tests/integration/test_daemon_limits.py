@@ -173,7 +173,7 @@ def test_a_handler_that_swallows_even_its_killing_is_reported_and_its_process_re
         naps = [client.submit("nap", b"2") for _ in range(20)]
         with pytest.raises(JobFailed):
             client.submit_job("swallowing", b"", timeout=30)
-        wait_for(lambda: set(site.workers()).isdisjoint(before), "the process to be replaced")
+        site.until_workers(1, without=before[0])
         assert [future.result(30) for future in naps] == [b"2"] * 20
         assert client.submit_job("nap", b"0", timeout=30) == b"0"
     stuck = site.events("job.stuck")
