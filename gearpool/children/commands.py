@@ -20,6 +20,7 @@ from gevent.event import Event
 from gearpool import logs
 from gearpool.settings import Settings, from_json
 from gearpool.timing import Deadline
+from gearpool.worker import snapshots
 from gearpool.worker.interrupts import Interrupts
 from gearpool.worker.pool import Pool
 
@@ -122,7 +123,7 @@ class Commands:
             case "apply":
                 self._apply(from_json(Settings, command["settings"]))
             case "jobs":
-                return pool.jobs()
+                return snapshots.jobs(pool)
             case "kill":
                 return pool.kill(str(command["handle"]))
             case "stacks":
@@ -178,7 +179,7 @@ class Commands:
             gevent.sleep(STATUS_EVERY_S)
 
     def _tell_now(self) -> None:
-        snapshot = self._pool.snapshot()
+        snapshot = snapshots.snapshot(self._pool)
         snapshot["stalls"] = dict(self._interrupts.stalls)
         if snapshot != self._last:
             self._last = snapshot

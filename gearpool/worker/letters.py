@@ -70,7 +70,7 @@ class Letters:
             answer = AsyncResult()
             # An id of its own kind, derived from the job's, so that a letter written twice is one job.
             unique = unique_id(uuid.uuid5(uuid.NAMESPACE_URL, f"{job.function}/{job.unique or job.handle}").hex)
-            if not session.submit_letter(function_name(to.function), unique, job.argument, answer):
+            if not session.reports.submit_letter(function_name(to.function), unique, job.argument, answer):
                 raise LetterFailed("the connection is gone")
             try:
                 problem = answer.get(timeout=ANSWER_S)

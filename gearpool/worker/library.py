@@ -30,6 +30,7 @@ from gearpool.settings import (
     Settings,
 )
 from gearpool.timing import Deadline
+from gearpool.worker import snapshots
 from gearpool.worker.functions import Function
 from gearpool.worker.pool import Pool
 from gearpool.worker.watch import watched
@@ -217,7 +218,7 @@ class Worker:
     @property
     def snapshot(self) -> dict[str, Any]:
         """Counters and state, as the daemon shows them."""
-        return self._pool.snapshot()
+        return snapshots.snapshot(self._pool)
 
     def _watched(self) -> contextlib.AbstractContextManager[bool]:
         return watched(self._pool, lambda: self._settings)

@@ -25,9 +25,10 @@ from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.protocol.names import MAX_CLIENT_ID, client_id
 from gearpool.settings import ReconnectSettings, ServerSettings
 from gearpool.timing import Deadline
+from gearpool.worker.batch import Batch
 from gearpool.worker.crew import Crew
 from gearpool.worker.functions import Function
-from gearpool.worker.gates import BreakerState
+from gearpool.worker.grabs import Grabs
 from gearpool.worker.lane import Lane
 from gearpool.worker.letters import Letters
 from gearpool.worker.limits import Limits
@@ -81,7 +82,7 @@ class Pool:
         self.sessions: set[Session] = set()
         self.lanes: list[Lane] = []
         self.runs: Runs = {}
-        self.leaders: dict[Any, Session] = {}
+        self.leaders: dict[Any, Batch] = {}
         self.quiet = False
         self.page = page
         self.max_packet = max_packet
@@ -95,7 +96,7 @@ class Pool:
         self.reconnects = 0
         self.budget: int | None = None
         """How many more jobs may be grabbed; None without limit."""
-        self.short: set[Session] = set()
+        self.short: set[Grabs] = set()
         """Who would have grabbed, had there been any of it left."""
         self.on_settled: Callable[[int], None] | None = None
         """Called with how many jobs have come to their end."""
@@ -222,7 +223,7 @@ class Pool:
         session.holding -= 1
         if self.log_jobs:
             self.log_complete(job, now - job.started)
-        sent = session.complete(job, result)
+        sent = session.reports.complete(job, result)
         function.counters.ended("complete" if sent else "orphaned", now - job.started)
         if function.breaker is not None:
             self.succeeded(function)
@@ -234,8 +235,8 @@ class Pool:
         if self.budget is not None and grabs:
             self.budget += grabs
             short, self.short = self.short, set()
-            for session in short:
-                session.feed()
+            for who in short:
+                who.feed()
 
     def settled(self, jobs: int) -> None:
         """``jobs`` jobs have come to their end: reported, or handed back."""
@@ -375,9 +376,9 @@ class Pool:
         me = getcurrent()
         run = self.runs.get(me)
         if run is None:
-            session = self.leaders.get(me)
-            if session is not None:
-                run = session.single_out()
+            batch = self.leaders.get(me)
+            if batch is not None:
+                run = batch.single_out()
         return run
 
     def on_cpu(self) -> Job | None:
@@ -386,52 +387,5 @@ class Pool:
         run = self.runs.get(me)
         if run is not None:
             return None if run.ended else run.job
-        session = self.leaders.get(me)
-        return session.on_cpu if session is not None else None
-
-    def jobs(self) -> list[dict[str, Any]]:
-        """The jobs in progress and waiting, oldest first."""
-        now = time.monotonic()
-        rows = [self._row(run.job, "running", now - run.job.started) for run in self.runs.values()]
-        rows += [self._row(job, "waiting", -delay) for job, delay in self.retries.jobs()]
-        return rows
-
-    @staticmethod
-    def _row(job: Job, state: str, age_s: float) -> dict[str, Any]:
-        return {
-            "function": job.function,
-            "handle": job.handle,
-            "unique": job.unique,
-            "server": job.server,
-            "attempt": job.attempt,
-            "state": state,
-            "age_s": round(age_s, 3),
-            "progress": job.status,
-        }
-
-    def snapshot(self) -> dict[str, Any]:
-        """What this process does, as plain values; counters only grow."""
-        functions = {}
-        asked: dict[str, int] = {}
-        for session in self.sessions:
-            asked[session.function.name] = asked.get(session.function.name, 0) + session.asked
-        for function in self.functions.values():
-            functions[function.name] = {
-                **function.counters.snapshot(),
-                "in_progress": function.slots.used - asked.get(function.name, 0),
-                "slots": function.slots.limit,
-                "waiting_retry": function.waiting,
-                "paused": function.paused,
-                "breaker_open": function.breaker is not None and function.breaker.state is not BreakerState.CLOSED,
-            }
-        servers = {str(server): True for server in self.servers}
-        for lane in self.lanes:
-            servers[lane.name] = servers[lane.name] and lane.connected
-        return {
-            "functions": functions,
-            "servers": servers,
-            "slots": {"limit": self.slots.limit, "used": self.slots.used},
-            "reconnects": self.reconnects,
-            "in_progress": len(self.runs),
-            "quiet": self.quiet,
-        }
+        batch = self.leaders.get(me)
+        return batch.on_cpu if batch is not None else None

@@ -88,16 +88,16 @@ class Verdicts:
         session.holding -= 1
         label = decision.label
         if decision.action is Action.COMPLETE:
-            sent = session.complete(job, decision.result)
+            sent = session.reports.complete(job, decision.result)
         elif decision.action is Action.REQUEUE:
             session.holding += 1
             session.hand_back()
             sent = True
         elif function.settings.report == "exception":
-            sent = session.exception(job, decision.reason.encode("utf-8", "surrogateescape")[:MAX_REASON])
+            sent = session.reports.exception(job, decision.reason.encode("utf-8", "surrogateescape")[:MAX_REASON])
             label = "exception" if label == "failed" else label
         else:
-            sent = session.fail(job)
+            sent = session.reports.fail(job)
         function.counters.ended(label if sent else "orphaned", seconds)
         self._pool.settled(1)
 

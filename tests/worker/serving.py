@@ -17,6 +17,7 @@ from gearpool.net.addresses import parse_server
 from gearpool.policy import Rules
 from gearpool.settings import ErrorAction, FunctionSettings, ReconnectSettings
 from gearpool.timing import Deadline
+from gearpool.worker import snapshots
 from gearpool.worker.functions import Function
 from gearpool.worker.pool import Pool
 
@@ -57,7 +58,7 @@ class Serving:
 
     def snapshot(self) -> dict[str, Any]:
         """What the pool says of itself."""
-        return self.call(lambda pool: pool.snapshot())
+        return self.call(snapshots.snapshot)
 
     def outcomes(self, function: str) -> dict[str, int]:
         """How the jobs of ``function`` ended, without the zeros."""

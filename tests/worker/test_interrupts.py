@@ -86,7 +86,7 @@ def test_nothing_is_raised_while_an_earlier_signal_is_answered(page: Page) -> No
 @pytest.mark.parametrize(
     ("name", "ours"),
     [
-        ("gevent.hub", True), ("gearpool.worker.session", True), ("logging", True), ("threading", True),
+        ("gevent.hub", True), ("gearpool.worker.batch", True), ("logging", True), ("threading", True),
         ("gearpool.examples", False), ("shop.images", False), ("re", False), ("geventual", False),
     ],
 )  # fmt: skip

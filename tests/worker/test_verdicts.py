@@ -14,6 +14,7 @@ import pytest
 
 from gearpool import Abort, Client, Job, JobException, JobFailed, JobTimeout, Retry, Skip
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
+from gearpool.worker import snapshots
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
@@ -351,7 +352,7 @@ def test_an_operator_kills_a_running_job(server: str, client: Client) -> None:
 
     with serving([function("slow", slow)], server) as running:
         future = client.submit("slow", b"")
-        rows: list[dict[str, Any]] = wait_for(lambda: running.call(lambda pool: pool.jobs()), "the job to run")
+        rows: list[dict[str, Any]] = wait_for(lambda: running.call(snapshots.jobs), "the job to run")
         assert running.call(lambda pool: pool.kill(rows[0]["handle"]))
         with pytest.raises(JobFailed):
             future.result(10)
