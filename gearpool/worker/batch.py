@@ -86,7 +86,6 @@ class Batch:
         """Run the pending jobs one after another. False when one of them waited and leadership has passed on."""
         session, function, pool = self._session, self._function, self._pool
         pending, out = self.pending, session.outbox.parts
-        append = out.append
         call, takes_job, encode = function.call, function.takes_job, function.encode
         name, wire_name, timeout_s = function.name, function.wire_name, function.settings.timeout_s
         tag, heads, page = tagged(function.index, Activity.JOB), _heads, pool.page
@@ -132,10 +131,7 @@ class Batch:
                 return False
             self._current = None
             size = len(handle) + 1 + len(result)
-            if size < _SMALL:
-                append(b"%b%b\0%b" % (heads[size], handle, result))
-            else:
-                out += (complete_head(size), handle, b"\0", result)
+            out += (heads[size] if size < _SMALL else complete_head(size), handle, b"\0", result)
             if me.gr_context is not None:
                 me.gr_context = None
             if log_jobs:
