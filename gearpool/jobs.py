@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import math
 import time
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple, Protocol
@@ -21,9 +22,10 @@ MAX_STATUS = 2**31 - 1
 class Skip(Exception):
     """Raised by a handler: the job counts as done, with ``result`` (cl-gearman's skip-job)."""
 
-    def __init__(self, result: bytes | str = b"") -> None:
+    def __init__(self, result: bytes | str | None = b"") -> None:
         super().__init__(result)
-        self.result = result
+        # Here, and not when it has been raised: a mistake is told with the handler's own line.
+        self.result = b"" if result is None else _payload("Skip", result)
 
 
 class Abort(Exception):
@@ -31,7 +33,7 @@ class Abort(Exception):
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = reason if isinstance(reason, str) else _printed(reason)
 
 
 class Retry(Exception):
@@ -39,7 +41,7 @@ class Retry(Exception):
 
     def __init__(self, delay: float | None = None) -> None:
         super().__init__(delay)
-        if delay is not None and not delay >= 0:
+        if delay is not None and not (isinstance(delay, int | float) and 0 <= delay < math.inf):
             raise InvalidArgument(f"Retry: delay must be 0 or more seconds, got {delay!r}")
         self.delay = delay
 
@@ -202,14 +204,21 @@ class Job:
 
     def data(self, data: bytes | str) -> None:
         """Send a part of the result: WORK_DATA."""
-        self._reporter.send_data(self, _payload("data", data))
+        self._reporter.send_data(self, _payload("job.data", data))
 
     def warning(self, data: bytes | str) -> None:
         """Send a warning: WORK_WARNING."""
-        self._reporter.send_warning(self, _payload("warning", data))
+        self._reporter.send_warning(self, _payload("job.warning", data))
 
     def __repr__(self) -> str:
         return f"<Job {self.handle} {self.function} attempt {self.attempt}>"
+
+
+def _printed(reason: object) -> str:
+    """What a handler gave for a text, an exception say, as one."""
+    if isinstance(reason, bytes):
+        return reason.decode("utf-8", "backslashreplace")
+    return "" if reason is None else str(reason)
 
 
 def _payload(what: str, data: bytes | str) -> bytes:
@@ -217,4 +226,4 @@ def _payload(what: str, data: bytes | str) -> bytes:
         return data.encode()
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data)
-    raise InvalidArgument(f"job.{what} takes bytes or str, got {type(data).__name__}")
+    raise InvalidArgument(f"{what} takes bytes or str, got {type(data).__name__}")

@@ -70,7 +70,17 @@ def decide(
     """What to do with a job after run number ``attempt`` (from 1) ended as ``outcome``.
 
     ``Skip``, ``Abort`` and ``Retry`` raised by the handler beat `on_error`; `retry.attempts` bounds all retries.
+    Never raises: the error is an object of the handler's own, and whatever that holds the job must be reported.
     """
+    try:
+        return _decide(settings, rules, outcome, attempt, rng)
+    except Exception as broken:  # noqa: BLE001 - see above
+        return Decision(Action.FAIL, "failed", reason=f"{explain(outcome.error)} cannot be judged: {explain(broken)}")
+
+
+def _decide(
+    settings: FunctionSettings, rules: Rules, outcome: Outcome, attempt: int, rng: Callable[[], float]
+) -> Decision:
     end, error = outcome.end, outcome.error
     if end is End.RETURNED:
         return Decision(Action.COMPLETE, "complete", outcome.result)
@@ -86,9 +96,11 @@ def decide(
             result = error.result
             return Decision(Action.COMPLETE, "skipped", result.encode() if isinstance(result, str) else bytes(result))
         if isinstance(error, Abort):
-            return Decision(Action.FAIL, "failed", reason=error.reason or "aborted")
+            return Decision(Action.FAIL, "failed", reason=_encodable(error.reason) or "aborted")
         if isinstance(error, Retry):
-            return _retry(settings, attempt, reason, "failed", error.delay, rng)
+            # Checked again: an attribute can be set to anything.
+            delay_s = None if error.delay is None else Retry(float(error.delay)).delay
+            return _retry(settings, attempt, reason, "failed", delay_s, rng)
         action: ErrorAction = "abort" if error is None else rules.action(error)
         label = "failed"
     else:
@@ -131,7 +143,16 @@ def explain(error: BaseException | None) -> str:
         return ""
     try:
         message = str(error)
-    except Exception:  # noqa: BLE001 - a handler's own exception class may fail to print itself
+    except BaseException:  # noqa: BLE001 - a handler's own exception class may fail to print itself, in any way
         message = "<unprintable>"
     name = type(error).__name__
-    return f"{name}: {message}" if message else name
+    return _encodable(f"{name}: {message}" if message else name)
+
+
+def _encodable(reason: str) -> str:
+    """Without surrogates that stand for no byte: nothing could send them."""
+    try:
+        reason.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return reason.encode("utf-8", "backslashreplace").decode()
+    return reason

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
 from gearpool.errors import InvalidArgument
-from gearpool.jobs import Draining, Job, JobTimeout, Killed, Retry
+from gearpool.jobs import Abort, Draining, Job, JobTimeout, Killed, Retry, Skip
 
 
 class Notes:
@@ -78,6 +79,25 @@ def test_except_exception_does_not_swallow_an_interrupt(kind: type[BaseException
     assert not issubclass(kind, Exception)
 
 
-def test_a_negative_delay_is_refused() -> None:
-    with pytest.raises(InvalidArgument):
-        Retry(-1.0)
+@pytest.mark.parametrize("delay", [-1.0, float("nan"), float("inf"), "5"])
+def test_a_delay_that_is_no_number_of_seconds_is_refused(delay: Any) -> None:
+    with pytest.raises(InvalidArgument, match="0 or more seconds"):
+        Retry(delay)
+
+
+@pytest.mark.parametrize(("result", "sent"), [("é", "é".encode()), (bytearray(b"x"), b"x"), (None, b"")])
+def test_skip_takes_what_a_handler_may_return(result: Any, sent: bytes) -> None:
+    assert Skip(result).result == sent
+
+
+@pytest.mark.parametrize("result", [5, {"a": 1}, ["a"]])
+def test_skip_refuses_what_a_handler_may_not_return(result: Any) -> None:
+    with pytest.raises(InvalidArgument, match="Skip takes bytes or str"):
+        Skip(result)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"), [(ValueError("bad"), "bad"), (b"why\xff", "why\\xff"), (5, "5"), (None, "")]
+)
+def test_abort_makes_a_text_of_its_reason(reason: Any, said: str) -> None:
+    assert Abort(reason).reason == said

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gearpool.jobs import Abort, Draining, End, JobTimeout, Outcome, Retry, Skip
@@ -110,3 +112,33 @@ def test_an_exception_that_cannot_print_itself_is_still_explained() -> None:
     assert explain(Mute()) == "Mute: <unprintable>"
     assert explain(ValueError()) == "ValueError"
     assert explain(None) == ""
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("no text for you")
+
+
+def spoilt(error: Any, **attributes: object) -> BaseException:
+    for name, value in attributes.items():
+        setattr(error, name, value)
+    return error  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unprintable(),
+        Abort("\ud800 is no byte"),
+        spoilt(Abort(), reason=5),
+        spoilt(Skip(), result={"not": "bytes"}),
+        spoilt(Retry(), delay="soon"),
+        spoilt(Retry(), delay=-1.0),
+        spoilt(Retry(), delay=float("nan")),
+    ],
+    ids=repr,
+)
+def test_whatever_a_handler_raises_the_job_fails_with_a_reason_that_can_be_sent(error: BaseException) -> None:
+    decision = decide(settings(), ABORT, raised(error), 1)
+    assert (decision.action, decision.label) == (Action.FAIL, "failed")
+    assert decision.reason.encode("utf-8", "surrogateescape")

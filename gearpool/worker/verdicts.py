@@ -164,7 +164,7 @@ def outcome_of(error: BaseException, thrown: list[BaseException]) -> Outcome:
         isinstance(error, GreenletExit) and any(isinstance(each, JobTimeout) for each in thrown)
     ):
         return Outcome(End.TIMED_OUT, error=thrown[0] if thrown else error)
-    if isinstance(error, Draining) or (isinstance(error, GreenletExit) and isinstance(last, Draining)):
+    if isinstance(last, Draining) and isinstance(error, Draining | GreenletExit):
         return Outcome(End.DRAINED, error=error)
     if isinstance(error, Killed):
         return Outcome(End.KILLED, error=error)

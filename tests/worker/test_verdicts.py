@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 import pytest
 
-from gearpool import Abort, Client, Job, JobException, JobFailed, JobTimeout, Retry, Skip
+from gearpool import Abort, Client, Draining, Job, JobException, JobFailed, JobTimeout, Retry, Skip
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
 from gearpool.worker import snapshots
 from tests.processes import wait_for
@@ -62,6 +62,31 @@ def test_retry_gives_up_after_its_attempts(server: str, client: Client) -> None:
     with serving([function("flaky", handler, on_error="retry", retry=QUICKLY)], server), pytest.raises(JobFailed):
         client.submit_job("flaky", b"", timeout=10)
     assert handler.attempts == [1, 2, 3, 4, 5]
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+def test_a_function_is_served_on_after_an_exception_that_cannot_be_printed(server: str, client: Client) -> None:
+    def handle(arg: bytes) -> bytes:
+        if arg == b"odd":
+            raise Unprintable
+        return arg
+
+    with serving([function("handle", handle, report="exception")], server):
+        with pytest.raises(JobException, match="Unprintable"):
+            client.submit_job("handle", b"odd", timeout=10)
+        assert client.submit_job("handle", b"next", timeout=10) == b"next"
+
+
+def test_a_handler_that_raises_draining_by_itself_fails_like_any_other(server: str, client: Client) -> None:
+    def leave(arg: bytes) -> bytes:
+        raise Draining
+
+    with serving([function("leave", leave)], server), pytest.raises(JobFailed):
+        client.submit_job("leave", b"", timeout=10)
 
 
 def test_a_handler_may_raise_skip_abort_and_retry_itself(server: str, client: Client) -> None:
