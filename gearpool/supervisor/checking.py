@@ -68,9 +68,11 @@ class Check:
         self._kill()
 
     def reap(self) -> bool:
-        """Whether it has ended; then its verdict is delivered."""
+        """Whether it has ended; then its verdict is delivered, once."""
         if self._process.poll() is None:
             return False
+        if self._pipe.closed:
+            return True
         self._timer.cancel()
         self._read(READ)
         self._loop.forget(self._pipe.fileno())

@@ -80,16 +80,23 @@ class Child:
         self.failure: list[str] = []
         self.returncode: int | None = None
         self.killed_for = ""
-        self.page = Page.create() if paged else None
-        self._stacks_fd: int | None = os.memfd_create("gearpool-stacks", os.MFD_CLOEXEC) if paged else None
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = self._spawn(argv, theirs.fileno())
-            except OSError:
-                ours.close()
-                self._close_pages()
-                raise
+        self.page: Page | None = None
+        self._stacks_fd: int | None = None
+        try:
+            if paged:
+                self.page = Page.create()
+                self._stacks_fd = os.memfd_create("gearpool-stacks", os.MFD_CLOEXEC)
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    self._process = self._spawn(argv, theirs.fileno())
+                except OSError:
+                    ours.close()
+                    raise
+        except OSError:
+            # All of it given back: whoever tries again every second would else use up the descriptors it waits for.
+            self._close_pages()
+            raise
         self.pid = self._process.pid
         self._channel = Channel(loop, ours, lambda message: on_message(self, message), lambda: None)
 

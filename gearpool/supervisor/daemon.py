@@ -6,10 +6,11 @@ alone.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -86,7 +87,11 @@ class Daemon:
             self.loop.on_signal(number, call)
         self.manager.starting()
         try:
-            self._first_check = Check(self.loop, self.options.check, self._checked)
+            try:
+                self._first_check = Check(self.loop, self.options.check, self._checked)
+            except OSError as error:
+                logs.emit(log, logging.ERROR, "daemon.start_failed", f"cannot start the checker: {error}")
+                return INTERNAL
             self.loop.run()
         finally:
             if self._control is not None:
@@ -107,8 +112,10 @@ class Daemon:
         settings = verdict.settings
         if settings is None:
             # As `gearpool check` prints them: FILE:LINE:COLUMN first, for people and editors.
+            # A stderr that is full or whose reader has gone keeps nobody from leaving, nor changes the exit code.
             for problem in verdict.problems:
-                print(problem, file=sys.stderr)
+                with contextlib.suppress(OSError):
+                    os.write(2, problem.encode("utf-8", "backslashreplace") + b"\n")
             self._fail(INTERNAL if verdict.internal else CONFIGURATION)
             return
         logs.configure(settings.log)

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,9 @@ class ControlSocket:
         if len(os.fsencode(self.path)) > paths.MOST:
             raise OSError(f"the path is longer than {paths.MOST} bytes")
         with contextlib.suppress(FileNotFoundError):
+            kind = stat.S_IFMT(self.path.lstat().st_mode)
+            if kind not in {stat.S_IFSOCK, stat.S_IFLNK}:
+                raise OSError("there is something else of this name, which is left alone")
             self.path.unlink()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:

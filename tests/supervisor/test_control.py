@@ -35,6 +35,15 @@ def test_a_daemon_with_a_socket_of_its_own_is_found_by_its_file_too(daemons: Fac
     assert calls.call(found, "ping")["pid"] == calls.call(place, "ping")["pid"]
 
 
+def test_a_file_that_is_no_socket_is_never_removed_for_one(daemons: Factory) -> None:
+    daemon = daemons()
+    place = daemon.folder / "precious"
+    place.write_text("data")
+    daemon.configure(plain_settings(control=ControlSettings(socket=str(place))))
+    assert daemon.start().wait() == 73
+    assert place.read_text() == "data"
+
+
 def test_the_only_one_running_is_found_without_a_word(daemons: Factory) -> None:
     daemon = daemons().start().until_ready()
     environment = {"RUNTIME_DIRECTORY": str(daemon.runtime)}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 
 import pytest
@@ -117,6 +118,17 @@ def test_term_during_a_reload_ends_old_and_new(daemons: Factory) -> None:
     wait_for(lambda: daemon.workers("starting"), "the new worker")
     daemon.send(signal.SIGTERM)
     assert daemon.wait() == 0
+
+
+def test_a_check_that_was_cut_off_by_term_is_taken_note_of_once(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    daemon.path.unlink()
+    os.mkfifo(daemon.path)  # the checker waits for a writer
+    daemon.send(signal.SIGHUP)
+    wait_for(lambda: daemon.events("daemon.reloading"), "the reload")
+    daemon.send(signal.SIGTERM)
+    assert daemon.wait() == 0
+    assert not daemon.events("supervisor.error")
 
 
 def test_the_embedded_server_cannot_change_under_a_reload(daemons: Factory) -> None:

@@ -3,10 +3,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from gearpool.supervisor.child import Child
+from gearpool.supervisor.loop import Loop
 from tests.processes import wait_for
 from tests.supervisor.conftest import Factory
 from tests.supervisor.daemons import MAIN, PRINT, ScriptedDaemon
@@ -50,3 +55,27 @@ def test_a_replacement_that_the_system_cannot_start_is_tried_again(daemons: Fact
     wait_for(lambda: daemon.events("worker.cannot_start"), "the failure")
     (tmp_path / "away").rename(daemon.program)
     daemon.until_workers(1, without=pid)
+
+
+def test_a_child_for_which_descriptors_run_out_gives_back_those_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    loop = Loop()
+    before = sorted(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(socket, "socketpair", none_left)
+    with pytest.raises(OSError, match="Too many"):
+        Child(loop, "worker", ["true"], 0, lambda child, message: None, paged=True)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    loop.close()
+
+
+def test_a_checker_that_the_system_cannot_start_stops_the_start(daemons: Factory) -> None:
+    daemon = daemons()
+    arguments = json.dumps([["/no/such/program"], ["true"], ["true"], str(daemon.path), 1.0])
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, arguments], env=daemon.environment, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    assert done.returncode == 70
+    assert b"cannot start the checker" in done.stderr
+    assert b"Traceback" not in done.stderr

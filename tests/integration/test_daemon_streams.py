@@ -1,0 +1,52 @@
+"""The daemon whose standard streams are closed, full, or read by nobody."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gearpool import Client
+from tests.integration.conftest import Sites
+from tests.integration.daemons import COMMAND, Site, configuration
+from tests.processes import Gearmand
+from tests.supervisor.daemons import ROOT
+
+NO_READER = "no reader"
+
+
+def start(site: Site, redirection: str) -> subprocess.Popen[bytes]:
+    words = ["sh", "-c", f"exec {shlex.join([*COMMAND, '-c', str(site.path)])} {redirection}"]
+    if redirection != NO_READER:
+        return subprocess.Popen(words, env=site.environment, cwd=ROOT)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        return subprocess.Popen([*COMMAND, "-c", str(site.path)], env=site.environment, cwd=ROOT, stderr=writer)
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">&- 2>&-", NO_READER])
+def test_a_bad_configuration_ends_with_78_whoever_reads_the_problems(sites: Sites, redirection: str) -> None:
+    process = start(sites("servers: 5\nfunctions: 7\n"), redirection)
+    assert process.wait(60) == 78
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "<&- >&- 2>&-", "2>&-", NO_READER])
+def test_jobs_are_served_whatever_becomes_of_the_log(sites: Sites, gearmand: Gearmand, redirection: str) -> None:
+    site = sites(configuration(gearmand.address))
+    site.process = start(site, redirection)
+    with Client(gearmand.address) as client:
+        assert client.submit_job("record", b"abc", timeout=60) == b"cba"
+    for number in range(3):
+        # Nothing but /dev/null or what was given stands there: no pipe, page or socket of the daemon's own.
+        stands = Path(f"/proc/{site.process.pid}/fd/{number}").readlink()
+        assert "memfd" not in str(stands)
+        assert "eventpoll" not in str(stands)
+    site.send(signal.SIGTERM)
+    assert site.wait() == 0
