@@ -42,6 +42,11 @@ class Commands:
         self._code = 0
         self._last: dict[str, Any] = {}
 
+    @property
+    def descriptor(self) -> int:
+        """The channel's."""
+        return int(self._channel.fileno())
+
     def run(self, rest: bytes) -> int:
         """Obey until the process is to leave; returns its exit code."""
         reader = gevent.spawn(self._read, rest)

@@ -76,6 +76,7 @@ def main() -> int:
 def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, poison: list[Any]) -> int:
     from gearpool.children.commands import Commands
     from gearpool.errors import ConfigurationError
+    from gearpool.worker import forks
     from gearpool.worker.interrupts import Interrupts
     from gearpool.worker.loading import load_functions
     from gearpool.worker.pool import Pool
@@ -105,6 +106,8 @@ def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, 
     commands = Commands(pool, channel, settings, interrupts)
     commands.poison(poison)
     interrupts.install()
+    deaf_to = [getattr(signal, name) for name in (*_OBEYED_BY_THE_PARENT, "SIGUSR2")]
+    forks.install(pool, [commands.descriptor], deaf_to)
     _spare_the_collector()
     pool.start()
     commands.send({"event": "ready"})

@@ -13,6 +13,8 @@ from typing import Any
 from gevent import Greenlet, getcurrent
 from gevent.hub import get_hub
 
+from gearpool.worker.forks import leave
+
 KEEP = 128
 """Parked greenlets kept for the next burst; more are let go."""
 
@@ -20,12 +22,18 @@ Work = Callable[[], None]
 
 
 class Crew:
-    """A pool of greenlets without a limit of its own: the slots limit it."""
+    """A pool of greenlets without a limit of its own: the slots limit it.
+
+    Attributes:
+        members: the greenlets that run or are parked.
+        forked: this process is a copy that a handler has made (see `forks`): it ends with its handler.
+    """
 
     def __init__(self) -> None:
         self._hub = get_hub()
         self._idle: list[Any] = []
         self.members: set[Any] = set()
+        self.forked = False
 
     def run(self, work: Work) -> None:
         """Have ``work`` run in a greenlet: at once if called in the hub and one is parked, else soon."""
@@ -50,6 +58,8 @@ class Crew:
             while work is not None:
                 work()
                 work = None
+                if self.forked:
+                    leave()
                 if len(idle) >= KEEP:
                     return
                 idle.append(me)

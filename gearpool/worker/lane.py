@@ -34,6 +34,7 @@ class Lane:
     Attributes:
         session: the session in use, None while there is none.
         last_error: why there is none.
+        descriptor: the socket's, while it is connected.
     """
 
     def __init__(self, pool: Pool, function: Function, server: ServerSettings, reach: Reach) -> None:
@@ -42,6 +43,7 @@ class Lane:
         self.name = str(server)
         self.session: Session | None = None
         self.last_error = ""
+        self.descriptor = -1
         self.connects = 0
         self._pool = pool
         self._reach = reach
@@ -94,6 +96,7 @@ class Lane:
         if self._stopping.is_set():
             sock.close()
             return None
+        self.descriptor = sock.fileno()
         session = self.session = Session(self._pool, self.function, self.name, greenlet_stream(sock))
         self.connects += 1
         self._pool.connected(self)

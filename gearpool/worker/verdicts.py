@@ -15,6 +15,7 @@ from gevent import GreenletExit
 from gearpool import logs
 from gearpool.jobs import Draining, End, Interrupt, Job, JobTimeout, Killed, Outcome
 from gearpool.policy import Action, Decision, decide, explain, poisoned
+from gearpool.worker.forks import leave
 from gearpool.worker.letters import LetterFailed
 from gearpool.worker.runs import Run
 
@@ -41,6 +42,8 @@ class Verdicts:
 
     def conclude(self, run: Run, outcome: Outcome) -> None:
         """Report the job of ``run``, or have it run again, or hand it back. Its slot is given back here."""
+        if self._pool.crew.forked:
+            leave(outcome.error)
         session, job = run.session, run.job
         function = session.function
         decision = decide(function.settings, function.rules, outcome, job.attempt)
