@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +204,10 @@ def test_the_sample_folder_loads_as_one_configuration() -> None:
 
 def test_the_generated_files_are_what_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
     assert reference.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_the_generated_files_are_the_same_with_a_newer_python() -> None:
+    newer = "import builtins, sys; builtins.NewerError = type('NewerError', (Exception,), {})"
+    check = f"{newer}; from gearpool.config import reference; sys.exit(reference.main(['--check']))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
