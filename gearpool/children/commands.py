@@ -18,6 +18,7 @@ import gevent.socket
 from gevent.event import Event
 
 from gearpool import logs
+from gearpool.policy import explain
 from gearpool.settings import Settings, from_json
 from gearpool.timing import Deadline
 from gearpool.worker import snapshots
@@ -51,7 +52,17 @@ class Commands:
         """Obey until the process is to leave; returns its exit code."""
         reader = gevent.spawn(self._read, rest)
         teller = gevent.spawn(self._tell)
-        self._left.wait()
+        while not self._left.is_set():
+            try:
+                self._left.wait()
+            except SystemError:
+                raise  # libev itself: there is no event loop any more
+            except BaseException as error:  # noqa: BLE001 - gevent hands the main greenlet what would end a program
+                logs.emit(
+                    log, logging.ERROR, "worker.stray_exception",
+                    "raised by a greenlet or a signal handler that a handler has left behind; the worker goes on",
+                    error=explain(error), exc_info=error,
+                )  # fmt: skip
         gevent.killall([reader, teller], block=False)
         return self._code
 

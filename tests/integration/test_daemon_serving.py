@@ -17,6 +17,26 @@ from tests.processes import Gearmand, accepts, free_port, running_gearmand, wait
 LIMITED = "  spin: {handler: site_handlers.spin, timeout: 1s}\n"
 
 
+STRAYS = """
+import signal, sys
+import gevent
+
+
+def raise_late(number, frame):
+    raise LookupError("late")
+
+
+def stray(arg):
+    if arg == b"signal":
+        signal.signal(signal.SIGALRM, raise_late)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+    else:
+        gevent.spawn(sys.exit, 3)
+    time.sleep(0.5)
+    return b"%d" % os.getpid()
+"""
+
+
 def embedded(port: int) -> str:
     return configuration("embedded", embedded=f'{{listen: "127.0.0.1:{port}"}}')
 
@@ -168,3 +188,16 @@ def test_gearmand_replaced_gracefully_under_load_loses_nothing(sites: Sites, gea
     ended = Counter(site.lines("ended"))
     assert {name for name, times in ended.items() if times > 1} == set()
     assert set(ended) - expected <= set(unsure)
+
+
+@pytest.mark.parametrize(("way", "error"), [(b"signal", "LookupError: late"), (b"greenlet", "SystemExit: 3")])
+def test_what_a_handler_leaves_behind_cannot_end_its_worker(
+    sites: Sites, gearmand: Gearmand, way: bytes, error: str
+) -> None:
+    site = sites(configuration(gearmand.address, "  stray: site_handlers.stray\n"))
+    site.handlers.write_text(site.handlers.read_text() + STRAYS)
+    site.start().until_serving()
+    with Client(gearmand.address) as client:
+        assert int(client.submit_job("stray", way, timeout=30)) in site.workers()
+    (event,) = site.events("worker.stray_exception")
+    assert event["error"] == error
