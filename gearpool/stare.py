@@ -2,8 +2,8 @@
 
 The supervisor stares at the pages of its children, the `Worker` library, from a thread, at its own.
 
-Law: a hub is never a stall. Time counts only while the supervisor itself runs: after a suspended machine or a frozen
-container, nobody is killed for the time in which nobody ran.
+Law: a hub is never a stall, unless it has a pulse and that has stopped. Time counts only while the supervisor itself runs:
+after a suspended machine or a frozen container, nobody is killed for the time in which nobody ran.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ BUSY_S = 0.1
 """How often to look at a worker that does something."""
 STALLED_S = 0.05
 """How often to look at one that is stalled."""
+PULSE_S = 2.5
+"""A hub that turns once a second, since its process tells its status, and has not for so long, is shown as stalled."""
+STOPPED_S = 10.0
+"""Its process is killed at `stall_timeout`, but not before this: it may only be short of CPU time."""
 LOOKS_AWAY_S = 1.0
 """At most so much of the time between two looks is counted."""
 
@@ -42,13 +46,19 @@ class Verdict(enum.Enum):
 class Stare:
     """One worker as seen by one pair of eyes.
 
+    Args:
+        pulse: even an idle worker turns about once a second, once it has turned at all. One that does not is stopped
+            (SIGSTOP, a debugger, a device that does not answer), or something blocks in its hub itself.
+
     Attributes:
         stuck_s: for how long its current turn has been seen.
         busy: whether the last look saw much happen since the one before, or something on the CPU.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, pulse: bool = False) -> None:
         self.stuck_s = 0.0
+        self._pulse = pulse
+        self._silent_s = 0.0
         self.busy = False
         self._turn = -1
         self._looked: float | None = None
@@ -62,12 +72,15 @@ class Stare:
         if beat.turn != self._turn:
             self._turn = beat.turn
             self._asked_at = None
+            self._silent_s = 0.0
             self.stuck_s = max(0.0, min(now - beat.since, gap))
         else:
+            self._silent_s += gap
             self.stuck_s += gap
         if beat.activity is Activity.HUB:
-            self.stuck_s = 0.0
-            return Verdict.FINE
+            has_stopped = self._pulse and beat.turn > 0 and self._silent_s > PULSE_S
+            self.stuck_s = self._silent_s if has_stopped else 0.0
+            return Verdict.OVERDUE if self.stuck_s > max(settings.stall_timeout_s, STOPPED_S) else Verdict.FINE
         timeout_s, limit_s = limits(beat, settings)
         if self.stuck_s > limit_s:
             return Verdict.OVERDUE

@@ -34,6 +34,29 @@ def test_a_hub_is_never_a_stall() -> None:
     assert verdicts(beat(1, 100.0, Activity.HUB), 100.0) == []
 
 
+def first_overdue(turn: int, end: float, *, keeps_turning: bool = False) -> float | None:
+    """After how many seconds in its hub a worker with a pulse is overdue."""
+    stare = Stare(pulse=True)
+    for number in range(int(end / 0.25)):
+        at = number * 0.25
+        reading = beat(turn + int(at) * keeps_turning, 100.0 + int(at) * keeps_turning, Activity.HUB)
+        if stare.look(reading, 100.0 + at, SETTINGS) is Verdict.OVERDUE:
+            return at
+    return None
+
+
+def test_a_hub_whose_pulse_has_stopped_is_overdue_after_stall_timeout() -> None:
+    assert first_overdue(1, 40.0) == pytest.approx(30.0, abs=0.6)
+
+
+def test_a_hub_with_a_pulse_is_never_a_stall() -> None:
+    assert first_overdue(1, 100.0, keeps_turning=True) is None
+
+
+def test_a_process_that_still_imports_has_no_pulse_yet() -> None:
+    assert first_overdue(0, 100.0) is None
+
+
 def test_a_job_without_a_limit_is_asked_once_about_its_stall() -> None:
     asked = verdicts(beat(1, 100.0), 5.0)
     assert [verdict for _, verdict in asked] == [Verdict.ASK]

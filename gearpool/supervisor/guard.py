@@ -61,7 +61,7 @@ class Guard:
             self._timer = None
 
     def stalled_s(self, child: Child) -> float:
-        """For how long the worker has shown the same turn; 0 when it is in its hub or turns."""
+        """For how long the worker has shown the same turn; 0 when it turns, or is in a hub that lives."""
         stare = self._stares.get(child.pid)
         return stare.stuck_s if stare is not None and stare.stuck_s >= STALL_S else 0.0
 
@@ -74,7 +74,7 @@ class Guard:
         now = time.monotonic()
         busy = stalled = False
         for child in list(self._children()):
-            stare = self._stares.setdefault(child.pid, Stare())
+            stare = self._stares.setdefault(child.pid, Stare(pulse=True))
             verdict = stare.look(child.beat(), now, self._settings_of(child))
             busy = busy or stare.busy
             stalled = stalled or stare.stuck_s >= STALL_S

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import textwrap
 
 import pytest
 
 from gearpool import Client, JobFailed
 from tests.integration.conftest import Sites
-from tests.integration.daemons import Site
+from tests.integration.daemons import Site, configuration
 from tests.processes import Gearmand, wait_for
 
 LOOPS = '''
@@ -220,3 +222,17 @@ def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_innocent_complete(s
     killed = site.events("worker.killed")
     assert [(row["function"], row["unique"]) for row in killed] == [("gil", "culprit")] * 2
     assert [row["unique"] for row in site.events("job.poisoned")] == ["culprit"]
+
+
+def test_a_worker_that_was_stopped_is_replaced_and_its_jobs_complete_elsewhere(
+    sites: Sites, gearmand: Gearmand
+) -> None:
+    site = sites(configuration(gearmand.address, stall_timeout="1s")).start().until_serving()
+    (worker,) = site.workers()
+    with Client(gearmand.address) as client:
+        naps = [client.submit("nap", b"nap%d 0.5" % number) for number in range(5)]
+        wait_for(lambda: site.count("began") == 5, "the naps to begin")
+        os.kill(worker, signal.SIGSTOP)
+        assert [nap.result(timeout=60) for nap in naps] == [b"nap%d" % number for number in range(5)]
+    assert worker not in site.workers()
+    assert not site.events("job.blamed")
