@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ class BadLetter(ValueError):
     """A line that is no letter. ``number`` is the line's, from 1."""
 
     def __init__(self, number: int, reason: str) -> None:
-        super().__init__(f"line {number}: {reason}")
+        super().__init__(reason)
         self.number = number
 
 
@@ -157,6 +158,11 @@ def _is_still(path: Path, fd: int) -> bool:
 def _parse(number: int, line: bytes) -> Letter | BadLetter:
     try:
         fields = json.loads(line)
+        if not isinstance(fields, dict):
+            raise TypeError("expected a JSON object")
+        when = float(fields.get("time", 0.0))
+        if not math.isfinite(when):
+            raise ValueError(f"the time is {when}")
         return Letter(
             payload=base64.b64decode(fields["payload"], validate=True),
             function=str(fields["function"]),
@@ -166,7 +172,9 @@ def _parse(number: int, line: bytes) -> Letter | BadLetter:
             attempts=int(fields.get("attempts", 0)),
             error=str(fields.get("error", "")),
             traceback=str(fields.get("traceback", "")),
-            time=float(fields.get("time", 0.0)),
+            time=when,
         )
-    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
+    except KeyError as error:
+        return BadLetter(number, f"not a dead letter: without {error.args[0]}")
+    except (ValueError, TypeError, OverflowError, AttributeError, binascii.Error) as error:
         return BadLetter(number, f"not a dead letter: {error}")

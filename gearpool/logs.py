@@ -164,13 +164,13 @@ _LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x7F, 0x85, 0x2028, 0x2029)}
 def _text(line: Mapping[str, Any], colour: bool) -> str:
     level = line["level"]
     moment = dt.datetime.fromisoformat(line["ts"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    head = f"{moment} {level.upper():<7} {_visible(str(line['event']))}"
+    head = f"{moment} {level.upper():<7} {visible(str(line['event']))}"
     paint = _COLOURS.get(level) if colour else None
     if paint:
         head = f"{paint}{head}{_PLAIN}"
     parts = [head]
     if "message" in line:
-        parts.append(_visible(str(line["message"])))
+        parts.append(visible(str(line["message"])))
     parts += [f"{name}={_quoted(value)}" for name, value in line.items() if name not in _HEAD]
     return " ".join(parts)
 
@@ -185,7 +185,7 @@ def _quoted(value: Any) -> str:
     word = value if isinstance(value, str) else _compact(value)
     if word and word.isprintable() and not any(character in word for character in ' "=\\'):
         return word
-    return '"' + _visible(word.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+    return '"' + visible(word.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 def _compact(value: Any) -> str:
@@ -194,7 +194,7 @@ def _compact(value: Any) -> str:
     return str(value)
 
 
-def _visible(string: str) -> str:
+def visible(string: str) -> str:
     """Line breaks and control characters as escapes: a payload cannot forge a line or drive a terminal."""
     if string.isprintable():
         return string

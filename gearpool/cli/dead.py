@@ -12,6 +12,7 @@ from typing import Any
 from gearpool import deadfile
 from gearpool.cli import exits, servers
 from gearpool.deadfile import BadLetter, Letter
+from gearpool.logs import visible
 
 HELP = "list, show, submit again or drop the letters of a dead-letter file"
 EXAMPLES = """examples:
@@ -22,6 +23,7 @@ EXAMPLES = """examples:
   gearpool dead drop dead-letters.jsonl --function thumbnail
 """
 INTERMIXED = True
+DROP_EVERY_S = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,10 +70,8 @@ def _list(arguments: argparse.Namespace, letters: list[Letter]) -> int:
         if arguments.json:
             print(json.dumps(_fields(letter)))
         else:
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.time))
-            print(
-                f"{letter.id}  {when}  {letter.function}  attempts {letter.attempts}  {letter.error.partition(chr(10))[0]}"
-            )
+            function, error = visible(letter.function), visible(letter.error.partition("\n")[0])
+            print(f"{letter.id}  {_moment(letter.time)}  {function}  attempts {letter.attempts}  {error}")
     return exits.OK
 
 
@@ -82,19 +82,29 @@ def _show(arguments: argparse.Namespace, letters: list[Letter]) -> int:
             continue
         for name, value in _fields(letter).items():
             if name not in ("traceback", "payload"):
-                print(f"{name:10} {value}")
+                print(f"{name:10} {visible(str(value))}")
         print(f"{'payload':10} {letter.payload[:1000]!r}{'…' * (len(letter.payload) > 1000)} ({len(letter.payload)} B)")
-        print(letter.traceback)
+        print("\n".join(map(visible, letter.traceback.split("\n"))))
     return exits.OK
 
 
 def _retry(arguments: argparse.Namespace, letters: list[Letter]) -> int:
+    submitted: set[str] = set()
+    dropped_at = time.monotonic()
     with servers.make_client(arguments) as client:
-        for letter in letters:
-            # The letter's own id as unique: submitted twice, after a crash in between say, it is one job.
-            job = client.submit_background_job(letter.function, letter.payload, unique=f"dead-{letter.id}")
-            deadfile.remove(arguments.file, lambda each, done=letter.id: each.id == done)  # type: ignore[misc]
-            print(job)
+        try:
+            for letter in letters:
+                # The letter's own id as unique: submitted twice, after a crash in between say, it is one job.
+                job = client.submit_background_job(letter.function, letter.payload, unique=f"dead-{letter.id}")
+                submitted.add(letter.id)
+                print(job)
+                # Not after each: to drop letters is to write the whole file again.
+                if time.monotonic() - dropped_at >= DROP_EVERY_S:
+                    deadfile.remove(arguments.file, lambda each: each.id in submitted)
+                    dropped_at = time.monotonic()
+        finally:
+            deadfile.remove(arguments.file, lambda each: each.id in submitted)
+    print(f"{len(submitted)} submitted", file=sys.stderr)
     return exits.OK
 
 
@@ -103,6 +113,13 @@ def _drop(arguments: argparse.Namespace, letters: list[Letter]) -> int:
     dropped = deadfile.remove(arguments.file, lambda letter: letter.id in ids)
     print(f"{len(dropped)} dropped", file=sys.stderr)
     return exits.OK
+
+
+def _moment(when: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+    except (OverflowError, ValueError, OSError):
+        return f"{when:g}"  # whoever wrote that: it is still a letter
 
 
 def _fields(letter: Letter) -> dict[str, Any]:

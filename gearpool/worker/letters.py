@@ -60,11 +60,10 @@ class Letters:
                 time=time.time(),
             )
             path = self._base / to.file
-            try:
-                # A real thread: fsync would stop every greenlet of the process.
-                get_hub().threadpool.apply(deadfile.append, (path, letter))
-            except OSError as failure:
-                raise LetterFailed(f"{path}: {failure.strerror or failure}") from failure
+            # A real thread: fsync would stop every greenlet of the process.
+            failure = get_hub().threadpool.apply(_append, (path, letter))
+            if failure is not None:
+                raise LetterFailed(f"{path}: {getattr(failure, 'strerror', None) or failure}") from failure
         else:
             assert to.function is not None
             answer = AsyncResult()
@@ -78,3 +77,12 @@ class Letters:
                 raise LetterFailed(f"the server did not acknowledge the letter within {ANSWER_S:g} s") from late
             if problem is not None:
                 raise LetterFailed(str(problem))
+
+
+def _append(path: Path, letter: deadfile.Letter) -> Exception | None:
+    """Why it is not written. Returned and not raised: gevent's threads print what is raised in them."""
+    try:
+        deadfile.append(path, letter)
+    except Exception as failure:  # noqa: BLE001 - whatever it was, the job is to be handed back
+        return failure
+    return None

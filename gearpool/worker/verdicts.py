@@ -128,7 +128,7 @@ class Verdicts:
             session.hand_back()
             self._pool.settled(1)
         else:
-            logs.emit(log, logging.WARNING, "job.dead_letter", decision.reason, **_of(job))
+            logs.emit(log, logging.INFO, "dead_letter.written", decision.reason, **_of(job))
             self._finish(session, job, decision, seconds)
         finally:
             self._letters_under_way -= 1

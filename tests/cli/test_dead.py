@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,7 +69,7 @@ def test_bad_lines_are_said_and_kept(path: Path) -> None:
     with path.open("a") as file:
         file.write("not json\n")
     done = gearpool("dead", "drop", str(path), "--all")
-    assert f"{path}:4: line 4: not a dead letter" in done.err
+    assert f"{path}:4: not a dead letter" in done.err
     assert path.read_text() == "not json\n"
 
 
@@ -93,3 +94,62 @@ def test_retry_submits_and_drops_once_the_server_has_the_job(path: Path, server:
 def test_without_a_server_no_letter_is_dropped(path: Path) -> None:
     gearpool("dead", "retry", str(path), "--all", "--servers", "127.0.0.1:1", code=69)
     assert len(left(path)) == 3
+
+
+@pytest.mark.parametrize("number", ["-99999999999999", "1e12"])
+def test_a_letter_of_an_impossible_time_is_listed_all_the_same(path: Path, number: str) -> None:
+    with path.open("a") as out:
+        out.write(f'{{"payload": "YQ==", "function": "odd", "time": {number}}}\n')
+    assert "  odd  " in gearpool("dead", "list", str(path)).text
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("[1]", "expected a JSON object"),
+        ('{"payload": "YQ=="}', "without function"),
+        ('{"payload": "YQ==", "function": "f", "time": NaN}', "the time is nan"),
+        ('{"payload": "YQ==", "function": "f", "time": 1e999}', "the time is inf"),
+        ('{"payload": "YQ==", "function": "f", "attempts": 1e999}', "cannot convert"),
+    ],
+)
+def test_why_a_line_is_no_letter_is_said(path: Path, line: str, why: str) -> None:
+    with path.open("a") as out:
+        out.write(line + "\n")
+    done = gearpool("dead", "list", str(path), "--json")
+    assert f"{path}:4: not a dead letter: {why}" in done.err
+    assert len(done.text.splitlines()) == 3
+
+
+def test_a_letter_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "dead.jsonl"
+    append(path, dataclasses.replace(letter(0, "f\x1b[31m"), error="\x1b]0;x\x07", traceback="one\n\x1b[2Jtwo"))
+    for action in ("list", "show"):
+        assert "\x1b" not in gearpool("dead", action, str(path)).text
+
+
+def test_many_letters_are_submitted_without_writing_the_file_anew_for_each(
+    tmp_path: Path, server: ThreadedJobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "dead.jsonl"
+    for number in range(200):
+        append(path, letter(number))
+    rewritten: list[Path] = []
+    really = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        rewritten.append(self)
+        return really(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    gearpool("dead", "retry", str(path), "--all", "--servers", server.address)
+    assert len(left(path)) == 0
+    assert len(rewritten) < 100  # one a second at most, and one at the end
+
+
+def test_letters_that_the_server_has_are_dropped_even_if_a_later_one_is_refused(
+    path: Path, server: ThreadedJobServer
+) -> None:
+    append(path, letter(3, "no such name: \n"))
+    gearpool("dead", "retry", str(path), "--all", "--servers", server.address, code=64)
+    assert left(path) == ["H:x:3"]

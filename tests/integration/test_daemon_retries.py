@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from gearpool import Client
+import json
+
+import pytest
+
+from gearpool import Client, JobFailed
 from tests.integration.conftest import Sites
 from tests.integration.daemons import Site
 from tests.processes import wait_for
@@ -66,3 +70,22 @@ def test_a_function_with_10_slots_keeps_working_while_1000_wait(sites: Sites, se
         list(client.submit_background_jobs("never", [b"more %d" % number for number in range(5)]))
         wait_for(lambda: site.ask("status")["functions"]["never"]["waiting_retry"] == 1000, "five more")
         assert client.submit_job("unsure", b"0", timeout=30) == b"1"
+
+
+def test_a_letter_that_cannot_be_written_is_one_event_and_its_job_fails_once_it_can(sites: Sites, server: str) -> None:
+    site = sites(
+        f"servers: {server}\nlog: {{format: json}}\nfunctions:\n"
+        "  never: {handler: unsure.never, on_error: retry, retry: {attempts: 1, then: dead_letter},\n"
+        "    dead_letter: {file: not-yet/letters.jsonl}}\n"
+    )
+    (site.folder / "unsure.py").write_text(UNSURE)
+    site.start().until_serving()
+    with Client(server) as client:
+        job = client.submit("never", b"x")
+        wait_for(lambda: site.events("dead_letter.failed"), "the letter to fail")
+        assert not job.done()
+        (site.folder / "not-yet").mkdir()
+        with pytest.raises(JobFailed):
+            job.result(timeout=60)
+    assert len(site.events("dead_letter.written")) == 1
+    assert all(json.loads(line)["event"] for line in site.stderr().splitlines())
