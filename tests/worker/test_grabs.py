@@ -161,9 +161,14 @@ def test_a_rate_limits_what_is_asked_for_and_asks_again_when_it_has_more() -> No
         asker.ended(asked)
         asker.grabs.noop(asker.now, 0)
     assert 1 <= total <= 21
-    wait_for(lambda: gevent.sleep(0.01) or asker.spoken, "the rate to allow a job")
-    asker.now = time.monotonic()
-    assert asker.ask() >= 1
+
+    def asked_again() -> bool:
+        gevent.sleep(0.01)
+        asker.now = time.monotonic()
+        # The loop's clock may be a little ahead of ours: then it rests again, as here.
+        return asker.spoken > 0 and asker.ask() > 0
+
+    wait_for(asked_again, "the rate to allow a job")
     asker.grabs.close()
 
 
