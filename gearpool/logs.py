@@ -1,7 +1,8 @@
 """Logging: one event a line, as text, json or logfmt, for the supervisor and every child alike. Floor 2; stdlib only.
 
 Law: a line is one ``write`` (so several processes may share one stderr), it holds no line break or control character
-whatever it was given, and logging never raises: a full disk or a hostile payload must not fail a job.
+whatever it was given, and logging never raises: a full disk or a hostile payload must not fail a job. A pipe that nobody
+reads holds up nobody for long either: lines are dropped, and how many is said as soon as there is room.
 
 Nothing here takes a lock: a `JobTimeout` raised into a handler in the middle of a log call leaves nothing behind.
 """
@@ -15,6 +16,7 @@ import logging
 import math
 import os
 import select
+import stat
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +33,9 @@ _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "cri
 _PLAIN = "\x1b[0m"
 _EVENT = "gearpool_event"
 _EXTRA = "gearpool_fields"
+
+FULL_MS = 1000
+"""How long a line waits for room in a pipe that is full; the lines behind it do not wait."""
 
 Formatter = Callable[[Mapping[str, Any]], str]
 
@@ -51,6 +56,8 @@ def configure(settings: LogSettings, stream: IO[Any] | None = None) -> None:
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
+        if isinstance(handler, LineHandler):
+            handler.close()
     root.addHandler(LineHandler(out, formatter(kind, colour=terminal and not os.environ.get("NO_COLOR"))))
     set_level(settings.level)
 
@@ -85,7 +92,18 @@ class LineHandler(logging.Handler):
         super().__init__()
         self._stream = stream
         self._form = form
-        self._fd = _descriptor(stream)
+        self._given = _descriptor(stream)
+        self._own = _without_blocking(self._given)
+        self._fd = self._given if self._own is None else self._own
+        self._dropped = 0
+        self._torn = False
+
+    def close(self) -> None:
+        """Give back what was opened; what is still logged goes to the stream as it was given."""
+        own, self._own, self._fd = self._own, None, self._given
+        if own is not None:
+            os.close(own)
+        super().close()
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """No lock: one write a line needs none, and an interrupt could leave it held."""
@@ -106,9 +124,33 @@ class LineHandler(logging.Handler):
                 self._stream.write(line)
                 self._stream.flush()
             else:
-                _write_all(self._fd, line.encode("utf-8", "backslashreplace"))
+                self._write(self._fd, line.encode("utf-8", "backslashreplace"))
         except Exception as error:  # noqa: BLE001 - the law of this module
             _report(error)
+
+    def _write(self, fd: int, line: bytes) -> None:
+        if self._dropped:
+            line = b"\n" * self._torn + self._notice() + line
+        view = memoryview(line)
+        while view:
+            try:
+                view = view[os.write(fd, view) :]
+            except BlockingIOError:
+                # Full. Wait a little, but once only: whoever logs a thousand lines must not wait a thousand times.
+                poller = _poll()
+                poller.register(fd, select.POLLOUT)
+                if self._dropped or not poller.poll(FULL_MS):
+                    self._torn = self._torn or len(view) < len(line)
+                    self._dropped += 1
+                    return
+        self._dropped, self._torn = 0, False
+
+    def _notice(self) -> bytes:
+        text = f"{self._dropped} lines were dropped: nobody read the log"
+        record = logging.LogRecord("gearpool", logging.WARNING, "", 0, text, None, None)
+        setattr(record, _EVENT, "log.dropped")
+        setattr(record, _EXTRA, {"lines": self._dropped})
+        return (self._form(as_fields(record)) + "\n").encode("utf-8", "backslashreplace")
 
 
 def as_fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -259,17 +301,15 @@ _poll = select.poll
 """Taken when this module is loaded: gevent's replacement cannot wait inside the hub."""
 
 
-def _write_all(fd: int, line: bytes) -> None:
-    view = memoryview(line)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:
-            # Somebody else made our stderr non-blocking (it is a shared file description): wait a little, then drop.
-            poller = _poll()
-            poller.register(fd, select.POLLOUT)
-            if not poller.poll(1000):
-                return
+def _without_blocking(fd: int | None) -> int | None:
+    """A descriptor of the same pipe whose writes never wait, None if ``fd`` is no pipe or may not be opened again.
+
+    Opened again, because the flag on ``fd`` itself would hold for everybody who shares it, our parent's shell included.
+    """
+    with contextlib.suppress(OSError):
+        if fd is not None and stat.S_ISFIFO(os.fstat(fd).st_mode):
+            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return None
 
 
 def _report(error: Exception) -> None:

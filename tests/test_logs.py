@@ -181,3 +181,38 @@ def test_importing_logs_loads_no_gevent_and_no_yaml() -> None:
         "import sys, gearpool.logs, gearpool.supervisor; assert not {'gevent', 'yaml', 'pydantic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_was_dropped_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "FULL_MS", 10)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream, os.fdopen(reading, "rb", buffering=0) as reader:
+        logs.configure(LogSettings(format="json"), stream)
+        for number in range(200):
+            logs.emit(log, logging.INFO, "x", "y" * 3000, n=number)
+        logs.emit(log, logging.INFO, "big", "y" * 100_000)
+        text = reader.read(1 << 20)
+        logs.emit(log, logging.INFO, "x", n=200)
+        text += reader.read(1 << 20)
+        lines = [json.loads(line) for line in text.splitlines()]
+        kept = [line["n"] for line in lines if line["event"] == "x"]
+        assert kept == [*range(len(kept) - 1), 200]
+        (notice,) = [line for line in lines if line["event"] == "log.dropped"]
+        assert notice["lines"] == 201 - (len(kept) - 1)
+        logs.configure(LogSettings(), io.StringIO())
+        assert os.get_blocking(writing)
+
+
+def test_a_long_line_that_was_torn_by_a_full_pipe_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "FULL_MS", 10)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream, os.fdopen(reading, "rb", buffering=0) as reader:
+        logs.configure(LogSettings(format="json"), stream)
+        logs.emit(log, logging.INFO, "torn", "y" * 1_000_000)
+        text = reader.read(1 << 20)
+        logs.emit(log, logging.INFO, "whole")
+        lines = (text + reader.read(1 << 20)).splitlines()
+        assert [json.loads(line)["event"] for line in lines[1:]] == ["log.dropped", "whole"]
+        logs.configure(LogSettings(), io.StringIO())

@@ -50,3 +50,20 @@ def test_jobs_are_served_whatever_becomes_of_the_log(sites: Sites, gearmand: Gea
         assert "eventpoll" not in str(stands)
     site.send(signal.SIGTERM)
     assert site.wait() == 0
+
+
+def test_a_log_that_nobody_reads_keeps_neither_jobs_nor_signals_waiting(sites: Sites, gearmand: Gearmand) -> None:
+    site = sites(configuration(gearmand.address).replace("format: json", "format: json, jobs: true"))
+    reader, writer = os.pipe()
+    try:
+        site.process = subprocess.Popen(
+            [*COMMAND, "-c", str(site.path)], env=site.environment, cwd=ROOT, stdout=writer, stderr=writer
+        )
+        os.close(writer)
+        with Client(gearmand.address) as client:
+            for future in client.submit_many("record", [b"%d" % number for number in range(2000)]):
+                future.result(60)
+        site.send(signal.SIGTERM)
+        assert site.wait() == 0
+    finally:
+        os.close(reader)
