@@ -75,6 +75,7 @@ class Verdicts:
         else:
             decision = poisoned(function.settings, function.kills(job.raw_handle, job.raw_unique))
         logs.emit(log, logging.ERROR, f"job.{decision.label}", decision.reason, **_of(job))
+        function.did_not_come(1)  # it says nothing of the function's health: another one is the probe
         if decision.action is Action.DEAD_LETTER:
             self._start_letter(session, job, decision, None, 0.0)
             return

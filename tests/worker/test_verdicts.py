@@ -357,6 +357,15 @@ def test_an_open_breaker_lets_jobs_wait_on_the_server_and_one_probe_decide(serve
         assert not running.snapshot()["functions"]["unsteady"]["breaker_open"]
 
 
+def test_a_poisoned_job_is_no_probe(server: str, client: Client) -> None:
+    unsteady = function("unsteady", boom, breaker=BreakerSettings(failures=1, within_s=60.0, pause_s=0.05))
+    unsteady.poison[b"poison"] = 3
+    with serving([unsteady], server):
+        for unique in ("opens", "poison", "probe"):
+            with pytest.raises(JobFailed):
+                client.submit_job("unsteady", b"", unique=unique, timeout=20)
+
+
 def test_a_rate_lets_no_more_jobs_start_than_it_says(server: str, client: Client) -> None:
     times: list[float] = []
 
