@@ -66,6 +66,9 @@ class Manager:
         period_s = self._daemon.notifier.watchdog_s
         if period_s is None:
             return
+        pool = self._daemon.pool
+        if len(pool.serving()) >= pool.wanted:
+            self._unreplaced = 0  # it was on its way out, or fewer are wanted: nobody will take its place
         if not self._unreplaced:
             self._daemon.notifier.alive()
         self._daemon.loop.later(period_s / 2, self._feed)

@@ -367,6 +367,8 @@ class Pool:
 
     def _log_end(self, child: Child, blamed: bool, *, expected: bool) -> None:
         level = logging.INFO if expected else logging.ERROR
+        if not expected:
+            self._note_unclean()
         if expected and child.returncode != 0 and not child.killed_for:
             level = logging.WARNING
             self._note_unclean()

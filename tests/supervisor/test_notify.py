@@ -78,6 +78,20 @@ def test_the_watchdog_is_withheld_while_a_stalled_worker_is_not_replaced(
     manager.until("WATCHDOG=1", fed + 2)
 
 
+def test_a_stalled_worker_that_was_on_its_way_out_is_not_waited_for_by_the_watchdog(
+    daemons: Factory, manager: Manager, tmp_path: Path
+) -> None:
+    settings = plain_settings(stall_timeout_s=0.3)
+    daemon = daemons(settings, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000").start().until_ready()
+    (pid,) = daemon.workers()
+    (daemon.children / "linger").touch()
+    daemon.send(signal.SIGHUP)
+    wait_for(lambda: daemon.workers("draining") == [pid], "the old worker to drain")
+    daemon.tell(pid, page=[int(Activity.JOB), 0, "H:x:1", "u"])
+    wait_for(lambda: daemon.events("worker.killed"), "the old worker to be killed")
+    manager.until("WATCHDOG=1", manager.read().count("WATCHDOG=1") + 3)
+
+
 def test_an_abstract_socket_works() -> None:
     name = f"gearpool-test-{os.getpid()}"
     manager = Manager("\0" + name)

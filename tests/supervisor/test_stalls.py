@@ -94,3 +94,13 @@ def test_an_idle_worker_is_never_asked(daemons: Factory) -> None:
     os.kill(pid, 0)
     assert asked(daemon, pid) == 0
     assert not daemon.events("worker.killed")
+
+
+def test_a_drain_in_which_a_stuck_worker_had_to_be_killed_was_not_clean(daemons: Factory) -> None:
+    daemon = daemons(plain_settings(stall_timeout_s=0.3, drain_timeout_s=60.0)).start().until_ready()
+    (pid,) = daemon.workers()
+    (daemon.children / "linger").touch()
+    daemon.send(signal.SIGTERM)
+    wait_for(lambda: daemon.workers("draining") == [pid], "the drain")
+    daemon.tell(pid, page=[JOB, 0, "H:x:1", "u"])
+    assert daemon.wait() == 1
