@@ -1,7 +1,10 @@
 """Which jobs were on the CPU when their process died: the memory that outlives the process. Floor 4; pure.
 
 A job is known by its function and unique id, or by its handle when it has none: gearmand redelivers a job under the
-same handle for as long as it is not restarted. Law: only the job on the CPU is blamed, never those in flight beside it.
+same handle for as long as it is not restarted.
+
+Law: only the job on the CPU is blamed, never those in flight beside it. A reload that takes new processes forgets it all:
+the code may be mended, and recurring jobs come under the same unique id again.
 """
 
 from __future__ import annotations

@@ -220,9 +220,9 @@ class Pool:
     def _start(self, generation: int) -> Child:
         child = Child(self._loop, "worker", self._argv, generation, self._on_message, paged=True)
         self._children[child.pid] = child
-        child.send(
-            {"do": "start", "settings": to_json(self._settings[generation]), "poison": self.blame.entries()},
-        )
+        # What killed the old code may not kill the new.
+        poison = self.blame.entries() if generation == self._generation else []
+        child.send({"do": "start", "settings": to_json(self._settings[generation]), "poison": poison})
         if self.quiet:
             child.send({"do": "quiet"})
         for function in sorted(self.paused):
@@ -258,6 +258,7 @@ class Pool:
         old = self.settings
         self.settings = arrival.settings
         self._generation = arrival.generation
+        self.blame = Blame()
         self.wanted = arrival.settings.processes
         for child in self.all():
             if child.generation != self._generation:

@@ -104,3 +104,18 @@ def test_a_drain_in_which_a_stuck_worker_had_to_be_killed_was_not_clean(daemons:
     wait_for(lambda: daemon.workers("draining") == [pid], "the drain")
     daemon.tell(pid, page=[JOB, 0, "H:x:1", "u"])
     assert daemon.wait() == 1
+
+
+def test_a_reload_with_new_processes_forgets_who_was_blamed(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    (pid,) = daemon.workers()
+    daemon.tell(pid, page=[JOB, 0, "H:x:1", "daily"])
+    daemon.tell(pid, exit=1)
+    (blaming,) = daemon.until_workers(1, without=pid)
+    assert daemon.hears(blaming, "start")["poison"] == [["work", "daily", 1]]
+    daemon.send(signal.SIGHUP)
+    (reloaded,) = daemon.until_workers(1, without=blaming)
+    assert daemon.hears(reloaded, "start")["poison"] == []
+    daemon.tell(reloaded, exit=1)
+    (replacement,) = daemon.until_workers(1, without=reloaded)
+    assert daemon.hears(replacement, "start")["poison"] == []
