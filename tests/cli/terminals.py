@@ -89,10 +89,12 @@ def at_terminal(*arguments: str, program: str = "", **variables: str) -> Iterato
 
 
 _START = """
-import fcntl, termios
+import fcntl, signal, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 """
-"""The terminal becomes the new session's: else nothing would make a signal of Ctrl-C."""
+"""The terminal becomes the new session's: else nothing would make a signal of Ctrl-C. And who runs the tests in the
+background may have told them to ignore that signal."""
 
 _RUN = """
 import sys

@@ -44,9 +44,9 @@ def gearman_worker(server: ThreadedJobServer, function: str, *command: str) -> I
 
 
 def test_gearman_submits_and_gearman_works(server: ThreadedJobServer) -> None:
-    with gearman_worker(server, "rev", "rev"):
-        done = gearman(server, "-f", "rev", data="hello")
-    assert (done.returncode, done.stdout.strip()) == (0, "olleh")
+    with gearman_worker(server, "up", "tr", "a-z", "A-Z"):
+        done = gearman(server, "-f", "up", data="hello")
+    assert (done.returncode, done.stdout) == (0, "HELLO")
 
 
 def test_gearman_submits_a_job_for_each_argument(server: ThreadedJobServer) -> None:
