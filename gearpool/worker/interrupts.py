@@ -1,7 +1,8 @@
 """Ends handlers that never wait, in place; and shows on the shared page what is on the CPU. Floor 3.
 
 Law: a signal handler runs between two bytecodes of whatever is on the CPU. It raises only if that is a handler whose
-time is up and the innermost frame is neither gevent's nor gearpool's: their locks and queues are never left half done.
+time is up, the innermost frame is neither gevent's nor gearpool's (their locks and queues are never left half done), and
+it is not about to enter a ``with`` (nor are the handler's own).
 Otherwise it does nothing, and whoever sent the signal sends it again shortly.
 
 The supervisor (in the `Worker` library: `watch`) sends SIGUSR2 when the page shows that one job has been on the CPU for
@@ -11,6 +12,7 @@ each job of a batch.
 
 from __future__ import annotations
 
+import dis
 import logging
 import signal
 import time
@@ -46,6 +48,10 @@ _OURS = (
 )
 """Packages into whose frames nothing is raised: ours, and those of the standard library that keep locks which all share."""
 _THEIRS = ("gearpool.examples",)
+
+_CALL, _LOAD_SPECIAL = dis.opmap["CALL"], dis.opmap.get("LOAD_SPECIAL", -1)
+_WORD = 2
+"""Bytes of an instruction."""
 
 
 class Interrupts:
@@ -99,7 +105,7 @@ class Interrupts:
         if now - beat.since >= STALL_S and beat.turn != self._stalled_turn:
             self._stalled_turn = beat.turn
             self._stall(job.function if job else "", job, frame, now)
-        if job is None or job.deadline is None or now < job.deadline or is_ours(frame):
+        if job is None or job.deadline is None or now < job.deadline or is_ours(frame) or is_entering(frame):
             return
         run = self._pool.current()
         if run is None or run.ended:
@@ -132,6 +138,16 @@ def is_ours(frame: FrameType) -> bool:
     """Whether ``frame`` is code into which nothing is ever raised."""
     name = str(frame.f_globals.get("__name__", ""))
     return name.partition(".")[0] in _OURS and not name.startswith(_THEIRS)
+
+
+def is_entering(frame: FrameType) -> bool:
+    """Whether ``frame`` is about to enter a ``with`` whose ``__enter__`` may have taken its lock already.
+
+    From Python 3.14 on that is an ordinary CALL, after which signals are served, and the block begins only behind it: what
+    is raised there leaves the lock taken for ever. (Up to 3.13 it is one instruction, after which none are served.)
+    """
+    code, at = frame.f_code.co_code, frame.f_lasti
+    return at >= _WORD and code[at] == _CALL and code[at - _WORD] == _LOAD_SPECIAL
 
 
 def _tracer(page: Page, runs: Any) -> Callable[[str, tuple[Any, Any]], None]:

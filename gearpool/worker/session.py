@@ -126,6 +126,7 @@ class Session:
         """
         self.handed_back += 1
         self.retire()
+        self._soon()
 
     def retire(self) -> None:
         """Grab no more; close when everything that was under way is reported. What is held back then is handed back."""
@@ -213,6 +214,12 @@ class Session:
             if not self.closed:
                 batch.leader = None
                 pool.crew.run(self._lead)
+        except BaseException as error:  # noqa: BLE001 - a defect of ours must not leave a function unserved for ever
+            self.close(f"internal error: {error!r}")
+            emit(
+                log, logging.ERROR, "worker.error", f"{error!r}; the connection is given up, its jobs come again",
+                function=self.function.name, server=self.server, exc_info=error,
+            )  # fmt: skip
         finally:
             pool.leaders.pop(me, None)
 

@@ -13,7 +13,7 @@ from gevent import GreenletExit
 
 from gearpool.jobs import JobTimeout
 from gearpool.page import Activity, Page
-from gearpool.worker.interrupts import Interrupts, is_ours
+from gearpool.worker.interrupts import Interrupts, is_entering, is_ours
 
 
 @pytest.fixture
@@ -94,3 +94,18 @@ def test_frames_that_keep_locks_are_spared(name: str, ours: bool) -> None:
     found: list[bool] = []
     exec("look()", {"__name__": name, "look": lambda: found.append(is_ours(sys._getframe(1)))})
     assert found == [ours]
+
+
+def test_a_with_that_is_being_entered_is_spared_where_signals_are_served_in_between() -> None:
+    found: list[bool] = []
+
+    class Lock:
+        def __enter__(self) -> None:
+            found.append(is_entering(sys._getframe(1)))
+
+        def __exit__(self, *_: object) -> None:
+            found.append(is_entering(sys._getframe(1)))
+
+    with Lock():
+        found.append(is_entering(sys._getframe()))
+    assert found == [sys.version_info >= (3, 14), False, False]

@@ -14,6 +14,7 @@ from gevent.event import Event
 
 from gearpool import Client, Job, JobFailed
 from gearpool.client import Data, Progress, Warned
+from gearpool.worker.grabs import Grabs
 from gearpool.worker.pool import Pool
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
@@ -247,3 +248,51 @@ def test_with_log_jobs_each_job_is_logged(server: str, client: Client, caplog: p
         client.submit_job("wait", b"x", timeout=10)
     done = [record for record in caplog.records if getattr(record, "gearpool_event", "") == "job.complete"]
     assert len(done) == 2
+
+
+def test_a_job_handed_back_on_a_connection_that_is_ending_ends_it_at_once(gearmand: Any) -> None:
+    release = threading.Event()
+    starts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def slow(arg: bytes) -> bytes:
+        starts.put(arg)
+        while not release.is_set():
+            gevent.sleep(0.01)
+        return arg
+
+    def retire(pool: Pool) -> None:
+        pool._tick.stop()  # which would notice it a second later
+        for session in pool.sessions:
+            session.retire()
+
+    def hand_back(pool: Pool) -> None:
+        for session in pool.sessions:
+            session.hand_back()
+
+    with serving([function("slow", slow)], gearmand.address) as running, Client(gearmand.address) as client:
+        client.submit_background_job("slow", b"x")
+        starts.get(timeout=10)
+        running.call(retire)
+        running.call(hand_back)
+        starts.get(timeout=30)  # handed out again, over a new connection
+        release.set()
+
+
+def test_a_defect_of_ours_costs_a_connection_and_not_the_function(
+    server: str, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answered = Grabs.answered
+    defects = [ZeroDivisionError("a defect")]
+
+    def broken(self: Grabs, jobs: int, none: int) -> None:
+        if jobs and defects:
+            raise defects.pop()
+        answered(self, jobs, none)
+
+    monkeypatch.setattr(Grabs, "answered", broken)
+    with serving([function("echo", lambda arg: arg)], server), caplog.at_level("INFO"):
+        assert client.submit_job("echo", b"x", timeout=30) == b"x"
+    told = [record for record in caplog.records if getattr(record, "gearpool_event", "") == "worker.error"]
+    assert len(told) == 1
+    assert "a defect" in told[0].getMessage()
+    assert told[0].exc_info
