@@ -137,7 +137,7 @@ def _story(what: str, error: BaseException) -> str:
         if frame.filename != __file__ and "importlib" not in frame.filename
     ]
     where = "".join(f"\n    {frame.filename}:{frame.lineno}: {frame.line}" for frame in frames)
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename:
         where += f"\n    {error.filename}:{error.lineno}: {(error.text or '').strip()}"
     return f"{what} failed: {type(error).__name__}{f': {error}' if str(error) else ''}{where}"
 

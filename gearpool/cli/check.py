@@ -14,13 +14,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from gearpool.cli import exits
 from gearpool.cli.grace import graces
 from gearpool.cli.values import duration
+from gearpool.config.nodes import Place, Problem
 from gearpool.net.addresses import parse_server
 from gearpool.settings import Settings, from_json
+from gearpool.supervisor import paths
 
 HELP = "validate a configuration, import its handlers, ping its servers"
 EXAMPLES = """examples:
@@ -166,6 +169,7 @@ def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict
             f"{lanes} connections to servers and {settings.concurrency} jobs at once may need more than the "
             f"{limit} file descriptors allowed here; raise LimitNOFILE (ulimit -n)"
         )
+    yield from _places(settings)
     for driver, instead in answer.get("blocking", {}).items():
         yield f"a handler uses {driver}, which gevent cannot make wait in greenlets: {instead}"
     waits = {} if arguments.stop_timeout is None else {"gearpool (--stop-timeout)": arguments.stop_timeout}
@@ -176,6 +180,24 @@ def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict
             yield (
                 f"{name} is killed {seconds:g} s after it was told to stop, but may need drain_timeout "
                 f"({settings.drain_timeout_s:g} s) and {LEAVING_S:g} s more: jobs that could have finished are cut off"
+            )
+
+
+def _places(settings: Settings) -> Iterator[str]:
+    """Files that could not be written here: the daemon would not start, or the first letter would fail."""
+    socket = settings.control.socket
+    if socket is not None:
+        path = Path(settings.base, socket)
+        if len(os.fsencode(path)) > paths.MOST:
+            yield f"control.socket {path} is longer than {paths.MOST} bytes, the most a socket's path may have"
+        elif not path.parent.is_dir():
+            yield f"control.socket: there is no folder {path.parent}, so that the daemon would not start"
+    for function in settings.functions:
+        letters = function.dead_letter.file if function.dead_letter is not None else None
+        if letters is not None and not (folder := Path(settings.base, letters).parent).is_dir():
+            yield (
+                f"functions.{function.name}.dead_letter: there is no folder {folder}; while no letter can be written "
+                "each such job goes back to its server, to be run again"
             )
 
 
@@ -248,15 +270,19 @@ def _github(
     print(shown or "", end="")
     for kind, rows in (("error", problems), ("warning", warnings)):
         for row in rows:
-            message = f"{row['path']}: {row['message']}" if row["path"] else str(row["message"])
-            for plain, coded in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-                message = message.replace(plain, coded)
-            print(f"::{kind} file={row['file']},line={max(1, row['line'])},col={max(1, row['column'])}::{message}")
+            message = _coded(str(Problem(Place(""), row["path"], row["message"])).removeprefix(": "))
+            file = _coded(row["file"]).replace(":", "%3A").replace(",", "%2C")
+            print(f"::{kind} file={file},line={max(1, row['line'])},col={max(1, row['column'])}::{message}")
+
+
+def _coded(text: str) -> str:
+    """As GitHub's workflow commands want it; whatever it holds, it stays one line of one command."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _line(row: dict[str, Any]) -> str:
-    place = f"{row['file']}:{row['line']}:{row['column']}" if row["line"] else row["file"]
-    return f"{place}: {row['path']}: {row['message']}" if row["path"] else f"{place}: {row['message']}"
+    return str(Problem(Place(row["file"], row["line"], row["column"]), row["path"], row["message"]))
 
 
 _TELL = {"human": _human, "json": _json, "github": _github}

@@ -136,9 +136,7 @@ def _files(paths: Iterable[str | Path], problems: list[Problem]) -> Iterable[tup
         # Not Path.is_dir, which raises what open will say better: no permission, a name that is too long.
         if os.path.isdir(each):  # noqa: PTH112
             try:
-                inside = sorted(
-                    entry for entry in path.iterdir() if entry.suffix in (".yaml", ".yml") and entry.is_file()
-                )
+                inside = sorted(entry for entry in path.iterdir() if _belongs(entry))
             except OSError as error:
                 problems.append(Problem(Place(str(each)), "", f"cannot be read: {error.strerror}"))
                 continue
@@ -148,6 +146,12 @@ def _files(paths: Iterable[str | Path], problems: list[Problem]) -> Iterable[tup
                 yield entry, str(Path(each) / entry.name)
         else:
             yield path, str(each)
+
+
+def _belongs(entry: Path) -> bool:
+    """Whether a folder's entry is a part: not an editor's hidden copy. A link to nowhere is one, and told as missing."""
+    name = entry.name
+    return name.endswith((".yaml", ".yml")) and not name.startswith(".") and not os.path.isdir(entry)  # noqa: PTH112
 
 
 def _merge(trees: list[Item], problems: list[Problem]) -> Item:

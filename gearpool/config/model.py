@@ -147,7 +147,7 @@ LOG = Section(
 HTTP = Section(
     "http",
     {
-        "listen": Key(LISTEN, "Where health, metrics and dashboard are served.", "127.0.0.1:8730"),
+        "listen": Key(LISTEN, "Where health, metrics and dashboard will be served.", "127.0.0.1:8730"),
         "token": Key(Text("a token"), "What operators must show to change anything.", "none", secret=True),
     },
 )
@@ -176,7 +176,7 @@ ROOT = Section(
         "stall_timeout": Key(DURATION, "When a process stuck in C is killed and replaced.", "30s"),
         "recycle": Key(RECYCLE, "When a process is replaced, the new one ready first.", "never"),
         "log": Key(LOG, "What is logged, and how."),
-        "http": Key(HTTP, "Health, metrics and dashboard.", "none"),
+        "http": Key(HTTP, "Health, metrics and dashboard: checked, but not served by this version.", "none"),
         "control": Key(CONTROL, "The operator's socket."),
         "worker_id": Key(
             Text("a client id", _identity, NAME_PATTERN), "What gearadmin --workers shows.", "HOST-PID-FUNCTION"

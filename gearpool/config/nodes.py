@@ -6,7 +6,9 @@ an alias bomb ends at MAX_ITEMS. Every problem is collected; nothing stops at th
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import yaml
 
 from gearpool.config.variables import Environment, VariableError, expand
+from gearpool.logs import visible
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_ITEMS = 100_000
@@ -39,7 +42,8 @@ class Place:
 
     def __str__(self) -> str:
         """``file:line:column``, as editors jump to."""
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        file = visible(self.file)
+        return f"{file}:{self.line}:{self.column}" if self.line else file
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,10 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        """``file:line:column: path: message``."""
+        """``file:line:column: path: message``, harmless to a terminal; a traceback in the message keeps its lines."""
         path = f": {visible(self.path)}" if self.path else ""
-        return f"{self.place}{path}: {self.message}"
+        message = "\n".join(map(visible, self.message.split("\n")))
+        return f"{self.place}{path}: {message}"
 
 
 @dataclass(slots=True)
@@ -94,11 +99,6 @@ class Item:
                 return f"{self.text}, which YAML reads as {meant}"
         shown = visible(self.text if len(self.text) <= 60 else self.text[:57] + "...")
         return shown if self.plain and shown else f'"{shown}"'
-
-
-def visible(text: str) -> str:
-    """``text`` in one line and harmless to a terminal: what cannot be printed is escaped."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _meant(text: str) -> int | None:
@@ -165,7 +165,11 @@ def _hint(text: str, place: Place) -> str:
 def _text(path: Path, shown: str, problems: list[Problem]) -> str | None:
     place = Place(shown)
     try:
-        with path.open("rb") as file:
+        # To open a pipe for reading waits until somebody writes to it.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                problems.append(Problem(place, "", "is a pipe, which can be read only once; name a file"))
+                return None
             raw = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         problems.append(Problem(place, "", "is a directory; name a file"))

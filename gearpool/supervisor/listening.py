@@ -54,7 +54,8 @@ class ControlSocket:
             self._lock = _locked(Path(f"{self.path}.lock"))
             self._listener = self._listen()
         except (OSError, ConfigurationError) as error:
-            raise CannotListenError(f"control socket {self.path}: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise CannotListenError(f"control socket {self.path}: {reason}") from error
         self._publish()
         loop.watch(self._listener.fileno(), READ, self._accept)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,26 @@ def test_files_and_folders_are_laid_together(tmp_path: Path, monkeypatch: pytest
     assert [str(problem) for problem in raised.value.found] == [
         "conf.d/30.yaml:1:13: functions.f: is given twice, first in base.yaml:3:3",
         "conf.d/30.yaml:2:1: servers: is given twice, first in base.yaml:1:1",
+    ]
+
+
+def test_a_folders_hidden_files_are_no_parts_of_it_and_links_to_nowhere_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("conf.d/old.yaml").mkdir(parents=True)
+    Path("conf.d/a.yaml").write_text("servers: s:1\nfunctions: {f: a.b}\n")
+    Path("conf.d/.a.yaml").write_text("functions: {secret: a.b}\n")
+    assert [function.name for function in load(["conf.d"], None, {}).settings.functions] == ["f"]
+    Path("conf.d/b.yaml").symlink_to("gone.yaml")
+    Path("conf.d/c.yaml").symlink_to("c.yaml")
+    os.mkfifo("conf.d/d.yaml")
+    with pytest.raises(ConfigurationProblems) as raised:
+        load(["conf.d"], None, {})
+    assert [str(problem) for problem in raised.value.found] == [
+        "conf.d/b.yaml: no such file",
+        "conf.d/c.yaml: cannot be read: Too many levels of symbolic links",
+        "conf.d/d.yaml: is a pipe, which can be read only once; name a file",
     ]
 
 
