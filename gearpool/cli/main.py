@@ -13,7 +13,9 @@ Every command is a module of this package named in COMMANDS, with
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import json
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -61,6 +63,16 @@ COMMANDS: dict[str, str] = {
 """Command name to its one line of help. The module has the same name with ``-`` as ``_``."""
 
 
+_CODES: tuple[tuple[type[GearpoolError] | tuple[type[GearpoolError], ...], int], ...] = (
+    (ConfigurationError, exits.CONFIGURATION),
+    ((NoServersAvailable, ConnectFailed, ConnectionLost), exits.NO_SERVER),
+    (InvalidArgument, exits.USAGE),
+    (TimedOut, exits.TIMED_OUT),
+    (GearpoolError, exits.FAILED),
+)
+"""What a command that ends with an error exits with: the first that fits."""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with exit code 64 for usage errors, as sysexits.h has it."""
 
@@ -100,21 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(rest)
     try:
         return int(module.run(arguments))  # type: ignore[attr-defined]
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return exits.CONFIGURATION
-    except (NoServersAvailable, ConnectFailed, ConnectionLost) as error:
-        print(f"gearpool: {error}", file=sys.stderr)
-        return exits.NO_SERVER
-    except InvalidArgument as error:
-        print(f"gearpool: {error}", file=sys.stderr)
-        return exits.USAGE
-    except TimedOut as error:
-        print(f"gearpool: {error}", file=sys.stderr)
-        return exits.TIMED_OUT
     except GearpoolError as error:
-        print(f"gearpool: {error}", file=sys.stderr)
-        return exits.FAILED
+        if getattr(arguments, "json", False):
+            with contextlib.suppress(BrokenPipeError):
+                print(json.dumps({"error": str(error)}), flush=True)
+        print(error if isinstance(error, ConfigurationError) else f"gearpool: {error}", file=sys.stderr)
+        return next(code for kind, code in _CODES if isinstance(error, kind))
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gearpool.cli import exits, servers
 from gearpool.cli.values import duration
@@ -56,6 +57,8 @@ def _watch(admin: Admin, arguments: argparse.Namespace) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     with Live(auto_refresh=False, screen=True) as live:
         while True:
             try:
@@ -66,6 +69,11 @@ def _watch(admin: Admin, arguments: argparse.Namespace) -> None:
                 content = str(error)
             live.update(Text(f"{time.strftime('%H:%M:%S')}   every {arguments.watch:g} s\n\n{content}"), refresh=True)
             time.sleep(arguments.watch)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """Give the screen back first: killed outright it would stay as it is, without a cursor."""
+    raise SystemExit(128 + number)
 
 
 def _look(admin: Admin, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -43,6 +44,10 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         """Press these keys."""
         os.write(self._controller, keys)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the command a signal."""
+        self._process.send_signal(number)
 
     def read(self, until: bytes, times: int = 1) -> None:
         """Until this has been shown so many times; fails the test if it is not."""

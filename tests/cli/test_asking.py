@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,6 +94,17 @@ def test_queues_watch_fills_a_terminal_and_gives_it_back_at_ctrl_c(address: str)
         assert not COLOUR.search(terminal.seen)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_queues_watch_gives_the_terminal_back_when_it_is_ended(address: str, number: signal.Signals) -> None:
+    with at_terminal("queues", "-s", address, "--watch", "100ms") as terminal:
+        terminal.read(until=b"FUNCTION")
+        terminal.send(number)
+        assert terminal.wait() == 128 + number
+        assert terminal.seen.rindex(b"\x1b[?1049l") > terminal.seen.rindex(b"\x1b[?1049h")
+        assert terminal.seen.rindex(b"\x1b[?25h") > terminal.seen.rindex(b"\x1b[?25l")
+        assert b"Traceback" not in terminal.seen
+
+
 def test_queues_watch_goes_on_through_an_outage() -> None:
     with running_gearmand() as server:
         with at_terminal("queues", "-s", server.address, "--watch", "50ms") as terminal:
@@ -181,6 +193,23 @@ def test_admin_lists_as_json(address: str, action: str) -> None:
 def test_admin_shows_workers_functions(address: str) -> None:
     answer = json.loads(gearpool("admin", "workers", "-s", address, "--json").text)
     assert ["echo"] in [row["functions"] for row in answer["workers"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        (["admin", "drop", "later"], 1, "dropping it would lose them"),
+        (["admin", "maxqueue", "f", "9999999999"], 64, "queue limit"),
+        (["job", "H:none:1", "-s", "127.0.0.1:1"], 69, "no job server available"),
+    ],
+    ids=["refused", "usage", "no server"],
+)
+def test_an_error_is_json_too(address: str, words: list[str], code: int, error: str) -> None:
+    where = [] if "-s" in words else ["-s", address]
+    done = gearpool(*words, *where, "--json", code=code)
+    assert list(json.loads(done.text)) == ["error"]
+    assert error in json.loads(done.text)["error"]
+    assert error in done.err
 
 
 def test_admin_changes(address: str) -> None:
