@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -35,6 +36,9 @@ _PACKAGES = frozenset({"site-packages", "dist-packages"})
 OK = 0
 CONFIGURATION = 78
 INTERRUPTED = 130
+
+LEAVING_S = 3
+"""How long what handlers' modules do at the exit may take."""
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -220,7 +224,10 @@ def _digest() -> str:
 
 
 def _leave(code: int) -> None:
-    """Exit without waiting for threads that a handler's module started and that may never end."""
+    """Exit without waiting for threads that a handler's module started, or long for what it does at its exit."""
+    # The answer is out, but the supervisor acts on it when we have ended.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(code))
+    signal.alarm(LEAVING_S)
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

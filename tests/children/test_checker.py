@@ -256,6 +256,13 @@ def test_a_thread_that_a_module_starts_does_not_keep_the_checker(site: Site) -> 
     assert "settings" in site.answer(HEAD + "monkey_patch: false\nfunctions: {f: shop.f}\n")
 
 
+@pytest.mark.parametrize("key", ["", "monkey_patch: false\n"], ids=["patched", "unpatched"])
+def test_what_a_module_does_at_the_exit_does_not_keep_the_checker(site: Site, key: str) -> None:
+    site.write(shop="import atexit, time\natexit.register(time.sleep, 600)\ndef f(arg): return arg\n")
+    assert "settings" in site.answer(f"{HEAD}{key}functions: {{f: shop.f}}\n")
+    assert site.code == 0
+
+
 def test_a_folder_is_one_configuration_and_its_handlers_lie_in_it(site: Site) -> None:
     folder = site.folder / "conf.d"
     folder.mkdir()
