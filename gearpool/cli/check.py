@@ -21,6 +21,7 @@ from gearpool.cli import exits
 from gearpool.cli.grace import graces
 from gearpool.cli.values import duration
 from gearpool.config.nodes import Place, Problem
+from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
 from gearpool.settings import Settings, from_json
 from gearpool.supervisor import paths
@@ -36,6 +37,8 @@ EXAMPLES = """examples:
 
 exit codes: 0 fine (perhaps with warnings), 1 warnings under --strict, 78 the configuration is wrong
 """
+
+STOP_VARIABLE = "GEARPOOL_STOP_TIMEOUT"
 
 SPARE_DESCRIPTORS = 64
 """What a worker process has open besides connections."""
@@ -68,8 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parser.add_argument(
-        "--stop-timeout", type=duration, metavar="TIME", default=os.environ.get("GEARPOOL_STOP_TIMEOUT") or None,
-        help="how long the platform waits before it kills",
+        "--stop-timeout", type=duration, metavar="TIME",
+        help="how long the platform waits before it kills (default: GEARPOOL_STOP_TIMEOUT, if that is set)",
     )  # fmt: skip
     parser.add_argument(
         "--platform", metavar="FILE", action="append", default=[],
@@ -79,6 +82,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check and tell."""
+    if arguments.stop_timeout is None and (given := os.environ.get(STOP_VARIABLE)):
+        try:
+            arguments.stop_timeout = duration(given)
+        except argparse.ArgumentTypeError as error:
+            raise InvalidArgument(f"{STOP_VARIABLE}: {error}") from None
     answer = _ask_checker(arguments)
     problems, warnings = answer.get("problems", []), answer.get("warnings", [])
     servers: dict[str, str] = {}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,19 +52,5 @@ def overrides(arguments: argparse.Namespace) -> Sequence[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to leave."""
-    _stand_on_three()
     logs.configure(LogSettings(level=arguments.log_level or "info"))
     return Daemon(Options(str(Path(arguments.config[0]).absolute()), overrides(arguments))).run()
-
-
-def _stand_on_three() -> None:
-    """Open what was closed of stdin, stdout and stderr: the next descriptor made would be taken for it, and written to."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
-            os.set_inheritable(null, True)
-    for name, number in (("stdout", 1), ("stderr", 2)):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115

@@ -31,8 +31,10 @@ def graces(path: str) -> dict[str, float]:
     """
     try:
         text = Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path}: {error}") from error
+    except OSError as error:
+        raise InvalidArgument(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"{path} is not UTF-8") from error
     if re.search(r"(?m)^\[Service\]", text):
         return {Path(path).name: _of_a_unit(text, path)}
     import yaml

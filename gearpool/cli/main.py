@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -98,7 +99,24 @@ def build(name: str) -> tuple[Parser, object]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    _stand_on_three()
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (``| head``): not an error of ours.
+        _give_up_output()
+        return exits.OK
+    except OSError as error:
+        _give_up_output()
+        print(f"gearpool: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        return exits.CANNOT_CREATE
+
+
+def _run(words: list[str]) -> int:
     if words == ["--version"]:
         print(f"gearpool {gearpool.__version__}")
         return exits.OK
@@ -113,17 +131,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(module.run(arguments))  # type: ignore[attr-defined]
     except GearpoolError as error:
-        if getattr(arguments, "json", False):
-            with contextlib.suppress(BrokenPipeError):
-                print(json.dumps({"error": str(error)}), flush=True)
         print(error if isinstance(error, ConfigurationError) else f"gearpool: {error}", file=sys.stderr)
+        if getattr(arguments, "json", False):
+            print(json.dumps({"error": str(error)}))
         return next(code for kind, code in _CODES if isinstance(error, kind))
-    except KeyboardInterrupt:
-        return exits.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (``| head``): not an error of ours.
-        sys.stderr.close()
-        return exits.OK
+
+
+def _stand_on_three() -> None:
+    """Open what was closed of stdin, stdout and stderr: the next descriptor made would be taken for it, and written to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(null, True)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115
+
+
+def _give_up_output() -> None:
+    """Nothing more goes to stdout: the interpreter would try once more to write what is left, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 if __name__ == "__main__":

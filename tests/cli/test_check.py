@@ -233,7 +233,8 @@ def test_a_platform_that_kills_before_the_drain_is_over(check: Check, given: str
 
 def test_the_platforms_time_may_stand_in_the_environment(check: Check) -> None:
     assert len(warnings(check("", GEARPOOL_STOP_TIMEOUT="10s"))) == 1
-    assert "expected a duration" in check("", GEARPOOL_STOP_TIMEOUT="10", code=64).err
+    wrong = check("", GEARPOOL_STOP_TIMEOUT="10", code=64).err
+    assert "GEARPOOL_STOP_TIMEOUT: expected a duration such as \"30s\", got '10'" in wrong
 
 
 def test_the_platforms_time_may_stand_in_its_own_file(check: Check, tmp_path: Path) -> None:
