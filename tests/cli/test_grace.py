@@ -71,8 +71,11 @@ def test_what_is_none_of_the_three_is_refused(tmp_path: Path, text: str, message
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="No such file"):
-        graces(str(tmp_path / "nowhere"))
+    (tmp_path / "binary").write_bytes(b"\xff\n")
+    for name, message in (("nowhere", "cannot be read: No such file or directory"), ("binary", "is not UTF-8")):
+        with pytest.raises(InvalidArgument) as raised:
+            graces(str(tmp_path / name))
+        assert str(raised.value) == f"{tmp_path / name} {message}"
 
 
 @pytest.mark.parametrize("file", ["systemd/gearpool.service", "kubernetes/gearpool.yaml", "container/compose.yaml"])
