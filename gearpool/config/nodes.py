@@ -122,6 +122,9 @@ def read(path: Path, shown: str, environment: Environment, problems: list[Proble
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
+        if error.context == "expected a single document in the stream":
+            problems.append(Problem(place, "", "another document begins here; a file has one"))
+            return None
         detail = error.problem or "cannot be parsed"
         if error.context:
             detail = f"{detail} ({error.context})"
