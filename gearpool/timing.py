@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gearpool.errors import InvalidArgument
+
 Clock = Callable[[], float]
 
 
@@ -22,8 +24,16 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float | None, clock: Clock = time.monotonic) -> Deadline:
-        """A deadline ``seconds`` from now; None means never."""
-        return cls(math.inf if seconds is None else clock() + seconds)
+        """A deadline ``seconds`` from now; None means never.
+
+        Raises:
+            InvalidArgument: that is no number: with nan nothing would ever be late.
+        """
+        if seconds is None:
+            return cls(math.inf)
+        if not isinstance(seconds, int | float) or math.isnan(seconds):
+            raise InvalidArgument(f"a timeout is a number of seconds or None, got {seconds!r}")
+        return cls(clock() + seconds)
 
     @classmethod
     def never(cls) -> Deadline:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from gearpool.errors import InvalidArgument
 from gearpool.timing import Backoff, Deadline, exponential, jittered
 
 
@@ -38,3 +39,9 @@ def test_a_backoff_starts_again_after_a_success() -> None:
     backoff.reset()
     assert backoff.next() == 0.5
     assert Backoff(1.0, 1.0, lambda: 0.0).next() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, "1", b"1"])
+def test_what_is_no_number_is_no_deadline(seconds: float) -> None:
+    with pytest.raises(InvalidArgument, match="a timeout is a number of seconds or None, got"):
+        Deadline.after(seconds)

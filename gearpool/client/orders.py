@@ -138,8 +138,10 @@ def _epoch(at: When | None, delay: float | None) -> int:
         if at.tzinfo is None:
             raise InvalidArgument("at needs a datetime with a time zone")
         seconds = at.timestamp()
-    else:
+    elif at is None or isinstance(at, int | float):
         seconds = float(at or 0)
+    else:
+        raise InvalidArgument(f"at is a datetime or seconds since 1970, got {at!r}")
     if not math.isfinite(seconds) or not 0 <= seconds <= _MOST_EPOCH:
         raise InvalidArgument(f"the job's time {seconds} is no time since 1970")
     return math.ceil(seconds)

@@ -15,7 +15,7 @@ from gearpool import handlers
 from gearpool.jobs import End, Job
 from gearpool.policy import Action, decide
 from gearpool.settings import ErrorAction, PayloadKind, Report, RetrySettings
-from gearpool.worker.library import OnError, make_function
+from gearpool.worker.making import OnError, make_function
 from gearpool.worker.single import run_once
 
 

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import gevent
 from gevent.event import Event
 
 from gearpool.errors import InvalidArgument
-from gearpool.handlers import examine
 from gearpool.net.addresses import ServerLike, parse_servers
-from gearpool.policy import Rules
 from gearpool.settings import (
     BreakerSettings,
     DeadLetterSettings,
     ErrorAction,
-    FunctionSettings,
     PayloadKind,
     ReconnectSettings,
     Report,
@@ -31,11 +28,9 @@ from gearpool.settings import (
 )
 from gearpool.timing import Deadline
 from gearpool.worker import snapshots
-from gearpool.worker.functions import Function
+from gearpool.worker.making import OnError, make_function
 from gearpool.worker.pool import Pool
 from gearpool.worker.watch import watched
-
-OnError = ErrorAction | Mapping[type[BaseException] | Literal["default"], ErrorAction]
 
 
 class Worker:
@@ -124,7 +119,7 @@ class Worker:
             weight: share of free slots when functions compete.
 
         Raises:
-            InvalidArgument: the name cannot be sent.
+            InvalidArgument: the name cannot be sent, or a value is not what it should be.
             HandlerError: the handler cannot be called so.
         """
         function = make_function(
@@ -227,60 +222,3 @@ class Worker:
         if not self._started:
             self._started = True
             self._pool.start()
-
-
-def make_function(
-    name: str,
-    handler: Callable[..., Any],
-    *,
-    timeout: float | None = None,
-    timeout_grace: float = 5.0,
-    concurrency: int | None = None,
-    on_error: OnError = "abort",
-    on_timeout: ErrorAction = "abort",
-    retry: RetrySettings | None = None,
-    dead_letter: DeadLetterSettings | None = None,
-    breaker: BreakerSettings | None = None,
-    report: Report = "fail",
-    payload: PayloadKind = "bytes",
-    rate: float | None = None,
-    weight: float = 1.0,
-    index: int = 0,
-    most: int = 1,
-) -> Function:
-    """A function from keyword arguments: see `Worker.add_ability`, and `Function` for ``index`` and ``most``.
-
-    Raises:
-        InvalidArgument: the name cannot be sent.
-        HandlerError: the handler cannot be called so.
-    """
-    by_class, default = _rules(on_error)
-    settings = FunctionSettings(
-        name=name,
-        handler=getattr(handler, "__qualname__", repr(handler)),
-        concurrency=concurrency,
-        timeout_s=timeout,
-        timeout_grace_s=timeout_grace,
-        on_timeout=on_timeout,
-        retry=retry or RetrySettings(),
-        dead_letter=dead_letter,
-        breaker=breaker,
-        report=report,
-        payload=payload,
-        rate_per_s=rate,
-        weight=weight,
-    )
-    return Function(settings, examine(handler, settings.handler), Rules(by_class, default), index, most)
-
-
-def _rules(on_error: OnError) -> tuple[dict[type[BaseException], ErrorAction], ErrorAction]:
-    if isinstance(on_error, str):
-        return {}, on_error
-    by_class: dict[type[BaseException], ErrorAction] = {}
-    default: ErrorAction = "abort"
-    for key, action in on_error.items():
-        if key == "default":
-            default = action
-        elif isinstance(key, type):
-            by_class[key] = action
-    return by_class, default
