@@ -41,7 +41,8 @@ class Worker:
     Time limits hold as in the daemon for a handler that waits, and, where `run` or `work` is called in the main thread,
     for one that never does: a thread then watches it and rings with SIGUSR2. Not so if the program uses SIGUSR2 or
     ``greenlet.settrace`` itself. What is stuck in C without ever returning to Python has nobody here to kill its
-    process, as the daemon has.
+    process, as the daemon has. Nor is a handler guarded that forks (`multiprocessing` with its start method ``fork``):
+    the copy would share its connections; start processes with ``spawn`` or `subprocess`.
 
     Args:
         servers: ``"host:port"``, several in a list or separated by commas; ``gear+tls://`` for TLS.
