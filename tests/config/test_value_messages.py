@@ -258,6 +258,13 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         ["workers.yaml:4:7: http: expected a mapping with listen, token, got 8730"],
     ),
     (
+        "a secret that is no text",
+        FILE + "http: {token: 4711}\n",
+        [
+            "workers.yaml:4:15: http.token: expected a token, in quotes if YAML reads it as something else; what was found is a secret"
+        ],
+    ),
+    (
         "an unknown key of http",
         FILE + "http: {port: 1}\n",
         ["workers.yaml:4:8: http.port: unknown key; known are listen, token"],
