@@ -10,6 +10,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -114,13 +115,20 @@ def _nearest(attribute: str, found: Any) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def _inside(name: str) -> str:
+    """A hint, if ``name`` is no module but something in one."""
+    module, _, last = name.rpartition(".")
+    found = last in getattr(sys.modules.get(module), "__dict__", ())
+    return f'; {module} has {last!r}, so write "{module}:{last}.METHOD"' if found else ""
+
+
 def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise HandlerError(
-                f"there is no module {error.name!r} on import_path or among the installed packages"
+                f"there is no module {error.name!r} on import_path or among the installed packages{_inside(error.name)}"
             ) from error
         raise HandlerError(_story(f"importing {name}", error)) from error
     except KeyboardInterrupt:

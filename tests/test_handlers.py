@@ -107,6 +107,16 @@ def test_a_path_that_leads_nowhere_says_where_it_ends(path: str, message: str) -
         load(path)
 
 
+def test_a_method_behind_dots_only_is_told_to_stand_behind_a_colon(module: Callable[[str, str], None]) -> None:
+    module("shop_m", "class Shop:\n    def sell(self, arg): return arg\nshop = Shop()\n")
+    with pytest.raises(HandlerError) as raised:
+        load("shop_m.shop.sell")
+    assert str(raised.value).endswith("""shop_m has 'shop', so write "shop_m:shop.METHOD\"""")
+    with pytest.raises(HandlerError) as raised:
+        load("shop_m.nope.sell")
+    assert str(raised.value).endswith("installed packages")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
