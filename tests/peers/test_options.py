@@ -161,7 +161,7 @@ def verbose(tools: Tools) -> None:
 @row(GEARMAN, "-t")
 def timeout(tools: Tools) -> None:
     assert tools.gearman("-t", "200", "-f", "nobody", "x") == (0, b"")  # it says nothing, not even by its exit code
-    assert tools.submit("-t", "200ms", "nobody", "x")[0] == 75
+    assert tools.submit("-t", "2s", "nobody", "x")[0] == 75
 
 
 @row(GEARMAN, "-i")
