@@ -40,10 +40,11 @@ def graces(path: str) -> dict[str, float]:
     import yaml
 
     try:
-        documents = list(yaml.safe_load_all(text))
+        found = [each for document in yaml.safe_load_all(text) for each in _of_a_document(document)]
+    except RecursionError as error:
+        raise InvalidArgument(f"{path} is nested too deep, or an alias in it holds itself") from error
     except yaml.YAMLError as error:
         raise InvalidArgument(f"{path} is no systemd unit, Kubernetes manifest or compose file: {error}") from error
-    found = [each for document in documents for each in _of_a_document(document)]
     if not found:
         raise InvalidArgument(f"{path} has no [Service], no pod with containers and no services")
     chosen = [each for each in found if "gearpool" in str(each[1]).lower()] or found

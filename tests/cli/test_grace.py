@@ -57,6 +57,7 @@ def test_every_service_of_a_compose_file_that_mentions_us(tmp_path: Path) -> Non
     ("text", "message"),
     [
         ("", "has no [Service], no pod with containers and no services"),
+        ("kind: List\nitems: &a [*a]\n", "is nested too deep, or an alias in it holds itself"),
         ("- a\n", "has no [Service], no pod with containers and no services"),
         ("kind: ConfigMap\n", "has no [Service], no pod with containers and no services"),
         ("a: [", "is no systemd unit, Kubernetes manifest or compose file"),

@@ -105,7 +105,7 @@ def test_an_exceptions_payload_is_shown(at: list[str]) -> None:
 
 
 def test_a_job_that_does_not_end_exits_with_75(at: list[str]) -> None:
-    assert "did not end in time" in gearpool("submit", *at, "-t", "100ms", "nobody", "x", code=75).err
+    assert "did not end in time" in gearpool("submit", *at, "-t", "2s", "nobody", "x", code=75).err
 
 
 def test_no_server_exits_with_69() -> None:
