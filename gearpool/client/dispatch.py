@@ -116,9 +116,7 @@ class Dispatch:
         if handle is None:
             if self.silence(future) > 0:
                 return
-            connection = self.pool.current(server)
-            if connection is not None:
-                connection.retired = True
+            self.distrust(server)
             future.settle(SubmitUnknown(server, "the submission was not acknowledged in time"))
             return
         try:
@@ -130,6 +128,12 @@ class Dispatch:
             return
         if not known and future.runs_as(server, handle):
             self._discarded(server, [future, *self._others_unknown(server, future)])
+
+    def distrust(self, server: str) -> None:
+        """An answer is missing on the connection in use, and answers come in order: ask nothing more over it."""
+        connection = self.pool.current(server)
+        if connection is not None:
+            connection.retired = True
 
     def _others_unknown(self, server: str, future: JobFuture) -> list[JobFuture]:
         """What may have shared the fate of ``future``: the jobs under way there that the server does not know either.

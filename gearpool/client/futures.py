@@ -127,6 +127,9 @@ class JobFuture(Waitable):
         limit = Deadline.after(self._dispatch.request_timeout if timeout is UNSET else timeout)
         self._wait(self._acknowledged, limit)
         if not self._handle:
+            if self._error is None and timeout is UNSET:
+                # The server may talk of other jobs all the time: then `check` does not find it silent.
+                self._dispatch.distrust(self.server)
             raise self._error or self._unacknowledged()
         return JobHandle(text(self._handle), self.server, self.function, self.unique)
 

@@ -6,9 +6,10 @@ import socket
 import time
 from collections.abc import Iterator
 
+import gevent
 import pytest
 
-from gearpool import Client, ConnectionLost, JobTimedOut, NoServersAvailable, SubmitUnknown
+from gearpool import Client, ConnectionLost, Job, JobTimedOut, NoServersAvailable, SubmitUnknown
 from gearpool.errors import InvalidArgument, TimedOut
 from gearpool.protocol.codec import request
 from gearpool.protocol.packets import PacketType
@@ -86,6 +87,25 @@ def test_a_submission_that_gets_lost_is_unknown_too_and_was_never_made(
     with pytest.raises(SubmitUnknown):
         client.submit_background_job("nobody", "x", unique="mine")
     assert not client.get_job_status(unique="mine").is_known
+
+
+def test_a_submission_that_gets_lost_leaves_the_client_usable_though_the_server_talks_of_other_jobs(
+    server: ThreadedJobServer, client: Client
+) -> None:
+    def talk(_arg: bytes, job: Job) -> bytes:
+        for _ in range(200):
+            job.data(b"still here")
+            gevent.sleep(0.02)
+        return b"done"
+
+    with working(server, talk=talk):
+        talking = client.submit("talk", "x")
+        talking.job()
+        server.faults.lose_next("SUBMIT_JOB_BG", direction="received")
+        with pytest.raises(SubmitUnknown):
+            client.submit_background_job("nobody", "x", unique="mine")
+        assert not client.get_job_status(unique="mine").is_known
+        assert talking.result(60) == b"done"
 
 
 def test_a_result_that_gets_lost_ends_in_the_time_given(
