@@ -24,12 +24,18 @@ def test_of_many_lanes_one_looks_for_a_lost_server_and_all_follow_when_it_is_bac
         reach.enter(number, Event())
         entered.append(number)
 
+    def settled(count: int) -> int:
+        """How many have entered, once so many have and the others have had time to."""
+        with gevent.Timeout(10):
+            while len(entered) < count:
+                gevent.sleep(0.005)
+        gevent.sleep(0.05)
+        return len(entered)
+
     lanes = [gevent.spawn(lane, number) for number in range(5)]
-    gevent.joinall(lanes, timeout=0.05)
-    assert len(entered) == 1
+    assert settled(1) == 1
     reach.lost(entered[0])
-    gevent.joinall(lanes, timeout=0.05)
-    assert len(entered) == 2
+    assert settled(2) == 2
     reach.reached(entered[1])
     gevent.joinall(lanes, timeout=10, raise_error=True)
     assert sorted(entered) == [0, 1, 2, 3, 4]
