@@ -214,6 +214,17 @@ class Job:
         return f"<Job {self.handle} {self.function} attempt {self.attempt}>"
 
 
+def known_of(job: Job) -> dict[str, Any]:
+    """What logs and operators are told of a job, in the order of its fields there."""
+    return {
+        "function": job.function,
+        "handle": job.handle,
+        "unique": job.unique,
+        "server": job.server,
+        "attempt": job.attempt,
+    }
+
+
 def _printed(reason: object) -> str:
     """What a handler gave for a text, an exception say, as one."""
     if isinstance(reason, bytes):

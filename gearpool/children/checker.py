@@ -12,8 +12,6 @@ Law: a process of its own, so that neither YAML nor handlers ever come near the 
 from __future__ import annotations
 
 import argparse
-import atexit
-import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +21,9 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gearpool.leaving import leave
 
 if TYPE_CHECKING:
     from gearpool.config import Item, Loaded, Place, Problem
@@ -223,17 +223,12 @@ def _digest() -> str:
     return sources.hexdigest()
 
 
-def _leave(code: int) -> None:
-    """Exit without waiting for threads that a handler's module started, or long for what it does at its exit."""
+def _leave(code: int) -> NoReturn:
+    """Leave, without waiting long for what handlers' modules do at the exit."""
     # The answer is out, but the supervisor acts on it when we have ended.
     signal.signal(signal.SIGALRM, lambda *_: os._exit(code))
     signal.alarm(LEAVING_S)
-    with contextlib.suppress(Exception):
-        atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code)
+    leave(code)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gearpool.leaving import leave
 from gearpool.settings import Settings, from_json
 
 if TYPE_CHECKING:
@@ -149,17 +150,5 @@ def _die_with_the_parent() -> None:
         os._exit(OK)
 
 
-def _leave(code: int) -> None:
-    """Exit without waiting for threads of handlers that may never end, but with everything written."""
-    import atexit
-
-    with contextlib.suppress(Exception):
-        atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
-    _leave(main())
+    leave(main())

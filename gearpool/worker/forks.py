@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NoReturn
@@ -21,6 +20,8 @@ from typing import TYPE_CHECKING, NoReturn
 import greenlet
 from gevent._hub_local import set_hub, set_loop  # gevent's own way to replace a hub ends the main greenlet with it
 from gevent.hub import get_hub
+
+from gearpool import leaving
 
 if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
@@ -75,10 +76,7 @@ def leave(error: BaseException | None = None) -> NoReturn:
         code = 1
         with contextlib.suppress(Exception):
             traceback.print_exception(error)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code & 0xFF)
+    leaving.leave(code & 0xFF, exit_functions=False)
 
 
 def _end(me: greenlet.greenlet) -> None:

@@ -19,7 +19,7 @@ from gevent.event import Event
 from gevent.hub import get_hub
 
 from gearpool import logs
-from gearpool.jobs import Draining, End, Job, Killed, Outcome
+from gearpool.jobs import Draining, End, Job, Killed, Outcome, known_of
 from gearpool.page import Page
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.protocol.names import MAX_CLIENT_ID, client_id
@@ -246,8 +246,7 @@ class Pool:
     def log_complete(self, job: Job, seconds: float) -> None:
         """Log one job that is complete."""
         logs.emit(
-            log, logging.INFO, "job.complete", function=job.function, handle=job.handle, unique=job.unique,
-            server=job.server, attempt=job.attempt, outcome="complete", duration_s=round(seconds, 6),
+            log, logging.INFO, "job.complete", **known_of(job), outcome="complete", duration_s=round(seconds, 6),
         )  # fmt: skip
 
     def ended(self, run: Run, error: BaseException) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from gearpool.jobs import Job
+from gearpool.jobs import Job, known_of
 from gearpool.worker.gates import BreakerState
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ def jobs(pool: Pool) -> list[dict[str, Any]]:
 
 def _row(job: Job, state: str, age_s: float) -> dict[str, Any]:
     return {
-        "function": job.function,
-        "handle": job.handle,
-        "unique": job.unique,
-        "server": job.server,
-        "attempt": job.attempt,
+        **known_of(job),
         "state": state,
         "age_s": round(age_s, 3),
         "progress": job.status,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gevent import GreenletExit
 
 from gearpool import logs
-from gearpool.jobs import Draining, End, Interrupt, Job, JobTimeout, Killed, Outcome
+from gearpool.jobs import Draining, End, Interrupt, Job, JobTimeout, Killed, Outcome, known_of
 from gearpool.policy import Action, Decision, decide, explain, poisoned
 from gearpool.worker.forks import leave
 from gearpool.worker.letters import LetterFailed
@@ -74,7 +74,7 @@ class Verdicts:
             decision = Decision(Action.FAIL, "failed", reason=f"this worker does not serve {job.function}")
         else:
             decision = poisoned(function.settings, function.kills(job.raw_handle, job.raw_unique))
-        logs.emit(log, logging.ERROR, f"job.{decision.label}", decision.reason, **_of(job))
+        logs.emit(log, logging.ERROR, f"job.{decision.label}", decision.reason, **known_of(job))
         function.did_not_come(1)  # it says nothing of the function's health: another one is the probe
         if decision.action is Action.DEAD_LETTER:
             self._start_letter(session, job, decision, None, 0.0)
@@ -123,13 +123,13 @@ class Verdicts:
         except LetterFailed as failure:
             logs.emit(
                 log, logging.ERROR, "dead_letter.failed",
-                f"the job is handed back to the server instead of failed: {failure}", **_of(job),
+                f"the job is handed back to the server instead of failed: {failure}", **known_of(job),
             )  # fmt: skip
             function.counters.ended("requeued", seconds)
             session.hand_back()
             self._pool.settled(1)
         else:
-            logs.emit(log, logging.INFO, "dead_letter.written", decision.reason, **_of(job))
+            logs.emit(log, logging.INFO, "dead_letter.written", decision.reason, **known_of(job))
             self._finish(session, job, decision, seconds)
         finally:
             self._letters_under_way -= 1
@@ -147,7 +147,7 @@ class Verdicts:
                     function=function.name, pause_s=function.breaker.settings.pause_s,
                 )  # fmt: skip
         level = logging.INFO if decision.action is Action.COMPLETE else logging.WARNING
-        fields = _of(run.job)
+        fields = known_of(run.job)
         if decision.action is Action.RETRY:
             fields["delay_s"] = round(decision.delay_s, 3)
         error = outcome.error
@@ -177,13 +177,3 @@ def outcome_of(error: BaseException, thrown: list[BaseException]) -> Outcome:
         end = {JobTimeout: End.TIMED_OUT, Draining: End.DRAINED}.get(type(last), End.KILLED)
         return Outcome(end, error=last)
     return Outcome(End.RAISED, error=error)
-
-
-def _of(job: Job) -> dict[str, object]:
-    return {
-        "function": job.function,
-        "handle": job.handle,
-        "unique": job.unique,
-        "server": job.server,
-        "attempt": job.attempt,
-    }
