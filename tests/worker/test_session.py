@@ -20,6 +20,20 @@ from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
 
+class Held:
+    """A handler that tells of each start and does not return before `release` is set."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.starts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def __call__(self, arg: bytes) -> bytes:
+        self.starts.put(arg)
+        while not self.release.is_set():
+            gevent.sleep(0.01)
+        return arg
+
+
 def test_a_handler_gets_the_argument_and_the_job(server: str, client: Client) -> None:
     seen: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
 
@@ -189,14 +203,7 @@ def test_a_lost_connection_is_made_again_and_serves(gearmand: Any) -> None:
 
 
 def test_jobs_of_a_lost_connection_are_run_again_and_their_old_results_go_nowhere(gearmand: Any) -> None:
-    release = threading.Event()
-    starts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def slow(arg: bytes) -> bytes:
-        starts.put(arg)
-        while not release.is_set():
-            gevent.sleep(0.01)
-        return arg
+    slow = Held()
 
     def cut(pool: Pool) -> None:
         for session in list(pool.sessions):
@@ -205,10 +212,10 @@ def test_jobs_of_a_lost_connection_are_run_again_and_their_old_results_go_nowher
     with serving([function("slow", slow)], gearmand.address) as running:
         with Client(gearmand.address) as client:
             client.submit_background_job("slow", b"x")
-            starts.get(timeout=10)
+            slow.starts.get(timeout=10)
             running.call(cut)
-            starts.get(timeout=10)  # handed out again on the new connection
-            release.set()
+            slow.starts.get(timeout=10)  # handed out again on the new connection
+            slow.release.set()
         wait_for(lambda: running.outcomes("slow") == {"complete": 1, "orphaned": 1}, "one result sent and one dropped")
 
 
@@ -251,14 +258,7 @@ def test_with_log_jobs_each_job_is_logged(server: str, client: Client, caplog: p
 
 
 def test_a_job_handed_back_on_a_connection_that_is_ending_ends_it_at_once(gearmand: Any) -> None:
-    release = threading.Event()
-    starts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def slow(arg: bytes) -> bytes:
-        starts.put(arg)
-        while not release.is_set():
-            gevent.sleep(0.01)
-        return arg
+    slow = Held()
 
     def retire(pool: Pool) -> None:
         pool._tick.stop()  # which would notice it a second later
@@ -271,11 +271,11 @@ def test_a_job_handed_back_on_a_connection_that_is_ending_ends_it_at_once(gearma
 
     with serving([function("slow", slow)], gearmand.address) as running, Client(gearmand.address) as client:
         client.submit_background_job("slow", b"x")
-        starts.get(timeout=10)
+        slow.starts.get(timeout=10)
         running.call(retire)
         running.call(hand_back)
-        starts.get(timeout=30)  # handed out again, over a new connection
-        release.set()
+        slow.starts.get(timeout=30)  # handed out again, over a new connection
+        slow.release.set()
 
 
 def test_a_defect_of_ours_costs_a_connection_and_not_the_function(
