@@ -1,7 +1,8 @@
 """The client library: `Client` and what it returns; `aio` is the same for asyncio. Floor 3.
 
-`session` is the protocol's client side, pure; `connection` reads and writes for it, `pool` holds one connection a
-server, `dispatch` sends, asks and sends again over them, `futures` wait; `client` and `submitting` are the public face.
+`session` is the protocol's client side and `submission` what is known of one job, both pure; `connection` reads and writes
+for a session, `pool` holds one connection a server, `dispatch` sends, asks and sends again over them, `futures` wait;
+`client` and `submitting` are the public face.
 """
 
 from gearpool.client.admin import Admin, Replies

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from gearpool.client.client import Client
-from gearpool.client.futures import UNSET, JobFuture
+from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Payload, Priority, When
 from gearpool.client.results import Event, JobHandle, JobStatus
+from gearpool.client.submission import UNSET
 from gearpool.errors import GearpoolError, JobTimedOut
 from gearpool.net.addresses import ServerLike
 from gearpool.timing import Deadline
@@ -99,7 +100,9 @@ class AsyncJob:
         future = self.future
         checks = 0
         while not self._ended.is_set():
-            pause = Deadline.after(future.pause(checks)).earlier(future.deadline)
+            pause = Deadline.after(
+                future.pause(checks, 0.0 if future.handle else future._dispatch.silence(future))
+            ).earlier(future.deadline)
             try:
                 await asyncio.wait_for(self._ended.wait(), pause.timeout())
             except TimeoutError:

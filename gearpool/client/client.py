@@ -13,9 +13,10 @@ from typing import Self
 
 from gearpool.client.admin import Admin
 from gearpool.client.dispatch import Dispatch
-from gearpool.client.futures import UNSET, JobFuture
+from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Payload, payload
 from gearpool.client.results import JobHandle, JobStatus
+from gearpool.client.submission import UNSET
 from gearpool.client.submitting import Submitting
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import ServerLike, parse_servers

@@ -14,11 +14,12 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from gearpool.client.futures import UNSET, JobFuture
+from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Order, Payload
 from gearpool.client.pool import Pool
 from gearpool.client.results import JobStatus, number
 from gearpool.client.session import Call
+from gearpool.client.submission import UNSET
 from gearpool.client.waiting import Question
 from gearpool.errors import (
     ConnectionLost,
@@ -224,7 +225,8 @@ class Dispatch:
         while True:
             connection = self.pool.choose(function, key, deadline)
             name = connection.server
-            data = b"".join([future.departs(name) for future in futures])
+            now = time.monotonic()
+            data = b"".join([future.departs(name, now) for future in futures])
             if connection.call(futures, data, deadline):
                 for future in futures:
                     future.sent = True

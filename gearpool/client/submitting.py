@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, overload
 
 from gearpool.client.dispatch import Dispatch
-from gearpool.client.futures import UNSET, JobFuture
+from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Payload, Priority, When, checked_unique, make_order, payload
 from gearpool.client.results import Event, JobHandle
+from gearpool.client.submission import UNSET
 from gearpool.errors import GearpoolError, InvalidArgument
 from gearpool.timing import Deadline
 

@@ -424,7 +424,7 @@ def test_a_background_future_has_no_result(client: Client) -> None:
 def test_a_job_that_was_cancelled_does_not_keep_its_client_waiting(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gearpool.client.futures.CHECK_S", 0.2)
+    monkeypatch.setattr("gearpool.client.submission.CHECK_S", 0.2)
     future = client.submit("nobody", "x")
     assert client.admin.cancel(future.job())
     with pytest.raises((ConnectionLost, JobFailed)):

@@ -1,0 +1,284 @@
+"""What is known of one submitted job, for whichever shell waits for it. Floor 3; pure: no thread, no loop, no clock.
+
+Law: the session only stores here what came, and calls `_changed` or `_finished`; the shell's subclass decides how a
+waiter hears of it (`futures.JobFuture` in threads, `aio.jobs.AsyncJob` in asyncio). The rules that both shells share
+are here: what an end means, which error it raises, and when a server is asked whether it still knows the job.
+
+One is made for each job, so it holds little: what most jobs never change stays in the class.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from gearpool.client.orders import Order
+from gearpool.client.results import Data, Event, JobHandle, Progress, Warned, number
+from gearpool.client.session import Call
+from gearpool.errors import (
+    ConnectionLost,
+    GearpoolError,
+    JobException,
+    JobFailed,
+    JobTimedOut,
+    ServerError,
+    SubmitUnknown,
+)
+from gearpool.protocol.names import text
+from gearpool.protocol.packets import PacketType
+from gearpool.timing import Deadline
+
+UNSET: Any = object()
+"""An argument not given, where None means "no limit"."""
+
+CHECK_S = 15.0
+CHECK_SOON_S = 1.0
+CHECK_MOST_S = 30.0
+
+_COMPLETE = PacketType.WORK_COMPLETE
+
+
+class Submission(Call):
+    """One submission of a job.
+
+    Args:
+        order: what is asked for.
+        unique: the unique id, may be empty.
+        data: the payload.
+        deadline: until when it is waited for.
+        retries: how many times it may be submitted again after a lost connection.
+        verify: it may be coalesced into another's job; see `doubtful`.
+        on_event: called with each event instead of keeping it.
+
+    Attributes:
+        server: ``host:port`` of the server it went to last.
+        sent: it was given to a connection.
+        retries: how many times it may yet be submitted again.
+    """
+
+    answer = PacketType.JOB_CREATED
+    server = ""
+    sent = False
+    _on_event: Callable[[Event], None] | None = None
+    _events: deque[Event] | None = None
+    _handle = b""
+    _kind: PacketType | None = None
+    _payload = b""
+    _error: GearpoolError | None = None
+    _since = 0.0
+    _tries = 0
+
+    def __init__(
+        self,
+        order: Order,
+        unique: bytes,
+        data: bytes,
+        deadline: Deadline,
+        *,
+        retries: int = 0,
+        verify: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        self._order = order
+        self._unique = unique
+        self._data = data
+        self._deadline = deadline
+        self._verify = verify
+        self.follows = not order.background
+        self.retries = retries
+        if on_event is not None:
+            self._on_event = on_event
+
+    # For the shell.
+
+    def _changed(self) -> None:
+        """It was acknowledged, or an event came."""
+
+    def _finished(self) -> None:
+        """It is over; called once."""
+
+    def _again(self, timeout: float | None) -> bytes:
+        """Submit the same job again and wait for its result; what ``JobFailed.retry`` does."""
+        raise NotImplementedError
+
+    # What users read.
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return text(self._order.function)
+
+    @property
+    def unique(self) -> str:
+        """The unique id, may be empty."""
+        return text(self._unique)
+
+    @property
+    def handle(self) -> str | None:
+        """The server's name for the job; None until the server has acknowledged it."""
+        return text(self._handle) if self._handle else None
+
+    # What the session tells.
+
+    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """JOB_CREATED, or ERROR."""
+        if kind is PacketType.ERROR:
+            self.settle(ServerError(text(arguments[0]), text(arguments[1])))
+            return
+        self._handle = arguments[0]
+        if self.follows:
+            self._changed()
+        else:
+            self._kind = kind
+            self._data = b""  # a background job is never sent again
+            self._finished()
+
+    def told(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """WORK_DATA, WORK_WARNING, WORK_STATUS."""
+        event: Event
+        if kind is PacketType.WORK_STATUS:
+            event = Progress(number(arguments[1]), number(arguments[2]))
+        elif kind is PacketType.WORK_DATA:
+            event = Data(arguments[1])
+        else:
+            event = Warned(arguments[1])
+        if self._on_event is not None:
+            self._on_event(event)
+            return
+        events = self._events
+        if events is None:
+            events = self._events = deque()
+        elif kind is PacketType.WORK_STATUS:
+            try:
+                if isinstance(events[-1], Progress):
+                    events.pop()
+            except IndexError:
+                pass  # read meanwhile
+        events.append(event)
+        self._changed()
+
+    def ended(self, kind: PacketType, payload: bytes) -> None:
+        """WORK_COMPLETE, WORK_FAIL, WORK_EXCEPTION."""
+        self._payload = payload
+        self._kind = kind
+        self._finished()
+
+    def settle(self, error: GearpoolError) -> None:
+        """It ends here with this error."""
+        self._error = error
+        self._finished()
+
+    def lost(self, server: str, reason: str) -> None:
+        """The connection ended under it."""
+        lost = ConnectionLost if self._handle else SubmitUnknown
+        self.settle(lost(server, reason))
+
+    # For whoever sends it and asks about it.
+
+    def departs(self, server: str, now: float) -> bytes:
+        """It goes to ``server`` now: the bytes to send."""
+        self.server = server
+        self._handle = b""
+        self._since = now
+        self._tries += 1
+        return self._order.encode(self._unique, self._data)
+
+    @property
+    def route(self) -> tuple[bytes, bytes]:
+        """What the server is chosen by."""
+        return self._order.function, self._unique
+
+    @property
+    def since(self) -> float:
+        """When it went out last, on the monotonic clock."""
+        return self._since
+
+    @property
+    def deadline(self) -> Deadline:
+        """Until when it is waited for."""
+        return self._deadline
+
+    @property
+    def tries(self) -> int:
+        """How many times it has been sent."""
+        return self._tries
+
+    @property
+    def over(self) -> bool:
+        """It has ended: well, badly, or unknown. A background job is over when it is acknowledged."""
+        return self._kind is not None or self._error is not None
+
+    @property
+    def acknowledged(self) -> bool:
+        """The server has answered the submission, or never will."""
+        return bool(self._handle) or self._error is not None
+
+    @property
+    def doubtful(self) -> bool:
+        """It may have been coalesced into a job that the server has discarded and will never report on.
+
+        That is so for what was submitted under an id that others may use, and for what was submitted again.
+        """
+        return self._verify or self._tries > 1
+
+    def runs_as(self, server: str, handle: str) -> bool:
+        """It has not ended, and this is what it is called now."""
+        return not self.over and self.handle == handle and self.server == server
+
+    def pause(self, checks: int, silence: float) -> float:
+        """Seconds to wait before the server is asked about it, after ``checks`` times.
+
+        Args:
+            checks: how many times it was asked already.
+            silence: seconds until an unacknowledged submission counts as unanswered.
+        """
+        # Asked about soon, if it may never end; others only as a sign of life.
+        first = CHECK_SOON_S if self.doubtful else CHECK_S
+        pause = float(min(first * 2**checks, CHECK_MOST_S))
+        return pause if self._handle else min(pause, silence)
+
+    def accepted(self) -> JobHandle:
+        """What the server calls it, once it is acknowledged.
+
+        Raises:
+            ServerError: the server refused it.
+            SubmitUnknown: the server has not answered.
+        """
+        if not self._handle:
+            raise self._error or self.unacknowledged()
+        return JobHandle(text(self._handle), self.server, self.function, self.unique)
+
+    def unacknowledged(self) -> SubmitUnknown:
+        """The error when no answer to the submission came in time."""
+        return SubmitUnknown(self.server, "the submission was not acknowledged in time")
+
+    @property
+    def succeeded(self) -> bool:
+        """WORK_COMPLETE came."""
+        return self._kind is _COMPLETE
+
+    def failure(self) -> GearpoolError:
+        """Why there is no result: how the job ended, or that it has not."""
+        if self._error is not None:
+            return self._error
+        handle, function, server = self.handle or "", self.function, self.server
+        if self._kind is PacketType.WORK_FAIL:
+            failure = JobFailed(
+                f"job {server}/{handle} ({function}) failed", handle=handle, function=function, server=server
+            )
+            failure.again = self._again
+            return failure
+        if self._kind is PacketType.WORK_EXCEPTION:
+            exception = JobException(
+                f"job {server}/{handle} ({function}) failed: {self._payload[:200].decode('utf-8', 'replace')}",
+                self._payload,
+                handle=handle,
+                function=function,
+                server=server,
+            )
+            exception.again = self._again
+            return exception
+        if not self._handle:
+            return self.unacknowledged()
+        return JobTimedOut(f"job {server}/{handle} ({function}) did not end in time; it may still run", handle)
