@@ -100,7 +100,8 @@ def test_an_exception_is_logged_but_not_kept() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             self.seen += bool(record.exc_info)
 
-    alone, count = logging.Logger("alone"), Count()  # pytest's own handlers keep every record
+    alone, count = logging.getLogger("gearpool.test.alone"), Count()
+    alone.propagate = False  # pytest's own handlers keep every record
     alone.addHandler(count)
     limited = LimitedLog(alone, burst=3)
 
