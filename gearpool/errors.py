@@ -5,6 +5,7 @@ Callers branch on classes and attributes, never on texts::
     GearpoolError
     ├── ConfigurationError        the file, an option or the environment is wrong (exit 78)
     ├── InvalidArgument           a value given to the library cannot be sent (also a ValueError)
+    ├── UsageError                an object is closed, or used where it cannot work (also a RuntimeError)
     ├── ProtocolError             the bytes are not Gearman
     │   ├── LocalProtocolError    we were about to send something malformed
     │   └── RemoteProtocolError   the peer sent something malformed; the connection is useless now
@@ -39,6 +40,10 @@ class ConfigurationError(GearpoolError):
 
 class InvalidArgument(GearpoolError, ValueError):
     """A function name, unique id or other value cannot be put on the wire."""
+
+
+class UsageError(GearpoolError, RuntimeError):
+    """An object is used in a way that cannot work: after it was closed, or from a thread that it is not bound to."""
 
 
 class ProtocolError(GearpoolError):

@@ -30,10 +30,14 @@ class Crew:
     """
 
     def __init__(self) -> None:
-        self._hub = get_hub()
+        self._hub: Any = None
         self._idle: list[Any] = []
         self.members: set[Any] = set()
         self.forked = False
+
+    def start(self) -> None:
+        """Bind to the event loop of the calling thread: all greenlets run there."""
+        self._hub = get_hub()
 
     def run(self, work: Work) -> None:
         """Have ``work`` run in a greenlet: at once if called in the hub and one is parked, else soon."""

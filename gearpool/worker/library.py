@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import gevent
 from gevent.event import Event
+from gevent.monkey import get_original
 
-from gearpool.errors import InvalidArgument
+from gearpool.errors import InvalidArgument, UsageError
 from gearpool.net.addresses import ServerLike, parse_servers
+from gearpool.net.hub_calls import HubCalls
 from gearpool.settings import (
     BreakerSettings,
     DeadLetterSettings,
@@ -28,15 +30,29 @@ from gearpool.settings import (
 )
 from gearpool.timing import Deadline
 from gearpool.worker import snapshots
+from gearpool.worker.functions import Function
 from gearpool.worker.making import OnError, make_function
 from gearpool.worker.pool import Pool
 from gearpool.worker.watch import watched
+
+STOP_S = 30.0
+"""How long `run` lets running jobs finish after `stop`, and `close` by default, in seconds."""
+_DECLARE_S = 10.0
+"""How long another thread waits until the serving thread has taken an ability, in seconds."""
+_CLOSE_EXTRA_S = 5.0
+"""What `close` from another thread allows beyond its timeout: Draining, killing, and the reply."""
+
+_T = TypeVar("_T")
+_allocate_lock = get_original("_thread", "allocate_lock")
 
 
 class Worker:
     """Serves functions on one job server or several.
 
-    Handlers run in greenlets of the calling thread: ``gevent.monkey.patch_all()`` first, if they are to wait together.
+    Handlers run in greenlets of the thread that calls `run` or `work`: ``gevent.monkey.patch_all()`` first, if they are
+    to wait together. A worker may be made in any thread, and before a fork; the first `run` or `work` binds it to the
+    thread and event loop of its caller, and from then on only that thread may serve. `stop`, `close`, `add_ability`,
+    `remove_ability` and `snapshot` may be called from any thread.
 
     Time limits hold as in the daemon for a handler that waits, and, where `run` or `work` is called in the main thread,
     for one that never does: a thread then watches it and rings with SIGUSR2. Not so if the program uses SIGUSR2 or
@@ -69,7 +85,12 @@ class Worker:
             (), parse_servers(servers), concurrency=concurrency, worker_id=worker_id, reconnect=reconnect
         )  # fmt: skip
         self._stopping = Event()
-        self._started = False
+        self._stop_asked = False
+        self._closed = False
+        self._serving = False
+        self._state_lock = _allocate_lock()
+        self._calls: HubCalls | None = None
+        """Set when the worker is bound to the event loop of a thread."""
         self._numbers: dict[str, int] = {}
         self._settings = Settings(servers=self._pool.servers, functions=())
 
@@ -122,6 +143,8 @@ class Worker:
         Raises:
             InvalidArgument: the name cannot be sent, or a value is not what it should be.
             HandlerError: the handler cannot be called so.
+            UsageError: the worker is closed, or bound to a thread that is not serving now.
+            TimedOut: the serving thread is blocked and does not take it.
         """
         function = make_function(
             name,
@@ -141,21 +164,24 @@ class Worker:
             index=self._numbers.setdefault(name, len(self._numbers)),
             most=self._concurrency,
         )
-        self.remove_ability(name)
+        self._in_loop(lambda: self._open(function))
+
+    def _open(self, function: Function) -> None:
+        self._pool.shut(function.name)
         functions = list(self._settings.functions)
         functions[function.index : function.index + 1] = [function.settings]
         self._settings = dataclasses.replace(self._settings, functions=tuple(functions))
-        if self._started:
+        if self._calls is not None:
             self._pool.open(function)
         else:
-            self._pool.functions[name] = function
+            self._pool.functions[function.name] = function
 
     def remove_ability(self, name: str) -> None:
-        """Serve ``name`` no more; its running jobs go on to their end."""
-        self._pool.shut(name)
+        """Serve ``name`` no more; its running jobs go on to their end. Raises as `add_ability` does."""
+        self._in_loop(lambda: self._pool.shut(name))
 
     def reset_abilities(self) -> None:
-        """Serve nothing."""
+        """Serve nothing. Raises as `add_ability` does."""
         for name in list(self._pool.functions):
             self.remove_ability(name)
 
@@ -167,59 +193,148 @@ class Worker:
 
         Returns:
             True if a job was run, False if none came in time (or `stop` was called).
+
+        Raises:
+            UsageError: the worker is closed, is serving already, or is bound to another thread.
         """
-        pool = self._pool
-        done = Event()
-        pool.on_settled = lambda _: done.set()
-        pool.budget = 1
-        self._start()
-        pool.resume()
-        try:
-            deadline = Deadline.after(timeout)
-            # For one job only if there is a limit to watch: it costs as much as a quick job.
-            limited = any(each.timeout_s is not None for each in self._settings.functions)
-            with self._watched() if limited else contextlib.nullcontext():
-                while not done.wait(min(0.5, deadline.remaining())):
-                    if deadline.expired() or self._stopping.is_set():
-                        # A job that is already under way is waited for all the same.
-                        pool.quiet = True
-                        while pool.busy and not done.is_set():
-                            gevent.sleep(0.01)
-                        break
-                gevent.sleep(0)  # the result leaves at the end of the turn
-            return bool(done.is_set())
-        finally:
-            pool.quiet = True
-            pool.budget = None
-            pool.short.clear()
-            pool.on_settled = None
+        with self._serve():
+            pool = self._pool
+            done = Event()
+            pool.on_settled = lambda _: done.set()
+            pool.budget = 1
+            pool.start()
+            pool.resume()
+            try:
+                deadline = Deadline.after(timeout)
+                # For one job only if there is a limit to watch: it costs as much as a quick job.
+                limited = any(each.timeout_s is not None for each in self._settings.functions)
+                with self._watched() if limited else contextlib.nullcontext():
+                    while not done.wait(min(0.5, deadline.remaining())):
+                        if deadline.expired() or self._stopping.is_set():
+                            # A job that is already under way is waited for all the same.
+                            pool.quiet = True
+                            while pool.busy and not done.is_set():
+                                gevent.sleep(0.01)
+                            break
+                    gevent.sleep(0)  # the result is sent when the event loop runs next
+                return bool(done.is_set())
+            finally:
+                pool.quiet = True
+                pool.budget = None
+                pool.short.clear()
+                pool.on_settled = None
 
     def run(self) -> None:
-        """Work until `stop` is called, from another greenlet or a signal handler; then finish what runs."""
-        self._start()
-        self._pool.resume()
-        with self._watched():
-            self._stopping.wait()
-            self.close()
+        """Work until `stop` or `close` is called, then let running jobs finish, and close.
+
+        Raises:
+            UsageError: the worker is closed, is serving already, or is bound to another thread.
+        """
+        with self._serve() as calls:
+            self._pool.start()
+            self._pool.resume()
+            with self._watched():
+                self._stopping.wait()
+                self._pool.stop(Deadline.after(STOP_S))
+            self._closed = True
+            calls.close()
 
     def stop(self) -> None:
-        """Have `run` finish and return."""
-        self._stopping.set()
+        """Have `run` finish what runs and return, or `work` return. Does not wait.
 
-    def close(self, timeout: float = 30.0) -> bool:
-        """Stop grabbing, finish what runs within ``timeout`` seconds, close. True if nothing was cut off."""
-        self._stopping.set()
-        return self._pool.stop(Deadline.after(timeout))
+        May be called from any thread, from a handler and from a signal handler, and before `run`, which then returns at
+        once.
+        """
+        self._stop_asked = True
+        calls = self._calls
+        if calls is None or calls.here:
+            self._stopping.set()
+        else:
+            calls.post(self._stopping.set)
+
+    def close(self, timeout: float = STOP_S) -> bool:
+        """Stop grabbing, let running jobs finish, and close. May be called from any thread, and again.
+
+        Args:
+            timeout: seconds for the running jobs; those that still run then get `Draining` and are handed back.
+
+        Returns:
+            True if no job was cut off.
+
+        Raises:
+            UsageError: called inside a handler, which would wait for itself: call `stop`.
+        """
+        calls = self._calls
+        if calls is not None and calls.here and self._pool.on_cpu() is not None:
+            raise UsageError("close() inside a handler would wait for that handler to end: call stop() instead")
+        self.stop()
+        with self._state_lock:
+            self._closed = True
+            serving = self._serving
+        if calls is None:
+            return True
+        if calls.here:
+            clean = self._pool.stop(Deadline.after(timeout))
+            if not serving:
+                calls.close()
+            return clean
+        if serving:
+            with contextlib.suppress(UsageError):  # it ended by itself meanwhile
+                return calls.call(lambda: self._pool.stop(Deadline.after(timeout)), timeout + _CLOSE_EXTRA_S)
+            return True
+        # Bound to a thread that does not run its event loop now, and may never again: nothing runs, so the connections
+        # are ended from here, and the loop lets go of the rest if it ever runs.
+        calls.post(self._pool.close)
+        self._pool.disconnect()
+        return True
+
+    @contextlib.contextmanager
+    def _serve(self) -> Iterator[HubCalls]:
+        """Bind to the calling thread, or see that it is the one; only one caller serves at a time."""
+        with self._state_lock:
+            if self._closed:
+                raise UsageError("the worker is closed: make a new one")
+            if self._serving:
+                raise UsageError("the worker is serving already: run() or work() is under way")
+            if self._calls is None:
+                self._calls = HubCalls()
+            elif not self._calls.here:
+                raise UsageError(
+                    "the worker is bound to the thread that first called run() or work(): "
+                    "call them there, or make a worker for each thread"
+                )
+            self._serving = True
+            calls = self._calls
+        if self._stop_asked:
+            self._stopping.set()
+        try:
+            yield calls
+        finally:
+            with self._state_lock:
+                self._serving = False
+
+    def _in_loop(self, function: Callable[[], _T]) -> _T:
+        """Call ``function`` where the worker's greenlets live: directly, or in the thread that serves."""
+        with self._state_lock:
+            if self._closed:
+                raise UsageError("the worker is closed: make a new one")
+            calls, serving = self._calls, self._serving
+            if calls is None:
+                return function()
+        if calls.here:
+            return function()
+        if not serving:
+            raise UsageError("the worker is bound to another thread, which is in neither run() nor work() now")
+        return calls.call(function, _DECLARE_S)
 
     @property
     def snapshot(self) -> dict[str, Any]:
         """Counters and state, as the daemon shows them."""
+        calls = self._calls
+        if calls is not None and self._serving and not calls.here:
+            with contextlib.suppress(UsageError):  # it ended meanwhile
+                return calls.call(lambda: snapshots.snapshot(self._pool), _DECLARE_S)
         return snapshots.snapshot(self._pool)
 
     def _watched(self) -> contextlib.AbstractContextManager[bool]:
         return watched(self._pool, lambda: self._settings)
-
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            self._pool.start()

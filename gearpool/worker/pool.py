@@ -6,6 +6,7 @@ arguments, knows no file and no supervisor, and nothing of it is global.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -104,7 +105,7 @@ class Pool:
         self._worker_id = worker_id
         self._replace = stuck
         self._feed_due = False
-        self._loop = get_hub().loop
+        self._loop: Any = None
         self._tick: Any = None
         self._over: set[Job] = set()
         self._server_up: dict[str, bool] = {}
@@ -113,9 +114,14 @@ class Pool:
     # Life.
 
     def start(self) -> None:
-        """Connect everywhere. Returns at once; `connected` lanes are seen in the snapshot."""
-        if self.lanes:
+        """Bind to the event loop of the calling thread, and connect everywhere. Returns at once.
+
+        Only from here on is the pool tied to a thread: it may be made in another one, or before a fork.
+        """
+        if self._loop is not None:
             return
+        self._loop = get_hub().loop
+        self.crew.start()
         self._tick = self._loop.timer(TICK_S, TICK_S)
         self._tick.start(self._on_tick)
         for function in self.functions.values():
@@ -181,6 +187,16 @@ class Pool:
         self.limits.close()
         self.retries.hand_back()
         self.crew.close()
+
+    def disconnect(self) -> None:
+        """End the connections from a thread other than the pool's, whose event loop does not run now.
+
+        Only the sockets are touched: they are shut down, so the servers notice at once. `close` frees the rest.
+        """
+        for lane in self.lanes:
+            if lane.connected:
+                with contextlib.suppress(OSError), socket.socket(fileno=os.dup(lane.descriptor)) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _wait_idle(self, deadline: Deadline, tell: Callable[[int, list[str]], None] | None) -> bool:
         told = time.monotonic()
@@ -292,7 +308,7 @@ class Pool:
 
     def feed_soon(self) -> None:
         """Somebody waits for slots, and some are free: share them out after this turn."""
-        if not self._feed_due:
+        if not self._feed_due and self._loop is not None:
             self._feed_due = True
             self._loop.run_callback(self._feed)
 

@@ -186,3 +186,160 @@ with Worker(sys.argv[1]) as worker:
         for number in range(40):
             assert client.submit_job(f"f{number * 7 % 20}", str(number), timeout=30) == str(number).encode()
         assert process.wait(60) == 0
+
+
+THREADS = """
+import os, signal, sys, threading
+import gevent
+from gearpool import Client, Worker
+from gearpool.errors import UsageError
+from tests.processes import wait_for
+
+def in_thread(target):
+    thread = threading.Thread(target=target)
+    thread.start()
+    return thread
+
+def ends(thread):
+    thread.join(30)
+    assert not thread.is_alive()
+
+server = sys.argv[1]
+client = Client(server)
+
+def made_in_one_thread_and_run_in_another():
+    for round in range(3):
+        worker = Worker(server)
+        worker.add_ability("double", lambda arg: arg * 2)
+        thread = in_thread(worker.run)
+        assert [future.result() for future in [client.submit("double", "x", timeout=20) for _ in range(50)]] == [b"xx"] * 50
+        worker.add_ability("later", lambda arg: arg + b"!")
+        assert client.submit_job("later", "y", timeout=20) == b"y!"
+        worker.remove_ability("later")
+        assert worker.snapshot["functions"]["double"]["outcomes"]["complete"] == 50
+        if round:
+            assert worker.close(timeout=20)
+        else:
+            worker.stop()
+        ends(thread)
+        for use in (worker.run, worker.work, lambda: worker.add_ability("x", print)):
+            try:
+                use()
+            except UsageError as error:
+                assert "closed" in str(error)
+            else:
+                raise AssertionError(use)
+
+def work_in_one_thread_and_later_in_another():
+    worker = Worker(server)
+    worker.add_ability("one", lambda arg: arg)
+    done = []
+    thread = in_thread(lambda: done.append(worker.work(timeout=20)))
+    assert client.submit_job("one", "1", timeout=20) == b"1"
+    ends(thread)
+    assert done == [True]
+    for use in (worker.work, worker.run, lambda: worker.add_ability("x", print)):
+        try:
+            use()
+        except UsageError as error:
+            assert "bound to" in str(error)
+        else:
+            raise AssertionError(use)
+    assert worker.close()
+    # The thread that could have closed the connection has ended; the server must notice all the same.
+    wait_for(lambda: sum(row.workers for row in client.admin.status()[server] if row.function == "one") == 0, "its end")
+
+def made_before_a_fork():
+    worker = Worker(server)
+    worker.add_ability("pid", lambda arg: str(os.getpid()))
+    child = os.fork()
+    if not child:
+        worker.run()
+        os._exit(0)
+    assert client.submit_job("pid", timeout=20) == str(child).encode()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+def close_while_a_job_runs_lets_it_finish():
+    worker = Worker(server)
+    began, go_on = threading.Event(), threading.Event()
+    def handler(arg):
+        began.set()
+        while not go_on.is_set():
+            gevent.sleep(0.005)
+        return arg
+    worker.add_ability("slow", handler)
+    thread = in_thread(worker.run)
+    future = client.submit("slow", "z", timeout=30)
+    assert began.wait(20)
+    closed = []
+    closing = in_thread(lambda: closed.append(worker.close(timeout=20)))
+    go_on.set()
+    ends(closing)
+    ends(thread)
+    assert closed == [True] and future.result() == b"z"
+
+def close_inside_a_handler_says_so():
+    worker = Worker(server)
+    def handler(arg):
+        try:
+            worker.close()
+        except UsageError as error:
+            return str(error).encode()
+        finally:
+            worker.stop()
+    worker.add_ability("self", handler)
+    thread = in_thread(worker.run)
+    assert b"stop()" in client.submit_job("self", timeout=30)
+    ends(thread)
+
+def stop_before_run_makes_it_return():
+    worker = Worker(server)
+    worker.stop()
+    worker.run()
+
+def one_serves_at_a_time():
+    worker = Worker(server)
+    worker.add_ability("twice", lambda arg: arg)
+    first = gevent.spawn(worker.run)
+    gevent.sleep(0)
+    try:
+        worker.work()
+    except UsageError as error:
+        assert "already" in str(error)
+    else:
+        raise AssertionError
+    worker.stop()
+    first.join()
+
+globals()[sys.argv[2]]()
+client.close()
+print("good")
+"""
+
+
+CASES = [
+    ("plain", "made_in_one_thread_and_run_in_another"),
+    ("plain", "work_in_one_thread_and_later_in_another"),  # threads of a patched program are greenlets of one thread
+    ("plain", "made_before_a_fork"),
+    ("plain", "close_while_a_job_runs_lets_it_finish"),
+    ("plain", "close_inside_a_handler_says_so"),
+    ("plain", "stop_before_run_makes_it_return"),
+    ("plain", "one_serves_at_a_time"),
+    ("patched", "made_in_one_thread_and_run_in_another"),
+    ("patched", "close_while_a_job_runs_lets_it_finish"),
+    ("patched", "close_inside_a_handler_says_so"),
+]
+
+
+@pytest.mark.parametrize(("patched", "case"), CASES)
+def test_a_worker_binds_to_the_thread_that_serves(server: str, patched: str, case: str) -> None:
+    patch = "from gevent import monkey\nmonkey.patch_all()\n" if patched == "patched" else ""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", patch + THREADS, server, case],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert (done.stdout, done.stderr.strip(), done.returncode) == ("good\n", "", 0)
