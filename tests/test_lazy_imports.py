@@ -22,11 +22,11 @@ SUPERVISOR = [f"gearpool.supervisor.{module.name}" for module in pkgutil.iter_mo
 
 
 def test_no_module_of_the_supervisor_loads_gevent_or_yaml() -> None:
-    assert not loaded(f"import {', '.join(SUPERVISOR)}") & {"gevent", "greenlet", "yaml", "rich", "psutil"}
+    assert not loaded(f"import {', '.join(SUPERVISOR)}") & {"gevent", "greenlet", "yaml", "rich"}
 
 
 def test_import_gearpool_loads_nothing_else() -> None:
-    assert not loaded("import gearpool") & {"gevent", "greenlet", "yaml", "rich", "psutil"}
+    assert not loaded("import gearpool") & {"gevent", "greenlet", "yaml", "rich"}
 
 
 def test_every_public_name_can_be_had() -> None:
@@ -40,4 +40,4 @@ def test_every_public_name_can_be_had() -> None:
 @pytest.mark.parametrize("words", [["--version"], ["ping", "--help"], ["status", "--help"], ["schema", "--help"]])
 def test_light_commands_load_neither_gevent_nor_rich_nor_yaml(words: list[str]) -> None:
     program = f"from gearpool.cli.main import main\ntry:\n    main({words!r})\nexcept SystemExit:\n    pass"
-    assert not loaded(program) & {"gevent", "greenlet", "yaml", "rich", "psutil"}
+    assert not loaded(program) & {"gevent", "greenlet", "yaml", "rich"}

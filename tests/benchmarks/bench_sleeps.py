@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psutil
-
-from tests.benchmarks.machine import Row, background, daemon, load, native, one_core_gearmand
+from tests.benchmarks.machine import Row, background, daemon, load, native, one_core_gearmand, resident_bytes
 
 FUNCTIONS = """  second: {handler: bench_handlers.second, timeout: 30s}
   nap: {handler: bench_handlers.nap, timeout: 30s}
@@ -19,7 +17,7 @@ def rows() -> Iterator[Row]:
         with daemon(server.port, FUNCTIONS, core=None, concurrency=10_000) as site:
             load(server.port, "second", 100, 100)
             seen = load(server.port, "second", 10_000, 10_000)
-            memory = max(psutil.Process(pid).memory_info().rss for pid in site.workers())
+            memory = max(resident_bytes(pid) for pid in site.workers())
             yield Row("10 000 jobs of 1 s at once / ideal", 10_000 / seen.rate, "<= 1.3", f"{10_000 / seen.rate:.2f} s")
             yield Row("10 000 jobs of 1 s at once, MB", memory / 1e6, "<= 120", "resident, one process")
         with daemon(server.port, FUNCTIONS, concurrency=1000):

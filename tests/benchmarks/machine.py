@@ -120,6 +120,11 @@ def daemon(port: int, functions: str, *, core: str | None = CORE, **top: object)
             site.close()
 
 
+def resident_bytes(pid: int) -> int:
+    """What the process has in memory; see proc(5), statm."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 HANDLERS = """
 import time
 
@@ -145,5 +150,6 @@ def burn(arg):
 """
 
 __all__ = [
-    "CORE", "Load", "Row", "background", "daemon", "free_port", "load", "native", "one_core_gearmand", "pinned", "sys",
+    "CORE", "Load", "Row", "background", "daemon", "free_port", "load", "native", "one_core_gearmand", "pinned",
+    "resident_bytes", "sys",
 ]  # fmt: skip

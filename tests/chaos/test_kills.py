@@ -39,7 +39,8 @@ def test_nothing_is_lost_when_workers_are_killed_at_any_moment(sites: Sites, gea
     try:
         for _ in range(KILLS):
             victims = wait_for(lambda: site.workers("starting", "ready"), "a worker")
-            os.kill(rng.choice(victims), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended since
+                os.kill(rng.choice(victims), signal.SIGKILL)
             # Any moment: while it starts, registers, works.
             time.sleep(rng.random() * 0.5)
     finally:

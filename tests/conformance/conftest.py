@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,13 @@ class Server(NamedTuple):
     def ours(self) -> bool:
         """Whether it is the embedded one."""
         return self.name == "embedded"
+
+    def version(self) -> str:
+        """What it answers to ``version``, such as ``1.1.20+ds``: expectations of gearmand go by it."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(b"version\r\n")
+            line = connection.makefile("rb").readline()
+        return line.decode().removeprefix("OK ").strip()
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def test_ping_loads_nothing_heavy() -> None:
         "import sys; sys.argv = ['gearpool', 'ping', '--socket', '/nonexistent']\n"
         "from gearpool.cli.main import main\n"
         "assert main() == 69\n"
-        "heavy = {'gevent', 'pydantic', 'yaml', 'rich', 'psutil'} & set(sys.modules)\n"
+        "heavy = {'gevent', 'pydantic', 'yaml', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

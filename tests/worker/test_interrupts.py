@@ -23,13 +23,17 @@ def page() -> Iterator[Page]:
     made.close()
 
 
+LIMIT_S = 1000.0
+"""Limit and grace: what a slow machine adds to an age is nothing beside it."""
+
+
 class FakePool:
-    """One job on the CPU, begun ``age_s`` ago with a limit of a second and a grace of another."""
+    """One job on the CPU, begun ``age_s`` ago with a limit of LIMIT_S and a grace as long again."""
 
     def __init__(self, age_s: float) -> None:
         now = time.monotonic()
-        settings = SimpleNamespace(timeout_s=1.0, timeout_grace_s=1.0)
-        self.job = SimpleNamespace(function="f", handle="H", unique="u", deadline=now - age_s + 1.0)
+        settings = SimpleNamespace(timeout_s=LIMIT_S, timeout_grace_s=LIMIT_S)
+        self.job = SimpleNamespace(function="f", handle="H", unique="u", deadline=now - age_s + LIMIT_S)
         session = SimpleNamespace(function=SimpleNamespace(settings=settings))
         self.run = SimpleNamespace(job=self.job, thrown=[], ended=False, session=session)
         self.limits = SimpleNamespace(timeout_of=lambda run: JobTimeout("over"), begin_grace=lambda run: None)
@@ -48,28 +52,28 @@ def interrupts(page: Page, age_s: float, activity: Activity = Activity.JOB) -> t
 
 
 def test_within_its_limit_a_job_is_left_alone(page: Page) -> None:
-    handler, pool = interrupts(page, 0.9)
+    handler, pool = interrupts(page, 0.9 * LIMIT_S)
     handler.on_signal(0, sys._getframe())
     assert pool.run.thrown == []
 
 
 def test_at_its_limit_it_gets_job_timeout_and_at_the_end_of_its_grace_it_is_ended(page: Page) -> None:
-    handler, pool = interrupts(page, 1.1)
+    handler, pool = interrupts(page, 1.1 * LIMIT_S)
     with pytest.raises(JobTimeout):
         handler.on_signal(0, sys._getframe())
     handler.on_signal(0, sys._getframe())  # within the grace
-    pool.job.deadline -= 1.0
+    pool.job.deadline -= LIMIT_S
     with pytest.raises(GreenletExit):
         handler.on_signal(0, sys._getframe())
 
 
 def test_nothing_is_raised_into_the_hub(page: Page) -> None:
-    handler, _ = interrupts(page, 5.0, Activity.HUB)
+    handler, _ = interrupts(page, 5 * LIMIT_S, Activity.HUB)
     handler.on_signal(0, sys._getframe())
 
 
 def test_nothing_is_raised_while_an_earlier_signal_is_answered(page: Page) -> None:
-    handler, pool = interrupts(page, 5.0)
+    handler, pool = interrupts(page, 1.5 * LIMIT_S)
     inner: list[str] = []
 
     def stalled(*arguments: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gearpool import Client, JobFailed
 from gearpool.settings import RetrySettings
+from gearpool.worker.pool import Pool
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
@@ -99,9 +100,15 @@ def test_a_quiet_pool_grabs_nothing_until_it_resumes(server: str, client: Client
         assert client.submit_job("echo", b"1", timeout=10) == b"1"
         running.call(lambda pool: pool.hush())
         future = client.submit("echo", b"2")
-        with Client(server) as other:
-            other.echo(b"round trip")
+
+        def woken(pool: Pool) -> bool:
+            (session,) = pool.sessions
+            return session._grabs.woken
+
+        # The server has told the pool of the job: one that is not quiet asks for it at once, and answers.
+        wait_for(lambda: future.done() or running.call(woken), "the server to wake the pool")
         assert not future.done()
+        assert running.snapshot()["functions"]["echo"]["outcomes"]["complete"] == 1
         running.call(lambda pool: pool.resume())
         assert future.result(10) == b"2"
 

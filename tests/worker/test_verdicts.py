@@ -6,6 +6,7 @@ import contextlib
 import json
 import queue
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -132,13 +133,14 @@ def test_whatever_a_handler_raises_is_only_its_own_failure(server: str, client: 
 
 def test_a_job_that_waits_for_its_retry_gives_back_its_slot(server: str, client: Client) -> None:
     handler = Counting(failures=1)
-    slow = RetrySettings(attempts=2, delay_s=0.5, backoff=1.0, jitter=0.0)
+    # Longer than any test: the second job ends while the first waits, however slow the machine.
+    slow = RetrySettings(attempts=2, delay_s=3600.0, backoff=1.0, jitter=0.0)
     with serving([function("flaky", handler, on_error="retry", retry=slow, concurrency=1)], server) as running:
         first = client.submit("flaky", b"")
         wait_for(lambda: running.snapshot()["functions"]["flaky"]["waiting_retry"] == 1, "the first job to wait")
         assert client.submit_job("flaky", b"", timeout=10) == b"done"
         assert not first.done()
-        assert first.result(10) == b"done"
+        assert running.snapshot()["functions"]["flaky"]["waiting_retry"] == 1
 
 
 def test_beyond_max_waiting_a_job_keeps_its_slot(server: str, client: Client) -> None:
@@ -335,25 +337,30 @@ def test_a_poisoned_job_is_failed_instead_of_run(server: str, client: Client) ->
 
 
 def test_an_open_breaker_lets_jobs_wait_on_the_server_and_one_probe_decide(server: str, client: Client) -> None:
-    broken = True
-    runs = 0
+    ran: list[bytes] = []
+    decide = threading.Event()
 
     def unsteady(arg: bytes) -> bytes:
-        nonlocal runs
-        runs += 1
-        if broken:
-            raise ValueError("down")
+        ran.append(arg)
+        if len(ran) <= 4:
+            raise ValueError("down")  # three that open it, and the first probe
+        while not decide.is_set():
+            gevent.sleep(0.005)
         return arg
 
-    breaker = BreakerSettings(failures=3, within_s=60.0, pause_s=0.2)
-    with serving([function("unsteady", unsteady, breaker=breaker, concurrency=1)], server) as running:
-        futures = [client.submit("unsteady", b"%d" % number) for number in range(20)]
-        wait_for(lambda: running.snapshot()["functions"]["unsteady"]["breaker_open"], "the breaker to open")
-        assert runs == 3
-        wait_for(lambda: runs >= 4, "a probe")
-        broken = False
-        for future in futures[8:]:
-            future.result(20)
+    breaker = BreakerSettings(failures=3, within_s=60.0, pause_s=0.05)
+    with serving([function("unsteady", unsteady, breaker=breaker, concurrency=10)], server) as running:
+        for number in range(3):
+            assert client.submit("unsteady", b"%d" % number).exception(20) is not None
+        assert running.snapshot()["functions"]["unsteady"]["breaker_open"]
+        futures = [client.submit("unsteady", b"%d" % number) for number in range(3, 20)]
+        wait_for(lambda: len(ran) == 5, "a probe that fails and one that is undecided")
+        state = running.snapshot()["functions"]["unsteady"]
+        assert state["breaker_open"]
+        assert (state["in_progress"], len(ran)) == (1, 5), "the others wait on the server, although slots are free"
+        decide.set()
+        failed = [future.exception(20) for future in futures]
+        assert [error is not None for error in failed].count(True) == 1
         assert not running.snapshot()["functions"]["unsteady"]["breaker_open"]
 
 
@@ -370,7 +377,7 @@ def test_a_rate_lets_no_more_jobs_start_than_it_says(server: str, client: Client
     times: list[float] = []
 
     def stamp(arg: bytes) -> bytes:
-        times.append(gevent.get_hub().loop.now())
+        times.append(time.monotonic())
         return arg
 
     with serving([function("stamp", stamp, rate_per_s=20.0)], server):

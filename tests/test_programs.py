@@ -1,0 +1,90 @@
+"""Programs that no test runs (benchmarks, stress, chaos) are there and can be imported; dependencies are those in use."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import tests.benchmarks
+import tests.chaos
+import tests.stress
+from tests.benchmarks.__main__ import PROGRAMS
+from tests.benchmarks.machine import Row
+
+ROOT = Path(__file__).parent.parent
+MODULES = [
+    module.name
+    for package in (tests.benchmarks, tests.stress, tests.chaos)
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_program_that_no_test_runs_can_be_imported(name: str) -> None:
+    importlib.import_module(name)
+
+
+def test_make_bench_runs_every_benchmark_there_is() -> None:
+    assert sorted(f"tests.benchmarks.bench_{name}" for name in PROGRAMS) == [
+        name for name in MODULES if ".bench_" in name
+    ]
+    for name in PROGRAMS:
+        assert callable(importlib.import_module(f"tests.benchmarks.bench_{name}").rows)
+
+
+def test_a_goal_of_a_benchmark_is_kept_or_missed() -> None:
+    assert Row("a", 1.0, ">= 1", "").met
+    assert not Row("a", 0.99, ">= 1", "").met
+    assert Row("a", 1.0, "<= 1", "").met
+    assert not Row("a", 1.01, "<= 1", "").met
+
+
+def test_what_make_runs_is_there() -> None:
+    """Every ``-m MODULE`` and file that the Makefile names; `make -n` also finds a target that cannot be made."""
+    text = (ROOT / "Makefile").read_text()
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert importlib.util.find_spec(module) is not None, module
+    targets = re.search(r"(?m)^\.PHONY: (.*)$", text)
+    assert targets is not None
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    for target in targets[1].split():
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (target, done.stderr)
+
+
+def _imported() -> set[str]:
+    """The top-level packages that gearpool's modules name in imports, standard library and gearpool left out."""
+    found: set[str] = set()
+    for path in (ROOT / "gearpool").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"gearpool"}
+
+
+def test_every_dependency_is_imported_and_every_import_is_a_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[\s<>=!~;\[]", line)[0].lower() for line in project["dependencies"]}
+    optional = {
+        re.split(r"[\s<>=!~;\[]", line)[0].lower()
+        for lines in project.get("optional-dependencies", {}).values()
+        for line in lines
+    }
+    packages = metadata.packages_distributions()
+    imported = {name.lower() for module in _imported() for name in packages.get(module, [module])}
+    implied = {"greenlet"}  # gevent's own, and part of its interface
+    assert declared <= imported, f"never imported: {declared - imported}"
+    assert imported - declared - implied <= optional, f"not declared: {imported - declared - implied - optional}"
