@@ -2,10 +2,8 @@
 
 Law: whoever calls brings the socket and ssl modules (`Modules`): a worker passes gevent's (`greenlets.modules`), a
 client the standard library's, which are gevent's when the process is monkey-patched. Nothing here waits past the
-deadline, and every way to fail is a `ConnectFailed` that says which it was.
-
-Why the ECHO: gearmand at its limit of descriptors accepts and then is silent; TLS 1.3 reports a missing client
-certificate only after the handshake; and a port may belong to something else altogether. One round trip tells.
+deadline, and every way to fail is a `ConnectFailed` that says which it was. `greeting` says why the ECHO;
+`async_dialing` does the same on an asyncio loop.
 """
 
 from __future__ import annotations
@@ -16,12 +14,11 @@ import socket
 import threading
 import types
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
-from gearpool.errors import ConnectFailed, RemoteProtocolError
+from gearpool.errors import ConnectFailed
+from gearpool.net.greeting import GREETING, Greeting
 from gearpool.net.reasons import PLAIN_TEXT, describe
-from gearpool.protocol.codec import Decoder, request
-from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.settings import ServerSettings, TlsSettings
 from gearpool.timing import Deadline
 
@@ -118,28 +115,40 @@ def tune(sock: socket.socket, module: Any = socket) -> None:
             sock.setsockopt(module.IPPROTO_TCP, option, value)
 
 
+def look_up(module: Any, host: str, port: int) -> list[Any]:
+    """``getaddrinfo`` for TCP; every failure is an OSError. It has no time-out of its own."""
+    try:
+        return list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM))
+    except UnicodeError as error:  # a label that IDNA refuses
+        raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
+
+
+def look_up_number(module: Any, host: str, port: int) -> list[Any]:
+    """The same for an address in numbers, which takes no time; empty for a name."""
+    try:
+        return list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM, 0, module.AI_NUMERICHOST))
+    except (socket.gaierror, UnicodeError):
+        return []
+
+
 def resolve_in_thread(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
     """``getaddrinfo`` bounded by the deadline: it has no time-out of its own, so a thread is left behind if need be.
 
     Raises:
         OSError: the name does not resolve, or not in time.
     """
-    try:
-        # An address needs no look-up, hence no thread.
-        return list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM, 0, module.AI_NUMERICHOST))
-    except socket.gaierror:
-        pass
+    number = look_up_number(module, host, port)
+    if number:
+        return number
     answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
 
-    def look_up() -> None:
+    def answer_for() -> None:
         try:
-            answers.put(list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM)))
+            answers.put(look_up(module, host, port))
         except OSError as error:
             answers.put(error)
-        except UnicodeError as error:  # a label that IDNA refuses
-            answers.put(socket.gaierror(socket.EAI_NONAME, str(error)))
 
-    threading.Thread(target=look_up, name=f"gearpool-resolve-{host}", daemon=True).start()
+    threading.Thread(target=answer_for, name=f"gearpool-resolve-{host}", daemon=True).start()
     try:
         answer = answers.get(timeout=deadline.timeout())
     except queue.Empty:
@@ -149,10 +158,52 @@ def resolve_in_thread(module: Any, host: str, port: int, deadline: Deadline) -> 
     return answer
 
 
-def _fail(server: ServerSettings, error: BaseException | str) -> NoReturn:
-    if isinstance(error, str):
-        raise ConnectFailed(str(server), error)
-    raise ConnectFailed(str(server), describe(error)) from error
+def tls_context(server: ServerSettings, tls: TlsSettings, ssl: Any) -> Any:
+    """What a TLS connection to this server needs; reads its files.
+
+    Raises:
+        ConnectFailed: they cannot be loaded.
+    """
+    # PROTOCOL_TLS_CLIENT: TLS 1.2 at least, certificate and name verified.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if tls.ca is not None:
+            context.load_verify_locations(cafile=tls.ca)
+        else:
+            context.load_default_certs()
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key)
+    except OSError as error:
+        paths = ", ".join(path for path in (tls.ca, tls.cert, tls.key) if path is not None)
+        raise _failed(server, f"TLS: cannot load {paths}: {describe(error).removeprefix('TLS: ')}") from error
+    return context
+
+
+def unresolved(server: ServerSettings, error: OSError) -> ConnectFailed:
+    """What it means that the name was not resolved."""
+    if isinstance(error, TimeoutError):
+        return _failed(server, "the name does not resolve: the name server did not answer in time")
+    return _failed(server, describe(error))
+
+
+def unreachable(server: ServerSettings, error: OSError | None) -> ConnectFailed:
+    """What it means that connecting failed so; None: there was no time left to try."""
+    if error is None or (isinstance(error, TimeoutError) and error.errno is None):
+        return _failed(server, "no answer from the host in time: it is down, or a firewall drops the packets")
+    return _failed(server, describe(error))
+
+
+def insecure(server: ServerSettings, error: OSError) -> ConnectFailed:
+    """What it means that the TLS handshake failed so."""
+    if isinstance(error, TimeoutError):
+        return _failed(server, f"TLS: the handshake did not finish in time; perhaps {PLAIN_TEXT}")
+    if isinstance(error, ConnectionError):
+        return _failed(server, f"TLS: the server closed the connection in the handshake; perhaps {PLAIN_TEXT}")
+    return _failed(server, describe(error))
+
+
+def _failed(server: ServerSettings, reason: str) -> ConnectFailed:
+    return ConnectFailed(str(server), reason)
 
 
 def _dial(server: ServerSettings, deadline: Deadline, modules: Modules | types.SimpleNamespace) -> socket.socket:
@@ -160,10 +211,8 @@ def _dial(server: ServerSettings, deadline: Deadline, modules: Modules | types.S
     resolve: Resolver = getattr(modules, "resolve", resolve_in_thread)
     try:
         addresses = resolve(module, server.host, server.port, deadline)
-    except TimeoutError:
-        _fail(server, "the name does not resolve: the name server did not answer in time")
     except OSError as error:
-        _fail(server, error)
+        raise unresolved(server, error) from error
     last: OSError | None = None
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         # A black-holed first address must leave time for the next.
@@ -185,9 +234,7 @@ def _dial(server: ServerSettings, deadline: Deadline, modules: Modules | types.S
             if sock is not None:
                 sock.close()
             raise
-    if last is None or (isinstance(last, TimeoutError) and last.errno is None):
-        _fail(server, "no answer from the host in time: it is down, or a firewall drops the packets")
-    _fail(server, last)
+    raise unreachable(server, last) from last
 
 
 def _secure(
@@ -197,69 +244,24 @@ def _secure(
     deadline: Deadline,
     modules: Modules | types.SimpleNamespace,
 ) -> socket.socket:
-    ssl = modules.ssl
-    # PROTOCOL_TLS_CLIENT: TLS 1.2 at least, certificate and name verified.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        if tls.ca is not None:
-            context.load_verify_locations(cafile=tls.ca)
-        else:
-            context.load_default_certs()
-        if tls.cert is not None:
-            context.load_cert_chain(tls.cert, tls.key)
-    except OSError as error:
-        paths = ", ".join(path for path in (tls.ca, tls.cert, tls.key) if path is not None)
-        _fail(server, f"TLS: cannot load {paths}: {describe(error).removeprefix('TLS: ')}")
+    context = tls_context(server, tls, modules.ssl)
     sock.settimeout(deadline.remaining() or 0.001)
     try:
         secured: socket.socket = context.wrap_socket(sock, server_hostname=tls.server_name or server.host)
-    except TimeoutError:
-        sock.close()
-        _fail(server, f"TLS: the handshake did not finish in time; perhaps {PLAIN_TEXT}")
     except OSError as error:
         sock.close()
-        if isinstance(error, ConnectionError):
-            _fail(server, f"TLS: the server closed the connection in the handshake; perhaps {PLAIN_TEXT}")
-        _fail(server, error)
+        raise insecure(server, error) from error
     return secured
 
 
-_GREETING = b"gearpool"
-_ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError")
-
-
 def _greet(sock: socket.socket, server: ServerSettings, deadline: Deadline) -> None:
-    decoder = Decoder(RESPONSE_MAGIC)
+    greeting = Greeting(server)
     try:
         sock.settimeout(deadline.remaining() or 0.001)
-        sock.sendall(request(PacketType.ECHO_REQ, _GREETING))
+        sock.sendall(GREETING)
         while True:
             sock.settimeout(deadline.remaining() or 0.001)
-            data = sock.recv(4096)
-            if not data:
-                raise ConnectionResetError
-            packets = decoder.feed(data)
-            if packets:
-                break
-    except TimeoutError:
-        _fail(
-            server,
-            "connected, but the server does not answer: it is stuck, out of file descriptors, or not a job server",
-        )
+            if greeting.answered_by(sock.recv(4096)):
+                return
     except OSError as error:
-        # An end just after the handshake; the alert that would say why may be lost to a reset.
-        if not isinstance(error, ConnectionError) and type(error).__name__ not in _ENDS_OF_TLS:
-            _fail(server, error)
-        if server.tls is None:
-            _fail(server, "the server closed the connection at once; perhaps it speaks TLS: write gear+tls://")
-        _fail(
-            server,
-            "TLS: the server closed the connection after the handshake: perhaps it refuses our client certificate, or "
-            "requires a client certificate (set cert and key)",
-        )
-    except RemoteProtocolError as error:
-        if server.tls is None and str(error).find("\\x15\\x03") >= 0:
-            _fail(server, "the server speaks TLS on this port; write gear+tls://")
-        _fail(server, f"not a job server: {error}")
-    if packets != [(PacketType.ECHO_RES, [_GREETING])]:
-        _fail(server, f"not a job server: it answered ECHO_REQ with {packets[0][0].name}")
+        raise greeting.failed(error) from error
