@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import functools
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,9 +20,9 @@ import trustme
 
 from gearpool.client import Client
 from gearpool.errors import ConnectFailed, NoServersAvailable
-from gearpool.net import dialing, greenlets
+from gearpool.net import async_dialing, dialing, greenlets
 from gearpool.net.addresses import parse_server
-from gearpool.net.dialing import Modules, connect, standard
+from gearpool.net.dialing import Modules, standard
 from gearpool.settings import ServerSettings, TlsSettings
 from gearpool.testing import job_server, working
 from gearpool.timing import Deadline
@@ -29,9 +31,34 @@ from tests.net.servers import stunnel, tcp_server
 from tests.processes import Gearmand, free_port
 
 
-@pytest.fixture(params=[standard, greenlets.modules], ids=["threads", "greenlets"])
+class Loop(Modules):
+    """An asyncio loop connects."""
+
+
+def connect(server: ServerSettings, deadline: Deadline, *, modules: Modules) -> socket.socket:
+    """Connect in threads, greenlets or asyncio; the socket, of which a TLS connection's is the TCP one in asyncio."""
+    if not isinstance(modules, Loop):
+        return dialing.connect(server, deadline, modules=modules)
+
+    async def use() -> socket.socket:
+        transport, _ = await async_dialing.connect(server, deadline, modules=modules)
+        sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        transport.abort()
+        await asyncio.sleep(0)
+        sock.settimeout(None)
+        return sock
+
+    return asyncio.run(use())
+
+
+def loop() -> Modules:
+    """The standard library's modules, for asyncio."""
+    return Loop(socket)
+
+
+@pytest.fixture(params=[standard, greenlets.modules, loop], ids=["threads", "greenlets", "asyncio"])
 def modules(request: pytest.FixtureRequest) -> Modules:
-    """Sockets of the standard library, and of gevent."""
+    """Sockets of the standard library and of gevent, and an asyncio loop."""
     made: Modules = request.param()
     return made
 
@@ -72,7 +99,7 @@ def test_a_name_is_resolved_and_each_address_tried(modules: Modules, gearmand: G
         return [(*kind, ("127.0.0.1", dead)), (*kind, ("127.0.0.1", gearmand.port))]
 
     dead = free_port()
-    both = Modules(modules.socket, modules.ssl, two_addresses)
+    both = type(modules)(modules.socket, modules.ssl, two_addresses)
     dialing.close(connect(parse_server("both.example"), Deadline.after(10), modules=both))
 
 
@@ -82,7 +109,7 @@ def test_the_name_is_looked_up_afresh_each_time(modules: Modules, gearmand: Gear
     def moving(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
         return [(module.AF_INET, module.SOCK_STREAM, 6, "", ("127.0.0.1", answers.pop(0)))]
 
-    moved = Modules(modules.socket, modules.ssl, moving)
+    moved = type(modules)(modules.socket, modules.ssl, moving)
     assert "refused" in reason("moving.example", moved)
     dialing.close(connect(parse_server("moving.example"), Deadline.after(10), modules=moved))
 
@@ -95,7 +122,8 @@ def test_a_name_that_does_not_exist(modules: Modules) -> None:
     assert reason("nosuchhost.invalid:4730", modules).startswith("the name does not resolve")
 
 
-def test_a_name_server_that_does_not_answer() -> None:
+@pytest.mark.parametrize("kind", [Modules, Loop])
+def test_a_name_server_that_does_not_answer(kind: type[Modules]) -> None:
     release = threading.Event()
 
     class Stuck:
@@ -108,7 +136,7 @@ def test_a_name_server_that_does_not_answer() -> None:
             release.wait(30)
             return []
 
-    assert "did not answer in time" in reason("slow.example", Modules(Stuck()), 0.2)
+    assert "did not answer in time" in reason("slow.example", kind(Stuck()), 0.2)
     release.set()
 
 
