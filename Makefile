@@ -3,6 +3,7 @@
 # make check   exactly what CI runs: lint, types, architecture, generated files, tests
 # make bench   the project's own benchmarks: each prints its ratio; nothing here is timed inside the tests
 # make stress  what takes longer than a test may: 10 000 interruptions in place
+# make dist    wheel and sdist into dist/, checked as a package index would check them
 # make chaos   the kills and outages of the tests, 100 kills and a minute long
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-p
              iproute2 systemd debootstrap gcc libc6-dev nodejs npm zsh fish
 PEERS_NPM := gearman@2.1.0
 
-.PHONY: run test check lint types architecture generated tests bench stress chaos peers format clean
+.PHONY: run test check lint types architecture generated tests bench stress chaos dist peers format clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/gearpool -c $(CONFIG)
@@ -51,6 +52,12 @@ stress: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	GEARPOOL_KILLS=100 GEARPOOL_OUTAGE_S=60 $(BIN)/python -m pytest tests/chaos --timeout 600 $(PYTEST)
+
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix gearpool tests
@@ -87,4 +94,4 @@ peers: .peers/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

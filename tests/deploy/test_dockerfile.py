@@ -52,10 +52,10 @@ def image(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Im
     folder = tmp_path_factory.mktemp("build")
     wheels = debian / "wheels"
     wheels.mkdir(exist_ok=True)
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())
     version = ["--python-version", "3.11", "--only-binary=:all:"]
     pip = [sys.executable, "-m", "pip", "download", "-q", *version, "-d", str(wheels)]
-    subprocess.run([*pip, "setuptools>=68", "wheel", *dependencies], check=True)
+    subprocess.run([*pip, *metadata["build-system"]["requires"], *metadata["project"]["dependencies"]], check=True)
     environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
     yield Builder(debian, ROOT, folder, environment).build(DOCKERFILE)
     shutil.rmtree(folder)
