@@ -21,7 +21,8 @@ from gearpool.errors import (
     RemoteProtocolError,
     TimedOut,
 )
-from gearpool.net.dialing import Modules, close, connect
+from gearpool.net.dialing import close, connect
+from gearpool.net.modules import Modules
 from gearpool.net.reasons import describe
 from gearpool.protocol import admin as wire
 from gearpool.protocol.admin import Command, FunctionRow, JobRow, PriorityRow, WorkerRow

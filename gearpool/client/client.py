@@ -20,7 +20,8 @@ from gearpool.client.submission import UNSET
 from gearpool.client.submitting import Submitting
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import ServerLike, parse_servers
-from gearpool.net.dialing import Modules, standard
+from gearpool.net.dialing import standard
+from gearpool.net.modules import Modules
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.protocol.names import handle_name, unique_id
 from gearpool.protocol.packets import PacketType

@@ -29,7 +29,7 @@ from gearpool.errors import (
     SubmitUnknown,
     TimedOut,
 )
-from gearpool.net.dialing import Modules
+from gearpool.net.modules import Modules
 from gearpool.protocol.codec import request
 from gearpool.protocol.names import handle_name, text
 from gearpool.protocol.packets import PacketType

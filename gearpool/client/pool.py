@@ -15,7 +15,8 @@ from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
 from gearpool.client.waiting import Question
 from gearpool.errors import ConnectFailed, GearpoolError, NoServersAvailable, TimedOut
-from gearpool.net.dialing import Modules, connect
+from gearpool.net.dialing import connect
+from gearpool.net.modules import Modules
 from gearpool.net.streams import Stream
 from gearpool.protocol.codec import request
 from gearpool.protocol.packets import PacketType

@@ -16,11 +16,7 @@ from typing import Any, TypeVar
 
 from gearpool.net.dialing import (
     CONNECT_LIMIT_S,
-    Modules,
     insecure,
-    look_up,
-    look_up_number,
-    resolve_in_thread,
     standard,
     tls_context,
     tune,
@@ -28,6 +24,7 @@ from gearpool.net.dialing import (
     unresolved,
 )
 from gearpool.net.greeting import GREETING, Greeting
+from gearpool.net.modules import Modules, look_up, look_up_number, resolve_in_thread
 from gearpool.settings import ServerSettings
 from gearpool.timing import Deadline
 
@@ -152,10 +149,9 @@ async def _resolve(server: ServerSettings, deadline: Deadline, modules: Modules)
             return look_up(module, host, port)
         return resolve(module, host, port, deadline)
 
-    if resolve is resolve_in_thread:
-        number = look_up_number(module, host, port)
-        if number:
-            return number
+    number = look_up_number(host, port)
+    if number:
+        return number
     try:
         async with asyncio.timeout(deadline.timeout()):
             return await in_thread(answer, f"gearpool-resolve-{host}")

@@ -9,15 +9,14 @@ deadline, and every way to fail is a `ConnectFailed` that says which it was. `gr
 from __future__ import annotations
 
 import contextlib
-import queue
 import socket
-import threading
+import sys
 import types
-from collections.abc import Callable
 from typing import Any
 
 from gearpool.errors import ConnectFailed
 from gearpool.net.greeting import GREETING, Greeting
+from gearpool.net.modules import Modules, Resolver, look_up_number, resolve_in_thread
 from gearpool.net.reasons import PLAIN_TEXT, describe
 from gearpool.settings import ServerSettings, TlsSettings
 from gearpool.timing import Deadline
@@ -30,32 +29,6 @@ KEEPALIVE_INTERVAL_S = 5
 KEEPALIVE_PROBES = 3
 USER_TIMEOUT_MS = 25_000
 """A dead or black-holed server is noticed within 25 s, idle (10 + 3 x 5) or sending; Linux's defaults are 2 hours."""
-
-Resolver = Callable[[Any, str, int, Deadline], list[Any]]
-
-
-class Modules:
-    """The modules sockets come from, and how a name is resolved without waiting past a deadline.
-
-    Args:
-        socket: the standard library's ``socket`` or ``gevent.socket``.
-        ssl: ``ssl`` or ``gevent.ssl``; None: the standard library's, imported when first needed.
-        resolve: called with (socket module, host, port, deadline), returns what getaddrinfo does.
-    """
-
-    def __init__(self, socket: Any, ssl: Any = None, resolve: Resolver | None = None) -> None:
-        self.socket = socket
-        self._ssl = ssl
-        self.resolve = resolve or resolve_in_thread
-
-    @property
-    def ssl(self) -> Any:
-        """The ssl module; a client of plain servers never loads it."""
-        if self._ssl is None:
-            import ssl
-
-            self._ssl = ssl
-        return self._ssl
 
 
 def standard() -> Modules:
@@ -115,47 +88,15 @@ def tune(sock: socket.socket, module: Any = socket) -> None:
             sock.setsockopt(module.IPPROTO_TCP, option, value)
 
 
-def look_up(module: Any, host: str, port: int) -> list[Any]:
-    """``getaddrinfo`` for TCP; every failure is an OSError. It has no time-out of its own."""
-    try:
-        return list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM))
-    except UnicodeError as error:  # a label that IDNA refuses
-        raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
+def _resolver(modules: Modules | types.SimpleNamespace) -> Resolver:
+    resolver: Resolver = getattr(modules, "resolve", resolve_in_thread)
+    monkey = sys.modules.get("gevent.monkey")
+    if resolver is resolve_in_thread and monkey is not None and monkey.is_module_patched("socket"):
+        # What are threads elsewhere are greenlets here, and getaddrinfo would wait for gevent's shared threads.
+        from gearpool.net.greenlets import resolve
 
-
-def look_up_number(module: Any, host: str, port: int) -> list[Any]:
-    """The same for an address in numbers, which takes no time; empty for a name."""
-    try:
-        return list(module.getaddrinfo(host, port, 0, module.SOCK_STREAM, 0, module.AI_NUMERICHOST))
-    except (socket.gaierror, UnicodeError):
-        return []
-
-
-def resolve_in_thread(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
-    """``getaddrinfo`` bounded by the deadline: it has no time-out of its own, so a thread is left behind if need be.
-
-    Raises:
-        OSError: the name does not resolve, or not in time.
-    """
-    number = look_up_number(module, host, port)
-    if number:
-        return number
-    answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
-
-    def answer_for() -> None:
-        try:
-            answers.put(look_up(module, host, port))
-        except OSError as error:
-            answers.put(error)
-
-    threading.Thread(target=answer_for, name=f"gearpool-resolve-{host}", daemon=True).start()
-    try:
-        answer = answers.get(timeout=deadline.timeout())
-    except queue.Empty:
-        raise TimeoutError(f"the name server did not answer for {host}") from None
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
+        return resolve
+    return resolver
 
 
 def tls_context(server: ServerSettings, tls: TlsSettings, ssl: Any) -> Any:
@@ -208,9 +149,10 @@ def _failed(server: ServerSettings, reason: str) -> ConnectFailed:
 
 def _dial(server: ServerSettings, deadline: Deadline, modules: Modules | types.SimpleNamespace) -> socket.socket:
     module = modules.socket
-    resolve: Resolver = getattr(modules, "resolve", resolve_in_thread)
     try:
-        addresses = resolve(module, server.host, server.port, deadline)
+        addresses = look_up_number(server.host, server.port)
+        if not addresses:
+            addresses = _resolver(modules)(module, server.host, server.port, deadline)
     except OSError as error:
         raise unresolved(server, error) from error
     last: OSError | None = None

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import AsyncResult
-from gevent.hub import get_hub
 
 from gearpool import deadfile
 from gearpool.jobs import Job
+from gearpool.net.thread_pools import ThreadsOfOurOwn
 from gearpool.protocol.names import function_name, unique_id
 from gearpool.settings import DeadLetterSettings
 
@@ -37,6 +37,7 @@ class Letters:
 
     def __init__(self, base: str) -> None:
         self._base = Path(base)
+        self._threads: dict[Path, ThreadsOfOurOwn] = {}
 
     def write(
         self, to: DeadLetterSettings, session: Session, job: Job, reason: str, error: BaseException | None
@@ -60,9 +61,12 @@ class Letters:
                 time=time.time(),
             )
             path = self._base / to.file
-            # A real thread: fsync would stop every greenlet of the process.
-            failure = get_hub().threadpool.apply(_append, (path, letter))
-            if failure is not None:
+            # A native thread: fsync would stop every greenlet of the process. One a file, whose lock lets one write at a
+            # time anyway: a file that hangs delays neither other files nor name look-ups nor handlers.
+            threads = self._threads.setdefault(path, ThreadsOfOurOwn(1))
+            try:
+                threads.run(deadfile.append, path, letter)
+            except Exception as failure:  # whatever it was, the job is to be handed back
                 raise LetterFailed(f"{path}: {getattr(failure, 'strerror', None) or failure}") from failure
         else:
             assert to.function is not None
@@ -77,12 +81,3 @@ class Letters:
                 raise LetterFailed(f"the server did not acknowledge the letter within {ANSWER_S:g} s") from late
             if problem is not None:
                 raise LetterFailed(str(problem))
-
-
-def _append(path: Path, letter: deadfile.Letter) -> Exception | None:
-    """Why it is not written. Returned and not raised: gevent's threads print what is raised in them."""
-    try:
-        deadfile.append(path, letter)
-    except Exception as failure:  # noqa: BLE001 - whatever it was, the job is to be handed back
-        return failure
-    return None

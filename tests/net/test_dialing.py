@@ -8,6 +8,9 @@ import datetime as dt
 import functools
 import os
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,13 +25,14 @@ from gearpool.client import Client
 from gearpool.errors import ConnectFailed, NoServersAvailable
 from gearpool.net import async_dialing, dialing, greenlets
 from gearpool.net.addresses import parse_server
-from gearpool.net.dialing import Modules, standard
+from gearpool.net.dialing import standard
+from gearpool.net.modules import Modules
 from gearpool.settings import ServerSettings, TlsSettings
 from gearpool.testing import job_server, working
 from gearpool.timing import Deadline
 from tests.client.workers import ThreadWorker
 from tests.net.servers import stunnel, tcp_server
-from tests.processes import Gearmand, free_port
+from tests.processes import Gearmand, free_port, wait_for
 
 
 class Loop(Modules):
@@ -140,17 +144,78 @@ def test_a_name_server_that_does_not_answer(kind: type[Modules]) -> None:
     release.set()
 
 
-def test_gevents_look_up_is_bounded_too() -> None:
-    class Stuck:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(gevent.socket, name)
+def test_gevents_look_up_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(greenlets, "look_up", lambda *_: release.wait(30))
+    assert "did not answer in time" in reason("slow.example", greenlets.modules(), 0.2)
+    release.set()
 
-        def getaddrinfo(self, *arguments: Any) -> Any:
-            gevent.sleep(30)
 
+def test_those_who_look_up_one_name_share_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    release = threading.Event()
+
+    def slow(module: Any, host: str, port: int) -> list[Any]:
+        asked.append(host)
+        release.wait(30)
+        return [host]
+
+    monkeypatch.setattr(greenlets, "look_up", slow)
+    looking = [gevent.spawn(greenlets.resolve, gevent.socket, "one.example", 1, Deadline.after(30)) for _ in range(50)]
+    wait_for(lambda: gevent.sleep(0) or asked, "the first look-up")
+    release.set()
+    gevent.joinall(looking, timeout=30)
+    assert [each.value for each in looking] == [["one.example"]] * 50
+    assert asked == ["one.example"]
+    # Afresh each time: nothing is remembered.
+    assert greenlets.resolve(gevent.socket, "one.example", 1, Deadline.after(30)) == ["one.example"]
+    assert len(asked) == 2
+
+
+@pytest.fixture
+def hub_threads_taken() -> Iterator[None]:
+    """Handlers use all threads of the hub's pool."""
+    release = threading.Event()
+    pool = gevent.get_hub().threadpool
+    taken = [pool.spawn(release.wait, 60) for _ in range(pool.maxsize)]
+    yield
+    release.set()
+    gevent.joinall(taken, timeout=60)
+
+
+@pytest.mark.usefixtures("hub_threads_taken")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_server_is_reached_while_handlers_use_all_of_gevents_threads(host: str, gearmand: Gearmand) -> None:
     made = greenlets.modules()
-    made.socket = Stuck()
-    assert "did not answer in time" in reason("slow.example", made, 0.2)
+    dialing.close(connect(parse_server(f"{host}:{gearmand.port}"), Deadline.after(20), modules=made))
+
+
+def test_an_address_needs_no_look_up(modules: Modules, gearmand: Gearmand) -> None:
+    def refuse(*_: object) -> list[Any]:
+        raise AssertionError("an address was looked up")
+
+    modules.resolve = refuse
+    dialing.close(connect(parse_server(gearmand.address), Deadline.after(10), modules=modules))
+
+
+def test_a_client_in_a_patched_process_does_not_wait_for_gevents_threads(gearmand: Gearmand) -> None:
+    program = f"""
+        from gevent import monkey
+        monkey.patch_all()
+        import gevent, threading
+        from gevent.event import Event
+        from gearpool import Client
+        pool = gevent.get_hub().threadpool
+        release = monkey.get_original("threading", "Event")()
+        taken = [pool.spawn(release.wait, 60) for _ in range(pool.maxsize)]
+        with Client("localhost:{gearmand.port}") as client:
+            print(client.echo(b"reached"))
+        release.set()
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.stdout.strip(), ran.stderr) == ("b'reached'", "")
 
 
 def test_a_server_that_never_accepts(modules: Modules) -> None:
