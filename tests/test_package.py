@@ -99,7 +99,7 @@ def test_the_installed_wheel_serves_and_submits(wheel: Path, tmp_path: Path) -> 
         [programs / "gearpool", "-c", "workers.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     try:
-        ask = [programs / "gearpool", "ping", "-c", "workers.yaml"]
+        ask: list[str | Path] = [programs / "gearpool", "ping", "-c", "workers.yaml"]
         wait_for(lambda: outside(*ask, folder=tmp_path).returncode == 0, "the daemon", 60)
         done = outside(
             programs / "gearpool", "submit", "reverse", "hello", "--servers", f"127.0.0.1:{port}", folder=tmp_path
