@@ -302,11 +302,13 @@ class Ledger:
         queue = job.queue
         if job.key is not None:
             del queue.keys[job.key]
+            job.key = None  # with the unique id "-" it is the payload
         if self._due.pop(job.handle, None) is None:
             queue.bury(job)
             return
         # It stays in the schedule as a tombstone; too many of them are swept.
         job.clients = None
+        job.data = b""
         queue.scheduled -= 1
         if len(self._schedule) > 2 * len(self._due) + 32:
             self._schedule = [entry for entry in self._schedule if entry[2].clients is not None]

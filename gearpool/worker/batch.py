@@ -119,19 +119,23 @@ class Batch:
             except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit included, is its failure
                 if self.leader is not me:
                     pool.ended(pool.runs[me], error)
+                    job, arguments, result = None, [], None
                     return False
                 # It never waited: count those before it, then judge this one, in the midst of the batch.
                 pool.ended(self._promote(), error)
+                job = result = None
                 self.begin(me)
                 now = self._began = monotonic()
                 continue
             now = monotonic()
             if self.leader is not me:
                 pool.returned(pool.runs[me], result, now)
+                job, arguments, result = None, [], None
                 return False
             self._current = None
             size = len(handle) + 1 + len(result)
             out += (heads[size] if size < _SMALL else complete_head(size), handle, b"\0", result)
+            result = None  # the next job may wait for hours
             if me.gr_context is not None:
                 me.gr_context = None
             if log_jobs:
@@ -160,6 +164,9 @@ class Batch:
         self._settle(self._size - len(pending), now)
         self._size = 0
         callback.stop()
+        # An exception that a handler keeps refers to this frame, and this object lives as long as the connection.
+        self._job = job = None
+        arguments = []
         return True
 
     def single_out(self) -> Run | None:

@@ -42,7 +42,8 @@ class Crew:
     def run(self, work: Work) -> None:
         """Have ``work`` run in a greenlet: at once if called in the hub and one is parked, else soon."""
         if not self._idle:
-            member = Greenlet(self._serve, work)
+            # In a list, which it empties: a greenlet keeps its arguments as long as it lives.
+            member = Greenlet(self._serve, [work])
             self.members.add(member)
             member.start()
         elif getcurrent() is self._hub:
@@ -55,8 +56,9 @@ class Crew:
         while self._idle:
             self._hub.loop.run_callback(self._idle.pop().switch, None)
 
-    def _serve(self, work: Work | None) -> None:
+    def _serve(self, first: list[Work]) -> None:
         me = getcurrent()
+        work: Work | None = first.pop()
         hub, idle = self._hub, self._idle
         try:
             while work is not None:

@@ -92,34 +92,41 @@ class Interrupts:
             return
         self._answering = True
         try:
-            self._answer(frame)
+            interrupt = self._answer(frame)
         finally:
             self._answering = False
+        if interrupt is not None:
+            try:
+                raise interrupt
+            finally:
+                # Its traceback refers to this frame. If the frame referred to it, or to the handler's frame, the job and
+                # its payload would be kept until the collector comes.
+                del interrupt, frame
 
-    def _answer(self, frame: FrameType) -> None:
+    def _answer(self, frame: FrameType) -> BaseException | None:
+        """Log a stall; what is to be raised into the handler on the CPU now, if anything."""
         now = time.monotonic()
         beat = self._page.read()
         if beat.activity is Activity.HUB:
-            return
+            return None
         job = self._pool.on_cpu()
         if now - beat.since >= STALL_S and beat.turn != self._stalled_turn:
             self._stalled_turn = beat.turn
             self._stall(job.function if job else "", job, frame, now)
         if job is None or job.deadline is None or now < job.deadline or is_ours(frame) or is_entering(frame):
-            return
+            return None
         run = self._pool.current()
         if run is None or run.ended:
-            return
+            return None
         if not run.thrown:
             self.interrupted += 1
-            error = self._pool.limits.timeout_of(run)
-            run.thrown.append(error)
+            run.thrown.append(self._pool.limits.timeout_of(run))
             self._pool.limits.begin_grace(run)
-            raise error
-        if now >= job.deadline + run.session.function.settings.timeout_grace_s:
-            exit_ = GreenletExit()
-            run.thrown.append(exit_)
-            raise exit_
+        elif now >= job.deadline + run.session.function.settings.timeout_grace_s:
+            run.thrown.append(GreenletExit())
+        else:
+            return None
+        return run.thrown[-1]
 
     def _stall(self, function: str, job: Any, frame: FrameType, now: float) -> None:
         self.stalls[function] = self.stalls.get(function, 0) + 1

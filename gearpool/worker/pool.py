@@ -35,7 +35,7 @@ from gearpool.worker.letters import Letters
 from gearpool.worker.limits import Limits
 from gearpool.worker.reach import Reach
 from gearpool.worker.retries import Retries
-from gearpool.worker.runs import Run, Runs
+from gearpool.worker.runs import Run, Runs, drop_locals
 from gearpool.worker.session import Session
 from gearpool.worker.slots import Slots
 from gearpool.worker.verdicts import Verdicts
@@ -232,6 +232,7 @@ class Pool:
 
     def returned(self, run: Run, result: bytes, now: float) -> None:
         """The handler of ``run`` returned. Called in its greenlet."""
+        drop_locals(*run.thrown)
         if not self._over_with(run):
             return
         session, job = run.session, run.job
@@ -269,6 +270,7 @@ class Pool:
         """The handler of ``run`` raised. Called in its greenlet."""
         if self._over_with(run):
             self.verdicts.conclude(run, self.verdicts.outcome(run, error))
+        drop_locals(error, *run.thrown)
 
     def not_run(self, session: Session, job: Job) -> None:
         """A job came that is not to be run."""

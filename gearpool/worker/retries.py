@@ -74,6 +74,19 @@ class Retries:
             self._forget(entry)
             entry.session.hand_back()
 
+    def forget(self, session: Session) -> None:
+        """The connection of ``session`` is gone: the server hands out again what came over it."""
+        gone = [entry for _, _, entry in self._heap if entry.session is session]
+        gone += [entry for entry in self._ready if entry.session is session]
+        if not gone:
+            return
+        self._heap = [each for each in self._heap if each[2].session is not session]
+        heapq.heapify(self._heap)
+        self._ready.difference_update(gone)
+        for entry in gone:
+            self._forget(entry)
+        self._pool.settled(len(gone))
+
     def begin(self, entry: Waiting) -> None:
         """Its time has come: run it if there is a slot, else when there is one."""
         if entry not in self._ready:

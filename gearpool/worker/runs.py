@@ -6,6 +6,8 @@ greenlet still runs that job. A job that never waits never gets a Run unless it 
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from gearpool.jobs import Interrupt, Job
@@ -52,4 +54,31 @@ class Run:
 Runs = dict[Any, Run]
 """By greenlet."""
 
-__all__ = ["Interrupt", "Run", "Runs"]
+_SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+def drop_locals(*errors: BaseException) -> None:
+    """Empty the frames that a handler has left through an exception; lines and names in its traceback stay.
+
+    A handler, or a library that it uses, may keep the exception: for its last error, or since it raises the same object
+    each time. The frames would keep the payload, the job and whatever else the handler had in its hands.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = list(errors)
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        waiting += [error.__cause__, error.__context__]
+        trace = error.__traceback__
+        while trace is not None:
+            frame = trace.tb_frame
+            # Before Python 3.13 clearing would close a generator that is only suspended.
+            if not frame.f_code.co_flags & _SUSPENDABLE:
+                with contextlib.suppress(RuntimeError):  # it runs, or waits in another greenlet
+                    frame.clear()
+            trace = trace.tb_next
+
+
+__all__ = ["Interrupt", "Run", "Runs", "drop_locals"]

@@ -149,6 +149,7 @@ class Session:
         if pool.slots.release(self.function.slots, will_not_run):
             pool.feed_soon()
         self.reports.close(reason)
+        pool.retries.forget(self)
         self._stream.close()
         self.changed.set()
 
@@ -204,6 +205,8 @@ class Session:
                         self._grabs.noop(now, len(pending))
                     else:
                         self._other(kind, arguments)
+                # The payloads in them are the jobs', which may be over before more comes.
+                data, arguments = b"", []
                 jobs = len(pending) - before
                 if jobs or none:
                     self._grabs.answered(jobs, none)

@@ -15,6 +15,7 @@ import pytest
 
 from gearpool import Abort, Client, Draining, Job, JobException, JobFailed, JobTimeout, Retry, Skip
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
+from gearpool.testing.servers import job_server
 from gearpool.worker import snapshots
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
@@ -151,6 +152,21 @@ def test_beyond_max_waiting_a_job_keeps_its_slot(server: str, client: Client) ->
         wait_for(lambda: running.snapshot()["functions"]["boom"]["waiting_retry"] == 5, "2 without and 3 with a slot")
         gevent.sleep(0)
         assert running.snapshot()["slots"]["used"] == 3
+
+
+def test_a_job_that_waits_for_its_retry_is_forgotten_with_its_connection_and_its_slot_is_free() -> None:
+    handler = Counting(failures=1)
+    retry = RetrySettings(attempts=2, delay_s=3600.0, max_delay_s=3600.0, max_waiting=0)
+    with job_server() as ours, Client(ours.address) as client:
+        flaky = function("flaky", handler, on_error="retry", retry=retry, concurrency=1)
+        with serving([flaky], ours.address) as running:
+            client.submit_background_job("flaky", b"")
+            wait_for(lambda: running.snapshot()["functions"]["flaky"]["waiting_retry"] == 1, "the job to wait")
+            assert running.snapshot()["slots"]["used"] == 1
+            ours.drop_connections()
+            # Handed out again, it is run in the one slot that there is.
+            wait_for(lambda: running.outcomes("flaky").get("complete") == 1, "its second run")
+            assert running.snapshot()["functions"]["flaky"]["waiting_retry"] == 0
 
 
 def test_jobs_failing_at_random_each_end_once_after_the_attempts_configured(server: str, client: Client) -> None:

@@ -1,0 +1,398 @@
+"""Ends a job in every way there is, with the collector off, and says what of it is still there: run as a program.
+
+``python -m tests.worker.ends FOLDER`` prints a JSON object: by kind of end, what can still be reached after the report
+(empty: nothing). In a process of its own, since a handler is interrupted in place only in the main thread, and because
+whatever else keeps exceptions (pytest's capture of logs) would be seen here.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import gc
+import json
+import logging
+import sys
+import time
+import types
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import gevent
+
+from gearpool import Abort, Client, Job, Retry, Skip
+from gearpool.handlers import examine
+from gearpool.jobs import Interrupt, JobTimeout
+from gearpool.net.addresses import parse_server
+from gearpool.policy import Rules
+from gearpool.server.queues import Job as Record
+from gearpool.settings import (
+    DeadLetterSettings,
+    FunctionSettings,
+    PoisonSettings,
+    ReconnectSettings,
+    RetrySettings,
+    Settings,
+)
+from gearpool.testing.servers import ThreadedJobServer, job_server
+from gearpool.timing import Deadline
+from gearpool.worker.functions import Function
+from gearpool.worker.pool import Pool
+from gearpool.worker.retries import Waiting
+from gearpool.worker.runs import Run
+from gearpool.worker.watch import watched
+
+PATIENCE_S = 20.0
+"""For what must happen."""
+GONE_S = 3.0
+"""For what must be gone: without the collector a cycle never is."""
+
+RECORD = "gearpool.server.queues.Job"
+
+KEPT: list[BaseException] = []
+SHARED = ValueError("one exception for all")
+
+
+class Witness:
+    """Lives as long as the frame of the handler."""
+
+
+witnesses: list[weakref.ref[Witness]] = []
+payloads: list[bytes] = []
+
+
+def attend(argument: bytes) -> Witness:
+    """To be kept in a local variable of the handler."""
+    witness = Witness()
+    witnesses.append(weakref.ref(witness))
+    if not any(argument is each for each in payloads):
+        payloads.append(argument)
+    return witness
+
+
+def complete(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    return arg * 2
+
+
+def wait_and_complete(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    gevent.sleep(0.001)
+    return arg * 2
+
+
+def fail(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    raise ValueError("no")
+
+
+def wait_and_fail(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    gevent.sleep(0.001)
+    raise ValueError("no")
+
+
+def fail_with_a_cause(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    try:
+        raise ValueError("first")
+    except ValueError as error:
+        raise LookupError("then") from error
+
+
+def fail_and_keep_the_error(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    try:
+        raise ValueError("kept")
+    except ValueError as error:
+        KEPT.append(error)
+        raise
+
+
+def wait_fail_and_keep_the_error(arg: bytes, job: Job) -> bytes:
+    gevent.sleep(0.001)
+    return fail_and_keep_the_error(arg, job)
+
+
+def raise_a_shared_error(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    raise SHARED
+
+
+def skip(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    raise Skip("skipped")
+
+
+def abort(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    raise Abort("aborted")
+
+
+def retry_once(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    if job.attempt == 1:
+        raise Retry(0.001)
+    return b"done"
+
+
+def compute(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    while True:
+        pass
+
+
+def wait_and_compute(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    gevent.sleep(0.001)
+    while True:
+        pass
+
+
+def wait(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    gevent.sleep(PATIENCE_S)
+    return b""
+
+
+def compute_on(arg: bytes, job: Job) -> bytes:
+    """Swallows its JobTimeout once: what ends it comes at the end of the grace."""
+    _witness = attend(arg)
+    try:
+        while True:
+            pass
+    except JobTimeout:
+        while True:
+            pass
+
+
+def compute_and_keep_the_error(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    try:
+        while True:
+            pass
+    except JobTimeout as error:
+        KEPT.append(error)
+        raise
+
+
+def wait_on(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    try:
+        gevent.sleep(PATIENCE_S)
+    except JobTimeout:
+        gevent.sleep(PATIENCE_S)
+    return b""
+
+
+def swallow(arg: bytes, job: Job) -> bytes:
+    """Is reported without it, and ends by itself only later."""
+    _witness = attend(arg)
+    for _ in range(2):
+        with contextlib.suppress(BaseException):
+            gevent.sleep(PATIENCE_S)
+    gevent.sleep(0.1)
+    return b""
+
+
+def stream(arg: bytes, job: Job) -> Generator[bytes, None, bytes]:
+    _witness = attend(arg)
+    yield b"part"
+    return b"end"
+
+
+def stream_and_fail(arg: bytes, job: Job) -> Generator[bytes, None, bytes]:
+    _witness = attend(arg)
+    yield b"part"
+    raise ValueError("no")
+
+
+def stream_and_compute(arg: bytes, job: Job) -> Generator[bytes, None, bytes]:
+    _witness = attend(arg)
+    yield b"part"
+    while True:
+        pass
+
+
+def stream_and_wait(arg: bytes, job: Job) -> Generator[bytes, None, bytes]:
+    _witness = attend(arg)
+    yield b"part"
+    gevent.sleep(PATIENCE_S)
+    return b""
+
+
+def retry_later(arg: bytes, job: Job) -> bytes:
+    _witness = attend(arg)
+    raise Retry(3600.0)
+
+
+Act = Callable[["Stage"], object]
+TIMED: dict[str, Any] = {"timeout_s": 0.3}
+LETTER: dict[str, Any] = {"on_error": "retry", "retry": RetrySettings(attempts=1, then="dead_letter")}
+KINDS: dict[str, tuple[Callable[..., Any], dict[str, Any], Act | None]] = {
+    "complete": (complete, {}, None),
+    "complete, having waited": (wait_and_complete, {}, None),
+    "exception": (fail, {}, None),
+    "exception, having waited": (wait_and_fail, {}, None),
+    "exception with a cause": (fail_with_a_cause, {}, None),
+    "exception that the handler keeps": (fail_and_keep_the_error, {}, None),
+    "exception that the handler keeps, having waited": (wait_fail_and_keep_the_error, {}, None),
+    "exception that all share": (raise_a_shared_error, {}, None),
+    "exception reported": (fail, {"report": "exception"}, None),
+    "payload that does not decode": (complete, {"payload": "json"}, None),
+    "result that does not encode": (lambda arg, job: attend(arg), {}, None),
+    "skip": (skip, {}, None),
+    "abort": (abort, {}, None),
+    "retry, then done": (retry_once, {}, None),
+    "retries used up": (fail, {"on_error": "retry", "retry": RetrySettings(attempts=2, delay_s=0.001)}, None),
+    "dead letter to a file": (fail, {**LETTER, "dead_letter": DeadLetterSettings(file="dead")}, None),
+    "dead letter to a function": (
+        fail, {**LETTER, "dead_letter": DeadLetterSettings(function="grave")}, None,
+    ),
+    "timeout in place": (compute, TIMED, None),
+    "timeout in place, having waited": (wait_and_compute, TIMED, None),
+    "timeout in place that the handler keeps": (compute_and_keep_the_error, TIMED, None),
+    "timeout in place, swallowed": (compute_on, {"timeout_s": 0.3, "timeout_grace_s": 0.1}, None),
+    "timeout while waiting": (wait, TIMED, None),
+    "timeout while waiting, swallowed": (wait_on, {"timeout_s": 0.3, "timeout_grace_s": 0.1}, None),
+    "timeout, everything swallowed": (swallow, {"timeout_s": 0.3, "timeout_grace_s": 0.1}, None),
+    "stream": (stream, {}, None),
+    "stream that fails": (stream_and_fail, {}, None),
+    "stream, timeout in place": (stream_and_compute, TIMED, None),
+    "stream, timeout while waiting": (stream_and_wait, TIMED, None),
+    "killed while waiting": (wait, {}, lambda stage: stage.kill()),
+    "poisoned": (complete, {"poison": PoisonSettings(kills=1)}, None),
+    "drained": (wait, {}, lambda stage: stage.drain()),
+    "drained, failed": (wait, {"on_drain": "fail"}, lambda stage: stage.drain()),
+    "drained while it waits for its retry": (retry_later, {}, lambda stage: stage.drain()),
+    "connection lost while it runs": (wait, TIMED, lambda stage: stage.cut()),
+    "connection lost while it waits for its retry": (retry_later, {}, lambda stage: stage.cut()),
+}  # fmt: skip
+
+
+KNOWN_TO_THE_SERVER = frozenset(
+    kind for kind in KINDS if kind.startswith(("drained", "connection lost", "dead letter to a function"))
+)
+"""The server has these jobs again, or their letters."""
+
+
+class Stage:
+    """One pool that serves one function, and its server."""
+
+    def __init__(self, kind: str, server: ThreadedJobServer, folder: str) -> None:
+        handler, options, self._act = KINDS[kind]
+        action = options.pop("on_error", "abort")
+        self._name = kind.replace(" ", "_")  # of its own: jobs of others may have been handed back
+        settings = FunctionSettings(name=self._name, handler="f", **options)
+        self.function = Function(settings, examine(handler, "f"), Rules({}, action), 0, 10)
+        if kind == "poisoned":
+            self.function.poison[kind.encode()] = 1
+        self.settings = Settings(servers=(parse_server(server.address),), functions=(settings,))
+        self.pool = Pool(
+            [self.function], self.settings.servers, concurrency=10, base=folder,
+            reconnect=ReconnectSettings(delay_s=3600.0, max_delay_s=3600.0),
+        )  # fmt: skip
+        self._kind = kind
+        self._server = server
+        self._settled = 0
+        self._before = collections.Counter(reachable())
+        self.pool.on_settled = self._count
+
+    def run(self, client: Client) -> list[str]:
+        """Run the one job to its end; what is left of it."""
+        pool = self.pool
+        pool.start()
+        unique = self._kind.encode()
+        client.submit_background_job(self._name, b"payload of " + unique, unique=unique)
+        if self._act is not None:
+            until(lambda: witnesses, "the job to run")
+            self._act(self)
+        until(self._ended, "its end")
+        return self._left()
+
+    def kill(self) -> None:
+        (run,) = self.pool.runs.values()
+        assert self.pool.kill(run.job.handle)
+
+    def drain(self) -> None:
+        self.pool.stop(Deadline.after(0.05))
+        self._settled += 1
+
+    def cut(self) -> None:
+        until(lambda: self.pool.runs or len(self.pool.retries), "the job to wait")
+        self._server.drop_connections()
+        until(lambda: not self.pool.sessions, "the session to end")
+        self._settled += not self.pool.runs
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def _count(self, jobs: int) -> None:
+        self._settled += jobs
+
+    def _ended(self) -> bool:
+        return bool(self._settled) and not self.pool.runs
+
+    def _left(self) -> list[str]:
+        end = time.monotonic() + GONE_S
+        while True:
+            gevent.sleep(0.01)
+            found = collections.Counter(reachable()) - self._before
+            left = [what for what in found.elements() if what != RECORD or self._kind not in KNOWN_TO_THE_SERVER]
+            if not left or time.monotonic() > end:
+                return left
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited in vain for {what}")
+        gevent.sleep(0.005)
+
+
+def reachable() -> list[str]:
+    """What is left of jobs in this process."""
+    found = [f"frame of {reference().__class__.__name__}" for reference in witnesses if reference() is not None]
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if kind in (Job, Run, Waiting, Record) or (issubclass(kind, Interrupt) and thing not in KEPT):
+            found.append(f"{kind.__module__}.{kind.__name__}")
+        elif kind is types.FrameType and thing.f_code in CODES:
+            found.append(f"frame of {thing.f_code.co_name}") if thing.f_locals else None
+    # One for the list, one for the loop, one for the call.
+    found += [f"payload {payload!r}" for payload in payloads if sys.getrefcount(payload) > 3]
+    return found
+
+
+CODES = {kind[0].__code__ for kind in KINDS.values()}
+
+
+def main() -> Iterator[tuple[str, list[str]]]:
+    """Every kind, with what is left."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    gc.collect()
+    gc.freeze()
+    with job_server() as server, Client(server.address) as client:
+        for kind in sys.argv[2:] or KINDS:
+            stage = Stage(kind, server, sys.argv[1])
+            with watched(stage.pool, lambda stage=stage: stage.settings) as in_place:  # type: ignore[misc]
+                assert in_place
+                try:
+                    left = stage.run(client)
+                except (TimeoutError, AssertionError) as error:
+                    left = [repr(error)]
+                stage.close()
+            del stage
+            yield kind, left
+            witnesses.clear()
+            payloads.clear()
+            KEPT.clear()
+            SHARED.__traceback__ = None
+            gc.collect()
+
+
+if __name__ == "__main__":
+    gc.disable()
+    print(json.dumps(dict(main())))
