@@ -28,6 +28,8 @@ from gearpool.worker.pool import Pool
 log = logging.getLogger("gearpool.worker")
 
 STATUS_EVERY_S = 1.0
+STATUS_AT_FIRST_S = 0.1
+"""As often it is told for the first ten times: until the connections stand, what is told is soon out of date."""
 
 
 class Commands:
@@ -190,6 +192,9 @@ class Commands:
         return rows
 
     def _tell(self) -> None:
+        for _ in range(10):
+            self._tell_now()
+            gevent.sleep(STATUS_AT_FIRST_S)
         while True:
             self._tell_now()
             gevent.sleep(STATUS_EVERY_S)

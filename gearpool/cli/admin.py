@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gearpool.cli import exits, servers
+from gearpool.cli.tables import shown, table
 from gearpool.cli.values import count
 
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ def _finish(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    servers.open_output()
     action = arguments.action
     with servers.make_client(arguments) as client:
         admin = client.admin
@@ -109,7 +109,7 @@ def _list(replies: Replies[Any], arguments: argparse.Namespace) -> int:
         failures = {name: str(error) for name, error in replies.failures.items()}
         servers.print_json({arguments.action.replace("-", "_"): documents, "failures": failures})
     else:
-        print(servers.table(("SERVER", *(column.upper() for column in columns)), rows, left=_left(arguments.action)))
+        print(table(("SERVER", *(column.upper() for column in columns)), rows, left=_left(arguments.action)))
     return _complain(replies)
 
 
@@ -134,7 +134,7 @@ def _cancel(admin: Admin, arguments: argparse.Namespace) -> int:
         servers.print_json({"cancelled": done})
     else:
         for handle, known in done.items():
-            print(f"{handle}  {'cancelled' if known else 'unknown'}")
+            print(f"{shown(handle)}  {'cancelled' if known else 'unknown'}")
     return exits.OK if all(done.values()) else exits.FAILED
 
 

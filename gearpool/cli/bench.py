@@ -55,7 +55,6 @@ class Measured:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    servers.open_output()
     with servers.make_client(arguments) as client:
         # Connected before the clock runs; and a function without workers would only time out.
         rows = [row for found in client.admin.status().values() for row in found if row.function == arguments.function]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from gearpool.cli import exits
+from gearpool.cli.tables import shown
 from gearpool.supervisor import calls
 
 
@@ -29,38 +29,5 @@ def show(arguments: argparse.Namespace, result: Any, text: Callable[[Any], str])
     """Print the result as JSON if that was asked for, else what ``text`` makes of it."""
     words = json.dumps(result, indent=2) if arguments.json else text(result)
     if words:
-        # A handle or name may hold bytes that are not UTF-8.
-        sys.stdout.write(words.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+        print(words if arguments.json else "\n".join(map(shown, words.split("\n"))))
     return exits.OK
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns, numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [list(head), *cells]) for column in range(len(head))]
-    right = [bool(rows) and all(isinstance(row[column], (int, float)) for row in rows) for column in range(len(head))]
-
-    def line(row: Sequence[str]) -> str:
-        padded = (
-            cell.rjust(width) if numeric else cell.ljust(width)
-            for cell, width, numeric in zip(row, widths, right, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line(head), *(line(row) for row in cells)])
-
-
-def duration(seconds: float) -> str:
-    """Such as ``3d 4h``, ``2m 5s``, ``0.3s``."""
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m {rest}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes}m" if hours < 24 else f"{hours // 24}d {hours % 24}h"
-
-
-def size(count: float) -> str:
-    """Bytes as MiB."""
-    return f"{count / 2**20:.0f} MiB"

@@ -39,7 +39,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    servers.open_output()
     try:
         letters = _letters(arguments)
         missing = set(arguments.ids) - {letter.id for letter in letters}

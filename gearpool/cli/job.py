@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gearpool.cli import exits, servers
+from gearpool.cli.tables import shown
 from gearpool.cli.values import duration, duration_or_none
 from gearpool.timing import Deadline
 
@@ -45,7 +46,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    servers.open_output()
     if (arguments.handle is None) == (arguments.unique is None):
         servers.complain("give a handle or --unique ID")
         return exits.USAGE
@@ -95,4 +95,5 @@ def _show(status: JobStatus, arguments: argparse.Namespace) -> None:
     state = "running" if status.is_running else "waiting" if status.is_known else "unknown"
     if status.progress is not None:
         state += f" {status.progress:.0%} ({status.numerator}/{status.denominator})"
-    print(f"{status.server}/{status.handle}  {state}" if arguments.unique is None else f"{status.handle}  {state}")
+    name = shown(status.handle)
+    print(f"{status.server}/{name}  {state}" if arguments.unique is None else f"{name}  {state}")

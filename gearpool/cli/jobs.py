@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from gearpool.cli import control
+from gearpool.cli.tables import duration, table
 
 HELP = "List the jobs that the running daemon works on. A blocked worker shows the job that blocks it."
 EXAMPLES = """\
@@ -30,10 +31,10 @@ def as_text(answers: Any) -> str:
         if "error" in answer:
             note = answer["error"]
             if "blocked_s" in answer:
-                note += f" for {control.duration(answer['blocked_s'])}"
+                note += f" for {duration(answer['blocked_s'])}"
             rows.append((worker, answer.get("function", ""), answer.get("handle", ""), "", note))
             continue
         for job in answer["result"]:
-            age = control.duration(job["age_s"]) if "age_s" in job else ""
+            age = duration(job["age_s"]) if "age_s" in job else ""
             rows.append((worker, job.get("function", ""), job.get("handle", ""), age, job.get("state", "")))
-    return control.table(("WORKER", "FUNCTION", "HANDLE", "AGE", "STATE"), rows) if rows else "no jobs"
+    return table(("WORKER", "FUNCTION", "HANDLE", "AGE", "STATE"), rows) if rows else "no jobs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gearpool.cli import control, exits
+from gearpool.cli.values import duration_or_none
 from gearpool.supervisor import calls
 
 
@@ -12,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Which daemon, and for how long to wait."""
     parser.add_argument("--no-wait", action="store_true", help="do not wait until it has left")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, help="wait so long at most (default: until it left)"
+        "--timeout", metavar="TIME", type=duration_or_none, help="wait so long at most (default: until it left)"
     )
     control.configure(parser)
 

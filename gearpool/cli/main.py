@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gearpool
-from gearpool.cli import exits
+from gearpool.cli import exits, streams
+from gearpool.cli.tables import shown
 from gearpool.errors import (
     ConfigurationError,
     ConnectFailed,
@@ -100,6 +101,7 @@ def build(name: str) -> tuple[Parser, object]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
     _stand_on_three()
+    streams.prepare()
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -131,10 +133,21 @@ def _run(words: list[str]) -> int:
     try:
         return int(module.run(arguments))  # type: ignore[attr-defined]
     except GearpoolError as error:
-        print(error if isinstance(error, ConfigurationError) else f"gearpool: {error}", file=sys.stderr)
+        print(_told(error), file=sys.stderr)
         if getattr(arguments, "json", False):
             print(json.dumps({"error": str(error)}))
         return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+def _told(error: GearpoolError) -> str:
+    """What is said of an error. Ours may have several lines; what a server has put into one stays on its line."""
+    from gearpool.supervisor.calls import RefusedError
+
+    text = str(error)
+    if isinstance(error, ConfigurationError | RefusedError):
+        text = "\n".join(map(shown, text.split("\n")))
+        return text if isinstance(error, ConfigurationError) else f"gearpool: {text}"
+    return f"gearpool: {shown(text)}"
 
 
 def _stand_on_three() -> None:

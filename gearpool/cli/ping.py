@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from gearpool.cli import control
+from gearpool.cli.tables import duration
 
 HELP = "Ask the running daemon whether it is there: exit 0 if it answers, 69 if there is none."
 EXAMPLES = """\
@@ -21,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask and say."""
 
     def text(answer: Any) -> str:
-        up = control.duration(answer["uptime_s"])
+        up = duration(answer["uptime_s"])
         return f"{answer['state']}, process {answer['pid']}, up {up}, {answer['config']}"
 
     return control.show(arguments, control.ask(arguments, "ping"), text)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gearpool.cli import exits, servers
+from gearpool.cli import exits, screen, servers
+from gearpool.cli.tables import cut, shown, table
 from gearpool.cli.values import duration
 from gearpool.errors import GearpoolError
 
@@ -38,12 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    servers.open_output()
     with servers.make_client(arguments) as client:
         if arguments.watch is None:
             _show(_look(client.admin, arguments), arguments)
             return exits.OK
-        if sys.stdout.isatty() and not arguments.json:
+        if screen.is_screen() and not arguments.json:
             _watch(client.admin, arguments)
         while True:
             try:
@@ -53,27 +51,28 @@ def run(arguments: argparse.Namespace) -> int:
             time.sleep(arguments.watch)
 
 
-def _watch(admin: Admin, arguments: argparse.Namespace) -> None:
-    from rich.live import Live
-    from rich.text import Text
+def _watch(admin: Admin, arguments: argparse.Namespace) -> NoReturn:
+    def frame(width: int, height: int) -> str:
+        lines = [f"{time.strftime('%H:%M:%S')}   every {arguments.watch:g} s", ""]
+        try:
+            looked = _look(admin, arguments)
+        except GearpoolError as error:
+            return "\n".join([*lines, shown(str(error))])
+        failures = [cut(shown(f"{name}: {reason}"), width) for name, reason in looked["failures"].items()]
+        room = max(3, height - 1 - len(lines) - 1 - len(failures))
+        rows = sorted(looked["functions"], key=_business)
+        some = rows if len(rows) <= room else rows[: room - 1]
+        lines.append(_text(some, arguments, width))
+        lines += [f"{len(rows) - len(some)} more"] if len(some) < len(rows) else []
+        return "\n".join([*lines, *failures])
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
-    with Live(auto_refresh=False, screen=True) as live:
-        while True:
-            try:
-                looked = _look(admin, arguments)
-                content = _text(looked, arguments)
-                content += "".join(f"\n{name}: {reason}" for name, reason in looked["failures"].items())
-            except GearpoolError as error:
-                content = str(error)
-            live.update(Text(f"{time.strftime('%H:%M:%S')}   every {arguments.watch:g} s\n\n{content}"), refresh=True)
-            time.sleep(arguments.watch)
+    screen.show(frame, arguments.watch)
 
 
-def _leave(number: int, _frame: object) -> NoReturn:
-    """Give the screen back first: killed outright it would stay as it is, without a cursor."""
-    raise SystemExit(128 + number)
+def _business(row: dict[str, Any]) -> tuple[int, int, str]:
+    """The longest queue first, then what runs most."""
+    queued = row["queued"] if "queued" in row else row["high"] + row["normal"] + row["low"]
+    return -queued, -row.get("running", 0), row["function"]
 
 
 def _look(admin: Admin, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -114,17 +113,17 @@ def _add(
         row[name] += number
 
 
-def _text(looked: dict[str, Any], arguments: argparse.Namespace) -> str:
+def _text(functions: list[dict[str, Any]], arguments: argparse.Namespace, width: int | None = None) -> str:
     columns = ["high", "normal", "low", "workers"] if arguments.priorities else ["queued", "running", "workers"]
     names = ["function", "server"] if arguments.each else ["function"]
-    rows = [tuple(entry[column] for column in names + columns) for entry in looked["functions"]]
-    return servers.table(tuple(column.upper() for column in names + columns), rows, left=len(names))
+    rows = [tuple(entry[column] for column in names + columns) for entry in functions]
+    return table(tuple(column.upper() for column in names + columns), rows, left=len(names), width=width)
 
 
 def _show(looked: dict[str, Any], arguments: argparse.Namespace) -> None:
     if arguments.json:
         servers.print_json(looked)
     else:
-        print(_text(looked, arguments), flush=True)
+        print(_text(looked["functions"], arguments), flush=True)
     for reason in looked["failures"].values():
         servers.complain(reason)

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from gearpool.cli import control
+from gearpool.cli.values import positive
 
 HELP = "Replace worker processes one after the other, each replacement ready before the old one drains."
 EXAMPLES = """\
@@ -17,7 +18,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which worker of which daemon."""
-    parser.add_argument("--worker", metavar="PID", type=int, help="default: all")
+    parser.add_argument("--worker", metavar="PID", type=positive, help="default: all")
     control.configure(parser)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gearpool.cli import control
+from gearpool.cli.values import positive
 
 HELP = "Run up to N jobs of FUNCTION at once in each process, from now until the next reload."
 EXAMPLES = """\
@@ -16,7 +17,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which function, how many, which daemon."""
     parser.add_argument("function", metavar="FUNCTION")
-    parser.add_argument("concurrency", metavar="N", type=int)
+    parser.add_argument("concurrency", metavar="N", type=positive)
     control.configure(parser)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from gearpool.cli import exits
+from gearpool.cli.values import positive
 
 if TYPE_CHECKING:
     from gearpool.jobs import Job
@@ -59,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", default="", help="the payload; - reads it from stdin")
     parser.add_argument("-c", "--config", metavar="FILE", action="append", required=True)
     parser.add_argument("--unique", default="", help="the job's unique id")
-    parser.add_argument("--attempt", type=int, default=1, help="the number of the run, as job.attempt shows it")
+    parser.add_argument("--attempt", type=positive, default=1, help="the number of the run, as job.attempt shows it")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import signal
 import sys
 
 from gearpool.cli import exits
+from gearpool.cli.values import count, duration
 from gearpool.errors import InvalidArgument
 from gearpool.settings import DEFAULT_LISTEN, LogSettings, TlsSettings
 from gearpool.timing import Deadline
@@ -29,16 +30,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--job-retries",
         metavar="N",
-        type=_count,
+        type=count,
         default=0,
         help="how often a job is run at most when its workers vanish (default 0: for ever)",
     )
     parser.add_argument(
         "--drain",
-        metavar="SECONDS",
-        type=_seconds,
+        metavar="TIME",
+        type=duration,
         default=5.0,
-        help="how long running jobs may still end after TERM or INT (default 5); a second signal hastens",
+        help="how long running jobs may still end after TERM or INT (default: 5s); a second signal hastens",
     )
     parser.add_argument(
         "--store",
@@ -82,17 +83,3 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"gearpool server: listening on {server.address}", flush=True)
     run_until(server, (signal.SIGTERM, signal.SIGINT), lambda: Deadline.after(arguments.drain))
     return exits.OK
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, got {text}")
-    return value

@@ -11,6 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gearpool.cli.tables import shown
 from gearpool.cli.values import duration
 from gearpool.net.addresses import parse_servers
 from gearpool.settings import DEFAULT_LISTEN, ServerSettings
@@ -74,33 +75,11 @@ def make_client(arguments: argparse.Namespace) -> Client:
     )
 
 
-def open_output() -> None:
-    """Let names that are no UTF-8 pass through standard output as the bytes they are."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="surrogateescape")
-
-
 def print_json(value: Any) -> None:
     """One JSON document on one line."""
     print(json.dumps(value), flush=True)
 
 
 def complain(message: str) -> None:
-    """A line on standard error."""
-    print(f"gearpool: {message}", file=sys.stderr, flush=True)
-
-
-def table(head: tuple[str, ...], rows: list[tuple[Any, ...]], *, left: int = 1) -> str:
-    """Aligned columns: the first ``left`` to the left, the others, numbers, to the right."""
-    cells = [head, *(tuple(str(cell) for cell in row) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = []
-    for row in cells:
-        words = [
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(words).rstrip())
-    return "\n".join(lines)
+    """A line on standard error, whatever a server or worker has put into it."""
+    print(f"gearpool: {shown(message)}", file=sys.stderr, flush=True)

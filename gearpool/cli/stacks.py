@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from gearpool.cli import control
+from gearpool.cli.tables import shown
 
 HELP = "Print the stack of every greenlet with its job; of a blocked worker that of its threads."
 EXAMPLES = """\
@@ -30,7 +31,7 @@ def as_text(answers: Any) -> str:
 def _section(answer: Any) -> str:
     head = f"== worker {answer['worker']}"
     if "error" in answer:
-        job = " ".join(str(answer[name]) for name in ("function", "handle") if name in answer)
+        job = " ".join(shown(str(answer[name])) for name in ("function", "handle") if name in answer)
         return "\n".join(part for part in (f"{head}: {answer['error']} {job}".rstrip(), answer.get("stacks")) if part)
-    jobs = [f"-- {job['function']} {job['handle']}\n{job['stack'].rstrip()}" for job in answer["result"]]
+    jobs = [f"-- {shown(job['function'])} {shown(job['handle'])}\n{job['stack'].rstrip()}" for job in answer["result"]]
     return "\n".join([f"{head}: {len(jobs)} jobs", *jobs])

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gearpool.cli import control
+from gearpool.cli.tables import brief, duration, size, table
+from gearpool.metrics import BOUNDS
 
 HELP = "Show the running daemon, its worker processes, functions and job servers. Answers while workers are blocked."
 EXAMPLES = """\
 examples:
   gearpool status
   gearpool status -c workers.yaml --json | jq .functions
+
+IN PROGRESS is jobs of how many that may run at once, WAITING those that wait for a retry. FAILED counts every run that was
+given up: failed, exception, timeout, dead letter, poisoned. P50 and P95: half of the runs, and 95 of 100, took no longer.
 """
+
+FAILED = ("failed", "exception", "timeout", "dead_letter", "poisoned")
+"""Outcomes after which nobody has a result and the job is not run again."""
 
 configure = control.configure
 
@@ -24,36 +33,124 @@ def run(arguments: argparse.Namespace) -> int:
 
 def as_text(status: Any) -> str:
     """The status for people."""
-    up = control.duration(status["uptime_s"])
-    parts = [f"{status['state']}: process {status['pid']}, up {up}, {status['config']}, {status['in_progress']} jobs"]
-    if status["paused"]:
-        parts.append(f"paused: {', '.join(status['paused'])}")
+    parts = [headline(status)]
     if status["jobserver"] is not None:
         parts.append(f"embedded job server: process {status['jobserver']['pid']}, {status['jobserver']['state']}")
-    parts.append(control.table(_WORKERS, [_worker(worker) for worker in status["workers"]]))
+    parts.append(workers_table(status["workers"]))
     if status["functions"]:
-        parts.append(control.table(_FUNCTIONS, [_function(*item) for item in sorted(status["functions"].items())]))
+        rows = [function_row(name, function) for name, function in sorted(status["functions"].items())]
+        parts.append(table(("FUNCTION", *FUNCTION_HEAD), rows, left=1))
+    parts += ["\n".join(lines) for lines in (list(notes(status)), list(function_notes(status["functions"]))) if lines]
     if status["servers"]:
-        parts.append(control.table(("SERVER", "STATE"), [_server(*item) for item in sorted(status["servers"].items())]))
+        parts.append(table(("SERVER", "STATE"), server_rows(status)))
     return "\n\n".join(parts)
 
 
+def headline(status: Any) -> str:
+    """One line about the daemon as a whole."""
+    up = duration(status["uptime_s"])
+    line = f"{status['state']}: process {status['pid']}, up {up}, {status['config']}, {status['in_progress']} jobs"
+    return f"{line}; paused: {', '.join(status['paused'])}" if status["paused"] else line
+
+
+def workers_table(workers: Any, width: int | None = None) -> str:
+    """A row a process."""
+    return table(_WORKERS, [_worker(worker) for worker in workers], left=2, width=width)
+
+
 _WORKERS = ("WORKER", "STATE", "UP", "MEMORY", "JOBS", "IN PROGRESS", "BLOCKED")
-_FUNCTIONS = ("FUNCTION", "IN PROGRESS", "COMPLETE", "FAILED", "OTHER")
 
 
 def _worker(worker: Any) -> tuple[object, ...]:
-    blocked = control.duration(worker["stalled_s"]) if worker["stalled_s"] else ""
-    up, memory = control.duration(worker["age_s"]), control.size(worker["memory_bytes"])
-    return worker["pid"], worker["state"], up, memory, worker["jobs"], worker["in_progress"], blocked
+    blocked = duration(worker["stalled_s"]) if worker["stalled_s"] else ""
+    up, memory = duration(worker["age_s"]), size(worker["memory_bytes"])
+    if not worker.get("told", True):
+        return worker["pid"], worker["state"], up, memory, "?", "?", blocked
+    progress = used_of(worker["in_progress"], worker.get("slots"))
+    return worker["pid"], worker["state"], up, memory, worker["jobs"], progress, blocked
 
 
-def _function(name: str, function: Any) -> tuple[object, ...]:
-    outcomes = dict(function.get("outcomes") or {})
-    complete, failed = outcomes.pop("complete", 0), outcomes.pop("failed", 0)
-    other = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)
-    return name, function.get("in_progress", 0), complete, failed, other
+FUNCTION_HEAD = ("IN PROGRESS", "COMPLETE", "FAILED", "WAITING", "P50", "P95")
 
 
-def _server(name: str, connected: bool) -> tuple[object, ...]:
-    return name, "connected" if connected else "not connected"
+def function_row(name: str, function: Mapping[str, Any]) -> tuple[object, ...]:
+    """Name and the columns of FUNCTION_HEAD."""
+    outcomes = function.get("outcomes") or {}
+    buckets = function.get("duration_buckets") or []
+    return (
+        name,
+        used_of(function.get("in_progress", 0), function.get("slots")),
+        outcomes.get("complete", 0),
+        failed(outcomes),
+        function.get("waiting_retry", 0) or "",
+        percentile(buckets, 0.5),
+        percentile(buckets, 0.95),
+    )
+
+
+def failed(outcomes: Mapping[str, int]) -> int:
+    """Runs that were given up, whatever their end."""
+    return sum(outcomes.get(outcome, 0) for outcome in FAILED)
+
+
+def used_of(used: int, limit: int | None) -> str:
+    """Such as ``3/100``."""
+    return str(used) if limit is None else f"{used}/{limit}"
+
+
+def percentile(buckets: list[int], share: float) -> str:
+    """An upper bound of the time that this share of the runs took, from the histogram; empty without runs."""
+    wanted = share * sum(buckets)
+    if not wanted:
+        return ""
+    seen = 0
+    for count, bound in zip(buckets, BOUNDS, strict=False):
+        seen += count
+        if seen >= wanted:
+            return f"<{brief(bound)}"
+    return f">{brief(BOUNDS[-1])}"
+
+
+def notes(status: Any) -> Iterator[str]:
+    """What the numbers do not tell: how old they are, and what is not known at all."""
+    for worker in status["workers"]:
+        if worker["stalled_s"]:
+            job = " ".join(str(worker[name]) for name in ("function", "handle") if worker.get(name))
+            yield (
+                f"worker {worker['pid']} has been blocked for {duration(worker['stalled_s'])}{f' by {job}' if job else ''}: "
+                "what it counts is as old as that"
+            )
+        elif not worker.get("told", True):
+            yield f"worker {worker['pid']} has told nothing yet: its functions and servers are not counted here"
+    if not status["functions"]:
+        yield "no worker has told of its functions and job servers yet"
+
+
+def function_notes(functions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each function of which there is more to say than its row: paused, breaker, how its runs ended."""
+    for name, function in sorted(functions.items()):
+        said = marks(function)
+        outcomes = function.get("outcomes") or {}
+        said += [
+            f"{count} {outcome}"
+            for outcome, count in outcomes.items()
+            if count and outcome not in ("complete", "failed")
+        ]
+        if said:
+            yield f"{name}: {', '.join(said)}"
+
+
+def marks(function: Mapping[str, Any]) -> list[str]:
+    """Why a function does not grab."""
+    return ["paused"] * bool(function.get("paused")) + ["breaker open"] * bool(function.get("breaker_open"))
+
+
+CONNECTING_S = 3.0
+"""So long after its start a worker may not have told of its connections yet; it tells every second."""
+
+
+def server_rows(status: Any) -> list[tuple[str, str]]:
+    """Each job server and whether the workers are connected to it."""
+    young = any(worker["age_s"] < CONNECTING_S for worker in status["workers"])
+    away = "connecting" if young else "not connected"
+    return [(name, "connected" if up else away) for name, up in sorted(status["servers"].items())]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import os
 import stat
 import sys
@@ -17,16 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 from gearpool.cli import exits, servers
 from gearpool.cli.progress import Bar, lines_bar
-from gearpool.cli.values import duration, duration_or_none, moment, positive
+from gearpool.cli.results import Writer, write_error
+from gearpool.cli.tables import shown
+from gearpool.cli.values import count, duration, duration_or_none, moment, positive
+from gearpool.cli.waiting import told_if_nobody_serves
 from gearpool.errors import (
     ConnectionLost,
     GearpoolError,
     InvalidArgument,
     JobError,
     JobException,
+    JobTimedOut,
     NoServersAvailable,
     TimedOut,
 )
+from gearpool.timing import Deadline
 
 if TYPE_CHECKING:
     from gearpool.client import Client, Event, JobFuture, JobHandle
@@ -77,7 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     wait.add_argument(
         "-r",
         "--retry",
-        type=int,
+        type=count,
         default=0,
         metavar="N",
         help="submit again up to N times when the connection is lost; needs --unique",
@@ -92,7 +98,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    servers.open_output()
     if arguments.at is not None or arguments.delay is not None:
         arguments.background = True
     if arguments.lines and arguments.unique is not None:
@@ -156,12 +161,19 @@ def _one(client: Client, function: str, data: bytes, arguments: argparse.Namespa
     warnings: list[bytes] = []
     error: GearpoolError | None = None
     result = b""
-    with Bar(function, shown=not arguments.no_progress) as bar:
+    limit = Deadline.after(arguments.timeout)
+    with (
+        Bar(function, shown=not arguments.no_progress) as bar,
+        told_if_nobody_serves(client, function, arguments.timeout) as heard,
+    ):
         try:
             if arguments.verbose:
                 servers.complain(f"job {future.job()}")
             for event in future.events():
+                heard.set()
                 _show(event, bar, writer, parts, warnings, arguments)
+                if limit.expired():  # a worker that never stops sending
+                    raise JobTimedOut(f"job {future.handle} did not end in time", future.handle or "")
             result = future.result()
         except GearpoolError as raised:
             error = raised
@@ -195,8 +207,7 @@ def _show(
         warnings.append(event.data)
     else:
         bar.clear()
-        sys.stderr.buffer.write(event.data + (b"" if event.data.endswith(b"\n") else b"\n"))
-        sys.stderr.buffer.flush()
+        write_error(event.data)
 
 
 def _lines(client: Client, function: str, arguments: argparse.Namespace) -> int:
@@ -209,9 +220,15 @@ def _lines(client: Client, function: str, arguments: argparse.Namespace) -> int:
         timeout=arguments.timeout,
         background=arguments.background,
     )
-    with lines_bar(shown=not arguments.no_progress) as advance:
+    # A background job waits for nobody.
+    watch: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    if not arguments.background:
+        watch = told_if_nobody_serves(client, function, arguments.timeout)
+    with lines_bar(shown=not arguments.no_progress) as advance, watch as heard:
         for number, future in enumerate(futures, 1):
             worst = max(worst, _line(future, number, function, arguments))
+            if heard is not None:
+                heard.set()
             advance()
     return worst
 
@@ -252,7 +269,7 @@ def _print_handle(job: JobHandle, arguments: argparse.Namespace) -> None:
     if arguments.json:
         servers.print_json({"server": job.server, "handle": job.handle, "function": job.function, "unique": job.unique})
     else:
-        print(job, flush=True)
+        print(shown(str(job)), flush=True)
 
 
 def _code(error: GearpoolError | None, *, where: str = "", quiet: bool = False) -> int:
@@ -261,7 +278,7 @@ def _code(error: GearpoolError | None, *, where: str = "", quiet: bool = False) 
     if not quiet:
         servers.complain(where + str(error))
         if isinstance(error, JobException) and len(error.payload) > 200:
-            sys.stderr.buffer.write(error.payload + b"\n")
+            write_error(error.payload)
     if isinstance(error, TimedOut):
         return exits.TIMED_OUT
     if isinstance(error, NoServersAvailable | ConnectionLost):
@@ -320,36 +337,3 @@ def _encoded(name: str, value: bytes) -> dict[str, str]:
         return {name: value.decode()}
     except UnicodeDecodeError:
         return {f"{name}_base64": base64.b64encode(value).decode()}
-
-
-class Writer:
-    """Standard output for one job's bytes."""
-
-    def __init__(self, function: str, arguments: argparse.Namespace) -> None:
-        self._prefix = os.fsencode(function) + b": " if arguments.prefix else b""
-        self._at_start = True
-        self._wrote = False
-
-    def write(self, data: bytes) -> None:
-        """Write at once: whoever reads a pipe sees parts as they come."""
-        if not data:
-            return
-        out = data
-        if self._prefix:
-            out = b"".join(
-                (self._prefix if index or self._at_start else b"") + line
-                for index, line in enumerate(data.splitlines(keepends=True))
-            )
-        self._at_start = data.endswith(b"\n")
-        self._wrote = True
-        sys.stdout.flush()
-        sys.stdout.buffer.write(out)
-        sys.stdout.buffer.flush()
-
-    def finish(self, *, always: bool = False) -> None:
-        """A line end if one is missing: always, or for eyes only."""
-        if (always and not (self._wrote and self._at_start)) or (
-            self._wrote and not self._at_start and sys.stdout.isatty()
-        ):
-            sys.stdout.buffer.write(b"\n")
-            sys.stdout.buffer.flush()

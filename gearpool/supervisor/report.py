@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gearpool.supervisor.channel import Message
+from gearpool.supervisor.child import beat_fields
 from gearpool.supervisor.states import Life
 from gearpool.supervisor.totals import jobs_run
 
@@ -22,7 +23,12 @@ def state(daemon: Daemon) -> str:
 
 def in_progress(daemon: Daemon) -> int:
     """Jobs in progress as far as the workers have told."""
-    return sum(int(child.status.get("in_progress", 0)) for child in daemon.pool.all())
+    return sum(_in_progress(child, _on_cpu(daemon, child)) for child in daemon.pool.all())
+
+
+def _in_progress(child: Child, on_cpu: Message) -> int:
+    """A worker that blocked before it could tell of its job has one all the same."""
+    return max(int(child.status.get("in_progress", 0)), bool(on_cpu))
 
 
 def summary(daemon: Daemon) -> str:
@@ -59,13 +65,31 @@ def status(daemon: Daemon) -> Message:
 
 
 def _worker(daemon: Daemon, child: Child) -> Message:
+    on_cpu = _on_cpu(daemon, child)
     return {
         "pid": child.pid,
         "state": child.stage.value,
         "generation": child.generation,
         "age_s": round(child.age_s, 3),
         "memory_bytes": child.memory_bytes(),
-        "in_progress": child.status.get("in_progress", 0),
+        "in_progress": _in_progress(child, on_cpu),
         "jobs": jobs_run(child.status),
+        "told": bool(child.status),
+        "slots": child.status.get("slots", {}).get("limit"),
         "stalled_s": round(daemon.guard.stalled_s(child), 3),
+        **on_cpu,
+    }
+
+
+def _on_cpu(daemon: Daemon, child: Child) -> Message:
+    """The job that blocks the worker: function, handle and unique, as text; empty while it is not blocked.
+
+    What a worker has told holds until it tells otherwise; one that is blocked cannot, but its page shows its job.
+    """
+    if not daemon.guard.stalled_s(child):
+        return {}
+    fields = beat_fields(child.beat(), daemon.pool.settings_of(child).functions)
+    return {
+        name: value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+        for name, value in fields.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -103,6 +104,50 @@ def test_queues_watch_gives_the_terminal_back_when_it_is_ended(address: str, num
         assert terminal.seen.rindex(b"\x1b[?1049l") > terminal.seen.rindex(b"\x1b[?1049h")
         assert terminal.seen.rindex(b"\x1b[?25h") > terminal.seen.rindex(b"\x1b[?25l")
         assert b"Traceback" not in terminal.seen
+
+
+def test_queues_watch_fits_its_screen_and_says_how_many_it_leaves_out() -> None:
+    with job_server() as server:
+        with Client(server.address) as client:
+            for number in range(40):
+                for _ in range(number + 1):
+                    client.submit_background_job(f"{'shop.' * 14}function{number:02}", "x")
+        with at_terminal("queues", "-s", server.address, "--watch", "100ms") as terminal:
+            terminal.read(until=b" more")
+            terminal.type(b"\x03")
+            terminal.wait()
+    # Each look begins at the upper left corner.
+    shown = re.sub(rb"\x1b\[[?0-9;]*[A-Za-z]", b"", terminal.seen.replace(b"\x1b[H", b"\n"))
+    lines = shown.decode().replace("\r", "").replace("^C", "").split("\n")
+    assert max(map(len, lines)) <= 80
+    first = next(at for at, line in enumerate(lines) if line.startswith("FUNCTION"))
+    rows = lines[first + 1 : first + 21]
+    assert [int(row.split()[1]) for row in rows if "function" in row][:3] == [40, 39, 38], "the longest queue first"
+    assert any(row.strip() == f"{40 - 19} more" for row in rows), rows
+
+
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"TERM": ""}])
+def test_on_a_terminal_that_cannot_be_drawn_on_queues_watch_prints_line_by_line(
+    address: str, variables: dict[str, str]
+) -> None:
+    with at_terminal("queues", "-s", address, "--watch", "50ms", **variables) as terminal:
+        terminal.read(until=b"FUNCTION", times=3)
+        terminal.type(b"\x03")
+        assert terminal.wait() == exits.INTERRUPTED
+    assert b"\x1b" not in terminal.seen
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_no_locale_is_too_small_for_a_name(encoding: str) -> None:
+    with job_server() as server:
+        with Client(server.address) as client:
+            client.submit_background_job("größe→日本", "x")
+        for words in (["queues"], ["admin", "status"], ["submit", "-b", "größe→日本", "x"], ["queues", "--json"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "gearpool", *words, "-s", server.address],
+                env=environment(PYTHONIOENCODING=encoding), capture_output=True, check=False, timeout=30,
+            )  # fmt: skip
+            assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_queues_watch_goes_on_through_an_outage() -> None:

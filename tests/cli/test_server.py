@@ -37,7 +37,7 @@ def test_it_says_where_it_listens_serves_and_stops_on_a_signal(number: signal.Si
 
 
 def test_a_running_job_may_end_after_the_signal() -> None:
-    with start("--listen", "127.0.0.1:0", "--drain", "60") as process:
+    with start("--listen", "127.0.0.1:0", "--drain", "60s") as process:
         port = port_of(process)
         with Wire(port) as client, Wire(port) as worker:
             handle = client.submit(b"f")
@@ -62,7 +62,7 @@ def test_with_a_store_background_jobs_outlive_it(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_hastens() -> None:
-    with start("--listen", "127.0.0.1:0", "--drain", "600") as process:
+    with start("--listen", "127.0.0.1:0", "--drain", "600s") as process:
         port = port_of(process)
         with Wire(port) as client, Wire(port) as worker:
             client.submit(b"f")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from gearpool.cli import waiting
 from gearpool.client import Client
 from gearpool.testing import job_server, working
 from tests.cli.commands import gearpool
@@ -38,6 +40,23 @@ def explode(job: Assigned) -> bytes:
     raise ExplodeError(b"the reason")
 
 
+LOOKED = threading.Event()
+
+
+def patient(job: Assigned) -> bytes:
+    LOOKED.wait(20)
+    return job.data
+
+
+def warn(job: Assigned) -> bytes:
+    job.warn(b"careful \x1b[2J")
+    return b""
+
+
+def long_exception(job: Assigned) -> bytes:
+    raise ExplodeError(b"\x1b[2J" + b"x" * 300)
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A server with a worker of all the functions above. (The client's own tests run against gearmand too.)"""
@@ -48,6 +67,9 @@ def address() -> Iterator[str]:
         "fail": fail,
         "odd": fail_odd,
         "explode": explode,
+        "patient": patient,
+        "warn": warn,
+        "long": long_exception,
     }
     with job_server() as server:
         worker = ThreadWorker(server.address, functions)
@@ -106,6 +128,63 @@ def test_an_exceptions_payload_is_shown(at: list[str]) -> None:
 
 def test_a_job_that_does_not_end_exits_with_75(at: list[str]) -> None:
     assert "did not end in time" in gearpool("submit", *at, "-t", "2s", "nobody", "x", code=75).err
+
+
+@pytest.mark.parametrize("words", [["nobody", "x"], ["--lines", "nobody"], ["nobody", "x", "--json"]])
+def test_a_job_that_nobody_serves_is_told_of_while_it_waits(
+    at: list[str], address: str, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(waiting, "SILENCE_S", 0.05)
+    done = gearpool("submit", *at, "-t", "3s", *words, data=b"line\n", code=75)
+    assert f"no worker serves nobody on {address}: waiting for 3.0s at most" in done.err
+
+
+def test_a_job_that_only_takes_long_is_waited_for_in_silence(
+    at: list[str], monkeypatch: pytest.MonkeyPatch, looked: threading.Event
+) -> None:
+    """The worker answers when it has been looked whether there is one."""
+    monkeypatch.setattr(waiting, "SILENCE_S", 0.0)
+    assert gearpool("submit", *at, "patient", "x").err == ""
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when it was asked who serves a function."""
+    asked = waiting.unserved
+
+    def and_tell(client: Client, function: str) -> list[str]:
+        found = asked(client, function)
+        LOOKED.set()
+        return found
+
+    LOOKED.clear()
+    monkeypatch.setattr(waiting, "unserved", and_tell)
+    return LOOKED
+
+
+@pytest.mark.parametrize("send", [Assigned.part, Assigned.warn], ids=["data", "warnings"])
+def test_a_worker_that_sends_without_end_does_not_outlast_the_time_limit(
+    send: Callable[[Assigned, bytes], None],
+) -> None:
+    def endless(job: Assigned) -> bytes:
+        while True:
+            send(job, b"more")
+
+    with job_server() as server:
+        worker = ThreadWorker(server.address, {"endless": endless})
+        done = gearpool("submit", "-s", server.address, "-t", "500ms", "endless", "x", code=75)
+        worker.stop()
+    assert "did not end in time" in done.err
+
+
+def test_a_worker_drives_no_terminal_with_its_warnings_and_reasons(address: str) -> None:
+    for function in ("warn", "long"):
+        with at_terminal("submit", "-s", address, function, "x") as terminal:
+            terminal.wait()
+        assert b"\x1b[2J" not in terminal.seen
+        assert rb"\x1b[2J" in terminal.seen
+    # A pipe gets the bytes.
+    assert "\x1b[2J" in gearpool("submit", "-s", address, "warn", "x").err
 
 
 def test_no_server_exits_with_69() -> None:

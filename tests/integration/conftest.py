@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
         with running_gearmand() as gearmand:
             yield gearmand.address
         return
-    ours = OwnServer("--drain", "0")
+    ours = OwnServer("--drain", "0s")
     try:
         yield ours.address
     finally:

@@ -9,8 +9,8 @@ import pytest
 
 from gearpool.cli.daemon import overrides
 from gearpool.cli.main import COMMANDS
-from gearpool.cli.top import rates
 from gearpool.page import Activity
+from tests.cli.terminals import at_terminal
 from tests.processes import wait_for
 from tests.supervisor.conftest import Factory
 from tests.supervisor.daemons import ROOT, ScriptedDaemon, plain_settings
@@ -72,9 +72,55 @@ def test_status_shows_workers_functions_and_servers(daemons: Factory) -> None:
     assert str(second) in text
     assert "41" in text
     assert "2 timeout" in text
-    assert "s:4730  not connected" in text
+    assert "s:4730  connecting" in text, "the workers are a moment old"
+    assert f"worker {second} has told nothing yet" in text
     as_json = json.loads(gearpool(daemon, "status", "-c", str(daemon.path), "--json").stdout)
     assert as_json["functions"] == functions
+
+
+def test_a_job_that_blocked_its_worker_before_it_could_be_told_of_is_in_progress(daemons: Factory) -> None:
+    daemon = daemons(plain_settings(stall_timeout_s=600.0)).start().until_ready()
+    (pid,) = daemon.workers()
+    daemon.tell(pid, page=[int(Activity.JOB), 0, "H:x:1", "u"])
+    daemon.tell(pid, blocked=True)
+    wait_for(lambda: daemon.ask("status")["workers"][0]["stalled_s"] > 0, "the stall to be seen")
+    status = daemon.ask("status")
+    assert (status["in_progress"], status["workers"][0]["in_progress"]) == (1, 1)
+    text = gearpool(daemon, "status", "-c", str(daemon.path)).stdout
+    assert "by work H:x:1" in text
+    assert "1 jobs" in text.split("\n")[0]
+
+
+def test_top_in_a_pipe_prints_one_look_and_ends(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    (pid,) = daemon.workers()
+    functions = {"work": {"outcomes": {"complete": 41}, "in_progress": 3, "slots": 9}}
+    daemon.tell(pid, say={"event": "status", "functions": functions, "servers": {"s:4730": True}})
+    wait_for(lambda: daemon.ask("status")["functions"], "the status to be told")
+    for variables in ({}, {"TERM": "dumb"}):
+        daemon.environment.update(variables)
+        answer = gearpool(daemon, "top", "--every", "10ms", "-c", str(daemon.path))
+        assert (answer.returncode, answer.stderr) == (0, "")
+        (row,) = [line.split() for line in answer.stdout.split("\n") if line.startswith("work ")]
+        assert row == ["work", "0.0", "3/9", "41", "0"]
+        assert "\x1b" not in answer.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_top_at_a_terminal_gives_the_screen_back_however_it_ends(daemons: Factory, number: signal.Signals) -> None:
+    daemon = daemons().start().until_ready()
+    (pid,) = daemon.workers()
+    functions = {f"function{n:02}": {"outcomes": {"complete": n}, "in_progress": 0, "slots": 9} for n in range(40)}
+    daemon.tell(pid, say={"event": "status", "functions": functions, "servers": {"s:4730": True}})
+    wait_for(lambda: daemon.ask("status")["functions"], "the status to be told")
+    variables = {"RUNTIME_DIRECTORY": str(daemon.runtime)}
+    with at_terminal("top", "--every", "50ms", "-c", str(daemon.path), **variables) as terminal:
+        terminal.read(b"more", times=2)
+        terminal.send(number)
+        assert terminal.wait() == (130 if number is signal.SIGINT else 128 + number)
+        assert terminal.restored
+    assert b"\x1b[?1049l" in terminal.seen, "the other screen is left"
+    assert terminal.seen.rindex(b"\x1b[?25h") > terminal.seen.rindex(b"\x1b[?25l"), "the cursor is back"
 
 
 def test_jobs_shows_the_job_that_blocks(daemons: Factory) -> None:
@@ -134,7 +180,7 @@ def test_drain_and_stop_wait_until_the_daemon_has_left(daemons: Factory, word: s
 def test_drain_gives_up_waiting_with_75(daemons: Factory) -> None:
     daemon = daemons(plain_settings(drain_timeout_s=600.0)).start().until_ready()
     (daemon.children / "linger").touch()
-    answer = gearpool(daemon, "drain", "-c", str(daemon.path), "--timeout", "0.2")
+    answer = gearpool(daemon, "drain", "-c", str(daemon.path), "--timeout", "200ms")
     assert answer.returncode == 75
     daemon.send(signal.SIGQUIT)
     (daemon.children / "linger").unlink()
@@ -164,14 +210,3 @@ def test_overrides_are_passed_on_to_the_checker() -> None:
         config=["base.yaml", "/conf.d"], processes="auto", concurrency=None, servers="a:1,b:2", log_level="debug"
     )
     assert overrides(given) == ["-c", "/conf.d", "--processes", "auto", "--servers", "a:1,b:2", "--log-level", "debug"]
-
-
-def test_rates_are_those_since_the_last_look() -> None:
-    assert rates({"f": 10, "g": 5}, {"f": 30, "g": 5, "new": 9}, 2.0).split() == [
-        "FUNCTION",
-        "JOBS/S",
-        "f",
-        "10.0",
-        "g",
-        "0.0",
-    ]
