@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Abort": "gearpool.jobs",
+    "AsyncClient": "gearpool.client.aio",
+    "AsyncJob": "gearpool.client.aio",
     "Client": "gearpool.client",
     "Draining": "gearpool.jobs",
     "GearpoolError": "gearpool.errors",
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     # "as" exports them to type checkers, which do not see through a computed __all__.
     from gearpool.client import Client as Client
     from gearpool.client import JobStatus as JobStatus
+    from gearpool.client.aio import AsyncClient as AsyncClient
+    from gearpool.client.aio import AsyncJob as AsyncJob
     from gearpool.errors import ConnectionLost as ConnectionLost
     from gearpool.errors import GearpoolError as GearpoolError
     from gearpool.errors import JobException as JobException

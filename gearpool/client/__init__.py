@@ -5,9 +5,10 @@ for a session, `pool` holds one connection a server, `dispatch` sends, asks and 
 `client` and `submitting` are the public face.
 """
 
-from gearpool.client.admin import Admin, Replies
+from gearpool.client.admin import Admin
 from gearpool.client.client import Client
 from gearpool.client.futures import JobFuture
+from gearpool.client.replies import Replies
 from gearpool.client.results import Data, Event, JobHandle, JobStatus, Progress, Warned
 
 __all__ = ["Admin", "Client", "Data", "Event", "JobFuture", "JobHandle", "JobStatus", "Progress", "Replies", "Warned"]

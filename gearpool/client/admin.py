@@ -7,42 +7,22 @@ thread: poll gently.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from gearpool.errors import (
-    ConnectFailed,
-    ConnectionLost,
-    GearpoolError,
-    InvalidArgument,
-    NoServersAvailable,
-    RemoteProtocolError,
-    TimedOut,
-)
+from gearpool.client.asking import known_server, whom_to_ask
+from gearpool.client.replies import Reading, Replies, check_empty, collect, parse_pid, queue_limits, was_cancelled
+from gearpool.errors import GearpoolError, InvalidArgument
 from gearpool.net.dialing import close, connect
 from gearpool.net.modules import Modules
-from gearpool.net.reasons import describe
 from gearpool.protocol import admin as wire
 from gearpool.protocol.admin import Command, FunctionRow, JobRow, PriorityRow, WorkerRow
-from gearpool.protocol.names import function_name, handle_name
+from gearpool.protocol.names import function_name
 from gearpool.settings import ServerSettings
 from gearpool.timing import Deadline
 
 _T = TypeVar("_T")
-
-
-class Replies(dict[str, _T]):
-    """What each server (``host:port``) answered.
-
-    Attributes:
-        failures: the servers that did not answer, and why.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.failures: dict[str, GearpoolError] = {}
 
 
 class Admin:
@@ -87,7 +67,7 @@ class Admin:
 
     def getpid(self, server: str | None = None) -> Replies[int]:
         """The servers' process ids. A changed one means a restart, after which old handles name other jobs."""
-        return self._all(server, Command.GETPID, parse=_parse_pid)
+        return self._all(server, Command.GETPID, parse=parse_pid)
 
     def verbose(self, server: str | None = None) -> Replies[str]:
         """The servers' log levels."""
@@ -115,10 +95,7 @@ class Admin:
             limits: one number for all priorities, three for (high, normal, low), None or 0 for no limit.
             server: only this one.
         """
-        numbers = (limits or 0,) if isinstance(limits, int | None) else tuple(limits)
-        if any(not isinstance(number, int) or not 0 <= number < 2**31 for number in numbers):
-            raise InvalidArgument(f"a queue limit is a number from 0 to {2**31 - 1}, got {limits!r}")
-        words = [b"%d" % number for number in numbers]
+        words = queue_limits(limits)
         return self._all(server, Command.MAXQUEUE, function_name(function), *words, parse=wire.parse_ok)
 
     def cancel(self, job: object) -> bool:
@@ -130,16 +107,10 @@ class Admin:
         Returns:
             False if the server does not know it.
         """
-        server, _, handle = str(job).rpartition("/")
-        if not server:
-            if len(self._servers) != 1:
-                raise InvalidArgument(f"{handle}: with several servers a job is named server/handle")
-            server = next(iter(self._servers))
-        reply = self.ask(server, Command.CANCEL_JOB, handle_name(handle))
-        if reply == wire.NO_SUCH_JOB:
-            return False
-        wire.parse_ok(reply)
-        return True
+        names, handle = whom_to_ask(str(job), list(self._servers))
+        if len(names) > 1:
+            raise InvalidArgument(f"{job}: with several servers a job is named server/handle")
+        return was_cancelled(self.ask(names[0], Command.CANCEL_JOB, handle))
 
     def ask(self, server: str, command: Command, *arguments: bytes) -> bytes:
         """One command, one server, the raw reply.
@@ -152,11 +123,7 @@ class Admin:
         return self._ask(self._settings(server), command, *arguments)
 
     def _settings(self, server: str) -> ServerSettings:
-        try:
-            return self._servers[server]
-        except KeyError:
-            known = ", ".join(self._servers)
-            raise InvalidArgument(f"{server} is none of the servers {known}") from None
+        return self._servers[known_server(server, list(self._servers))]
 
     def _all(
         self, server: str | None, command: Command, *arguments: bytes, parse: Callable[[bytes], _T]
@@ -180,32 +147,10 @@ class Admin:
         ask(servers[0])
         for thread in others:
             thread.join()
-        if not answers:
-            self._raise(failures)
-        replies: Replies[_T] = Replies()
-        for settings in servers:  # in the order given
-            name = str(settings)
-            if name in answers:
-                replies[name] = answers[name]
-            else:
-                replies.failures[name] = failures[name]
-        return replies
-
-    @staticmethod
-    def _raise(failures: dict[str, GearpoolError]) -> None:
-        errors = list(failures.values())
-        if all(isinstance(error, ConnectFailed) for error in errors):
-            reasons = {name: getattr(error, "reason", str(error)) for name, error in failures.items()}
-            raise NoServersAvailable(reasons) from errors[0]
-        raise errors[0]
+        return collect([str(settings) for settings in servers], answers, failures)
 
     def _drop(self, settings: ServerSettings, name: bytes) -> str:
-        for row in wire.parse_status(self._ask(settings, Command.STATUS)):
-            if function_name(row.function) == name and row.total:
-                raise GearpoolError(
-                    f"{settings}: {row.function} has {row.total} jobs ({row.running} running); dropping it would lose "
-                    "them: let them finish first"
-                )
+        check_empty(self._ask(settings, Command.STATUS), name, str(settings))
         return wire.parse_ok(self._ask(settings, Command.DROP_FUNCTION, name))
 
     def _ask(self, settings: ServerSettings, command: Command, *arguments: bytes) -> bytes:
@@ -219,31 +164,14 @@ class Admin:
 
 
 def _exchange(sock: Any, line: bytes, command: Command, deadline: Deadline, server: str) -> bytes:
-    received = bytearray()
+    reading = Reading(command, server)
     try:
         sock.settimeout(deadline.remaining() or 0.001)
         sock.sendall(line)
         while True:
             sock.settimeout(deadline.remaining() or 0.001)
-            data = sock.recv(65536)
-            if not data:
-                raise ConnectionLost(server, "closed by the server")
-            received += data
-            if received[:1] == b"\0":
-                raise RemoteProtocolError(f"{server} answers the text protocol with binary packets")
-            # The end of a reply is at the end of what was received; only then is it worth a look at the whole.
-            if received.endswith(b"\n"):
-                size = wire.reply_size(command, bytes(received))
-                if size:
-                    return bytes(received[:size])
-    except TimeoutError as error:
-        raise TimedOut(f"{server} did not answer {command.value} in time") from error
+            reply = reading.reply(sock.recv(65536))
+            if reply is not None:
+                return reply
     except OSError as error:
-        raise ConnectionLost(server, describe(error)) from error
-
-
-def _parse_pid(reply: bytes) -> int:
-    value = wire.parse_ok(reply)
-    with contextlib.suppress(ValueError):
-        return int(value)
-    raise RemoteProtocolError(f"not a process id: {value!r}")
+        raise reading.failed(error) from error

@@ -12,18 +12,18 @@ from types import TracebackType
 from typing import Self
 
 from gearpool.client.admin import Admin
+from gearpool.client.asking import known_server, one_of, whom_to_ask
 from gearpool.client.dispatch import Dispatch
 from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Payload, payload
 from gearpool.client.results import JobHandle, JobStatus
 from gearpool.client.submission import UNSET
 from gearpool.client.submitting import Submitting
-from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import ServerLike, parse_servers
 from gearpool.net.dialing import standard
 from gearpool.net.modules import Modules
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
-from gearpool.protocol.names import handle_name, unique_id
+from gearpool.protocol.names import unique_id
 from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline
 
@@ -108,21 +108,14 @@ class Client(Submitting):
             InvalidArgument: no handle.
         """
         deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
-        if (job is None) == (unique is None):
-            raise InvalidArgument("give a job or a unique id")
+        one_of(job, unique)
         if unique is not None:
             return self._dispatch.first_known(self._dispatch.names(), unique_id(unique), deadline, by_unique=True)
         if isinstance(job, JobFuture):
             job = job.job(deadline.timeout())
-        if isinstance(job, JobHandle):
-            names, handle = [job.server], job.handle
-        else:
-            server, _, handle = str(job).rpartition("/")
-            names = [server] if server else self._dispatch.names()
-        for name in names:
-            if name not in self._dispatch.pool.servers:
-                raise InvalidArgument(f"{name} is none of this client's servers {', '.join(self._dispatch.names())}")
-        return self._dispatch.first_known(names, handle_name(handle), deadline, by_unique=False)
+        assert job is not None
+        names, handle = whom_to_ask(job, self._dispatch.names())
+        return self._dispatch.first_known(names, handle, deadline, by_unique=False)
 
     def echo(self, data: Payload = b"gearpool", *, server: str | None = None, timeout: float | None = UNSET) -> bytes:
         """Send ``data`` to a server and back.
@@ -138,7 +131,5 @@ class Client(Submitting):
             ConnectionLost: the connection broke first.
         """
         deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
-        name = server or self._dispatch.names()[0]
-        if name not in self._dispatch.pool.servers:
-            raise InvalidArgument(f"{name} is none of this client's servers {', '.join(self._dispatch.names())}")
+        name = known_server(server, self._dispatch.names())
         return self._dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, payload(data), deadline)[0]

@@ -96,8 +96,7 @@ class Connection:
 
     def forget(self, handle: bytes, call: Call) -> None:
         """The job has no end: the server does not know it any more."""
-        if self._session.jobs.get(handle) is call:
-            self._session.jobs.pop(handle, None)
+        self._session.forget(handle, call)
 
     def shut(self) -> None:
         """End it; the reader closes the socket."""

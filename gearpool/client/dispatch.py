@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Order, Payload
 from gearpool.client.pool import Pool
-from gearpool.client.results import JobStatus, number
+from gearpool.client.results import JobStatus, number, status_of
 from gearpool.client.session import Call
-from gearpool.client.submission import UNSET
+from gearpool.client.submission import UNSET, resubmission_pause
 from gearpool.client.waiting import Question
 from gearpool.errors import (
     ConnectionLost,
@@ -34,7 +34,7 @@ from gearpool.protocol.codec import request
 from gearpool.protocol.names import handle_name, text
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
-from gearpool.timing import Backoff, Deadline, exponential, jittered
+from gearpool.timing import Backoff, Deadline
 
 _CHUNK = 250
 """Submissions that are made and written at once."""
@@ -289,18 +289,7 @@ class Dispatch:
             kinds = PacketType.GET_STATUS_UNIQUE, PacketType.STATUS_RES_UNIQUE
         else:
             kinds = PacketType.GET_STATUS, PacketType.STATUS_RES
-        answer = self.ask(name, *kinds, key, deadline)
-        numerator, denominator = number(answer[3]), number(answer[4])
-        return JobStatus(
-            handle=text(answer[0]),
-            is_known=number(answer[1]) != 0,
-            is_running=number(answer[2]) != 0,
-            progress=numerator / denominator if denominator else None,
-            numerator=numerator,
-            denominator=denominator,
-            clients=number(answer[5]) if by_unique else None,
-            server=name,
-        )
+        return status_of(self.ask(name, *kinds, key, deadline), name)
 
     def ask(
         self, name: str, question: PacketType, answer: PacketType, argument: bytes, deadline: Deadline
@@ -339,9 +328,7 @@ class Dispatch:
         backoff = Backoff(0.1, 5.0)
         failure: GearpoolError = ConnectionLost(server, reason)
         tries = max(future.tries for future in futures)
-        if tries > 1:
-            # A server that takes connections and ends them at once would use up all retries in a moment.
-            time.sleep(jittered(exponential(tries - 1, 0.05, 2.0, 2.0), 0.5))
+        time.sleep(resubmission_pause(tries))
         while futures:
             left: list[JobFuture] = []
             down = False

@@ -129,6 +129,16 @@ def checked_unique(value: str | bytes | None) -> bytes:
     return b"" if value is None else unique_id(value)
 
 
+def check_retry(retry: int, *, has_unique: bool) -> None:
+    """Whether a submission may be repeated.
+
+    Raises:
+        InvalidArgument: it has no unique id.
+    """
+    if retry and not has_unique:
+        raise InvalidArgument("retry needs a unique id: without one a job could run twice")
+
+
 def _epoch(at: When | None, delay: float | None) -> int:
     if at is not None and delay is not None:
         raise InvalidArgument("give at or delay, not both")

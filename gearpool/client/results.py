@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gearpool.protocol.names import text
+
 
 @dataclass(frozen=True, slots=True)
 class JobHandle:
@@ -85,3 +87,18 @@ def number(raw: bytes) -> int:
         return int(float(raw.rstrip(b"\0")))
     except (ValueError, OverflowError):
         return 0
+
+
+def status_of(answer: list[bytes], server: str) -> JobStatus:
+    """What STATUS_RES, or STATUS_RES_UNIQUE with its sixth argument, says."""
+    numerator, denominator = number(answer[3]), number(answer[4])
+    return JobStatus(
+        handle=text(answer[0]),
+        is_known=number(answer[1]) != 0,
+        is_running=number(answer[2]) != 0,
+        progress=numerator / denominator if denominator else None,
+        numerator=numerator,
+        denominator=denominator,
+        clients=number(answer[5]) if len(answer) > 5 else None,
+        server=server,
+    )

@@ -56,6 +56,10 @@ class Health:
         """True while it is in its cool-down."""
         return self._clock() < self._rests_until[server]
 
+    def rests(self, server: str) -> float:
+        """Seconds until its cool-down is over."""
+        return max(0.0, self._rests_until[server] - self._clock())
+
     def preferred(self, ranked: Sequence[str]) -> list[str]:
         """``ranked`` with those that rest moved to the end: they are tried when no other is left."""
         awake = [server for server in ranked if not self.resting(server)]

@@ -100,6 +100,23 @@ class Session:
         self.pending.clear()
         return calls
 
+    def followed(self) -> list[Call]:
+        """The calls whose end is awaited."""
+        calls: list[Call] = []
+        for entry in self.jobs.copy().values():  # copied in one step: a reader's thread may go on meanwhile
+            if isinstance(entry, _Shared):
+                calls.extend(entry.members)
+            else:
+                calls.append(entry)
+        return calls
+
+    def forget(self, handle: bytes, call: Call) -> None:
+        """Nothing more will come for this call: the server does not know the job any more."""
+        entry = self.jobs.get(handle)
+        if entry is call or (isinstance(entry, _Shared) and call in entry.members):
+            # All that share a handle share its fate.
+            self.jobs.pop(handle, None)
+
     @property
     def idle(self) -> bool:
         """Nothing is under way."""

@@ -27,7 +27,7 @@ from gearpool.errors import (
 )
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import PacketType
-from gearpool.timing import Deadline
+from gearpool.timing import Deadline, exponential, jittered
 
 UNSET: Any = object()
 """An argument not given, where None means "no limit"."""
@@ -282,3 +282,9 @@ class Submission(Call):
         if not self._handle:
             return self.unacknowledged()
         return JobTimedOut(f"job {server}/{handle} ({function}) did not end in time; it may still run", handle)
+
+
+def resubmission_pause(tries: int) -> float:
+    """Seconds to wait before a submission that was sent ``tries`` times is sent again after a lost connection."""
+    # A server that takes connections and ends them at once would use up all retries in a moment.
+    return 0.0 if tries <= 1 else jittered(exponential(tries - 1, 0.05, 2.0, 2.0), 0.5)

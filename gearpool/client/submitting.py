@@ -10,10 +10,10 @@ from typing import Literal, overload
 
 from gearpool.client.dispatch import Dispatch
 from gearpool.client.futures import JobFuture
-from gearpool.client.orders import Payload, Priority, When, checked_unique, make_order, payload
+from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order, payload
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
-from gearpool.errors import GearpoolError, InvalidArgument
+from gearpool.errors import GearpoolError
 from gearpool.timing import Deadline
 
 UniqueOf = Callable[[Payload], str | bytes]
@@ -91,8 +91,7 @@ class Submitting:
         """
         order = make_order(function, priority=priority, reducer=reducer)
         key = checked_unique(unique)
-        if retry and not key:
-            raise InvalidArgument("retry needs a unique id: without one a job could run twice")
+        check_retry(retry, has_unique=bool(key))
         future = JobFuture(
             self._dispatch,
             order,
@@ -201,8 +200,7 @@ class Submitting:
             InvalidArgument: a value cannot be sent.
         """
         order = make_order(function, background=background, priority=priority)
-        if retry and unique is None:
-            raise InvalidArgument("retry needs unique ids: without them a job could run twice")
+        check_retry(retry, has_unique=unique is not None)
         self._dispatch.after_fork()
 
         def make(item: Payload, deadline: Deadline) -> JobFuture:

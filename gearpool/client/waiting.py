@@ -11,10 +11,8 @@ import contextlib
 import threading
 from collections.abc import Callable
 
+from gearpool.client.requests import Request
 from gearpool.client.session import Call
-from gearpool.errors import ConnectionLost, GearpoolError, ServerError
-from gearpool.protocol.names import text
-from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline
 
 
@@ -53,30 +51,11 @@ class Waitable(Call):
         return True
 
 
-class Question(Waitable):
-    """ECHO, GET_STATUS, GET_STATUS_UNIQUE and OPTION_REQ: one request, one answer."""
+class Question(Request, Waitable):
+    """A request whose answer a thread waits for."""
 
-    def __init__(self, answer: PacketType) -> None:
-        self.answer = answer
-        self._answer: list[bytes] | None = None
-        self._error: GearpoolError | None = None
-
-    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
-        """Keep the answer."""
-        if kind is PacketType.ERROR:
-            self._error = ServerError(text(arguments[0]), text(arguments[1]))
-        else:
-            self._answer = arguments
+    def _changed(self) -> None:
         self.wake()
-
-    def lost(self, server: str, reason: str) -> None:
-        """The connection ended before the answer."""
-        self._error = ConnectionLost(server, reason)
-        self.wake()
-
-    def settled(self) -> bool:
-        """There is an answer or an error."""
-        return self._answer is not None or self._error is not None
 
     def ask(self, deadline: Deadline) -> list[bytes] | None:
         """The arguments of the answer; None when the deadline came first.
@@ -86,6 +65,4 @@ class Question(Waitable):
             ConnectionLost: the connection ended first.
         """
         self.wait(self.settled, deadline)
-        if self._error is not None:
-            raise self._error
-        return self._answer
+        return self.outcome()

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 import gearpool
 from gearpool import (
     Abort,
+    AsyncClient,
     Client,
     Job,
     JobException,
@@ -24,7 +25,6 @@ from gearpool import (
     Worker,
 )
 from gearpool.client import Data, JobFuture, JobHandle, Progress, Warned
-from gearpool.client.aio import AsyncClient
 from gearpool.settings import RetrySettings
 from gearpool.testing import JobResult, ThreadedJobServer, ThreadedWorker, job_server, run_job, working
 
@@ -129,7 +129,7 @@ async def submit_async(servers: list[str], texts: list[str]) -> list[bytes]:
     results: list[bytes] = []
     async with AsyncClient(servers) as client:
         job = await client.submit("reverse", "first")
-        results.append(await job.result())
+        results.append(await job)
         results += [await client.submit_job("reverse", text) for text in texts]
         handle: JobHandle = await client.submit_background_job("reverse", "x")
         status: JobStatus = await client.get_job_status(handle)

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gearpool import JobFailed, JobTimedOut, NoServersAvailable
+from gearpool import AsyncClient, JobFailed, JobTimedOut, NoServersAvailable
 from gearpool.client import Data, Progress, Warned
-from gearpool.client.aio import AsyncClient
 from gearpool.errors import ConnectionLost
 from tests.client.conftest import Server, Workers
 from tests.client.test_client import Gate, echo, fail
@@ -31,7 +30,7 @@ def test_jobs_are_awaited_one_by_one_and_together(server: Server, work: Workers)
     async def use(client: AsyncClient) -> None:
         assert await client.submit_job("echo", "one") == b"one"
         jobs = [await client.submit("echo", str(number)) for number in range(50)]
-        assert await asyncio.gather(*(job.result() for job in jobs)) == [str(number).encode() for number in range(50)]
+        assert await asyncio.gather(*jobs) == [str(number).encode() for number in range(50)]
         job = await client.submit("echo", "again")
         assert await job == b"again"
         assert await client.echo(b"x") == b"x"
@@ -62,7 +61,7 @@ def test_the_loop_goes_on_while_a_job_runs(server: Server, work: Workers) -> Non
 
     async def use(client: AsyncClient) -> None:
         job = await client.submit("slow", "x")
-        waiting = asyncio.ensure_future(job.result())
+        waiting = asyncio.ensure_future(job)
         status = await client.get_job_status(await job.job())
         assert status.is_known
         assert (await client.get_job_status(job)).is_known
@@ -116,7 +115,7 @@ def test_a_lost_connection_wakes_those_who_await(gearmand: Gearmand) -> None:
     async def use(client: AsyncClient) -> None:
         job = await client.submit("nobody", "x")
         await job.job()
-        waiting = asyncio.ensure_future(job.result())
+        waiting = asyncio.ensure_future(job)
         await asyncio.to_thread(gearmand.kill)
         with pytest.raises(ConnectionLost):
             await waiting

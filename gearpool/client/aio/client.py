@@ -1,0 +1,140 @@
+"""`AsyncClient`: submits jobs, waits for them, asks about them, on an asyncio loop. Floor 3.
+
+Law: every call has an end, as with `Client`. No thread waits for a server, and the loop's default executor is never
+used: it belongs to the application. A client serves one loop, the one on which it is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from gearpool.client.aio.admin import AsyncAdmin
+from gearpool.client.aio.dispatch import AsyncDispatch
+from gearpool.client.aio.jobs import AsyncJob
+from gearpool.client.aio.submitting import AsyncSubmitting
+from gearpool.client.asking import known_server, one_of, whom_to_ask
+from gearpool.client.client import CONNECT_TIMEOUT_S, JOB_TIMEOUT_S, REQUEST_TIMEOUT_S
+from gearpool.client.orders import Payload, payload
+from gearpool.client.results import JobHandle, JobStatus
+from gearpool.client.submission import UNSET
+from gearpool.net.addresses import ServerLike, parse_servers
+from gearpool.net.dialing import standard
+from gearpool.net.modules import Modules
+from gearpool.protocol.codec import DEFAULT_MAX_PACKET
+from gearpool.protocol.names import unique_id
+from gearpool.protocol.packets import PacketType
+from gearpool.timing import Deadline
+
+
+class AsyncClient(AsyncSubmitting):
+    """A client of one or several job servers for asyncio. Use it with ``async with``, or call `close`.
+
+    It may be made anywhere, also at import and before a fork; nothing is connected before the first call. One client
+    serves all tasks of one event loop. Not for a process that gevent has monkey-patched: there use `gearpool.Client`.
+
+    Args:
+        servers: ``"host:port"``, several with commas between or as a list, or what `gearpool.net.addresses` takes.
+        exceptions: ask the servers to pass WORK_EXCEPTION on (`JobException`); without it such jobs just fail.
+        connect_timeout: seconds for one server to be reached.
+        request_timeout: seconds for a request to be answered, connecting included.
+        job_timeout: seconds a result is waited for when a call does not say; None for ever.
+        max_packet: largest packet taken from a server, bytes.
+        modules: another resolver of names than the standard library's.
+
+    Raises:
+        InvalidArgument: a server's address is wrong.
+    """
+
+    def __init__(
+        self,
+        servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
+        *,
+        exceptions: bool = True,
+        connect_timeout: float = CONNECT_TIMEOUT_S,
+        request_timeout: float = REQUEST_TIMEOUT_S,
+        job_timeout: float | None = JOB_TIMEOUT_S,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        modules: Modules | None = None,
+    ) -> None:
+        self.servers = parse_servers(servers)
+        self.request_timeout = request_timeout
+        modules = modules or standard()
+        self.admin = AsyncAdmin(self.servers, timeout=request_timeout, modules=modules)
+        """The servers' text protocol: queues, workers, cancel and the like."""
+        dispatch = AsyncDispatch(
+            self.servers,
+            exceptions=exceptions,
+            connect_timeout=connect_timeout,
+            request_timeout=request_timeout,
+            job_timeout=job_timeout,
+            max_packet=max_packet,
+            modules=modules,
+        )
+        super().__init__(dispatch)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections. Whoever still awaits a job gets ConnectionLost. May be called again."""
+        await self._dispatch.close()
+
+    async def get_job_status(
+        self,
+        job: JobHandle | AsyncJob | str | None = None,
+        *,
+        unique: str | bytes | None = None,
+        timeout: float | None = UNSET,
+    ) -> JobStatus:
+        """What the servers know of a job.
+
+        Args:
+            job: what a submission returned, or its ``server/handle``, or a bare handle (all servers are asked then).
+            unique: instead of a job: ask by unique id, all servers.
+            timeout: seconds; the client's ``request_timeout`` if not given.
+
+        Raises:
+            NoServersAvailable: the server that made the handle cannot be reached; or, of several, none that knows it.
+            TimedOut: no answer.
+            ConnectionLost: the connection broke first.
+            InvalidArgument: no handle.
+        """
+        dispatch = self._dispatch
+        dispatch.enter()
+        deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
+        one_of(job, unique)
+        if unique is not None:
+            return await dispatch.first_known(dispatch.names, unique_id(unique), deadline, by_unique=True)
+        if isinstance(job, AsyncJob):
+            job = await job.job(deadline.timeout())
+        assert job is not None
+        names, handle = whom_to_ask(job, dispatch.names)
+        return await dispatch.first_known(names, handle, deadline, by_unique=False)
+
+    async def echo(
+        self, data: Payload = b"gearpool", *, server: str | None = None, timeout: float | None = UNSET
+    ) -> bytes:
+        """Send ``data`` to a server and back.
+
+        Args:
+            data: what to send.
+            server: ``host:port`` of one of the client's servers; the first if not given.
+            timeout: seconds; the client's ``request_timeout`` if not given.
+
+        Raises:
+            NoServersAvailable: it cannot be reached.
+            TimedOut: no answer.
+            ConnectionLost: the connection broke first.
+        """
+        dispatch = self._dispatch
+        dispatch.enter()
+        deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
+        name = known_server(server, dispatch.names)
+        return (await dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, payload(data), deadline))[0]

@@ -1,0 +1,193 @@
+"""One connection to one job server on an asyncio loop: a protocol that feeds a session. Floor 3.
+
+Law: a call is queued in the session as its bytes are queued for writing, so both have one order. What is submitted
+before the loop turns goes out in one write. Nothing waits here but `room`, for a server that does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from gearpool.client.connection import BACKLOG, SEND_LIMIT_S
+from gearpool.client.session import Call, Session
+from gearpool.errors import RemoteProtocolError
+from gearpool.net.reasons import describe
+from gearpool.net.streams import RECEIVE_SIZE
+
+FLUSH = 64 * 1024
+"""Bytes that are written at once instead of being kept for more."""
+
+
+class AsyncConnection(asyncio.BufferedProtocol):
+    """A live connection. Made by the pool; not to be used again once `ended` is set.
+
+    Args:
+        server: ``host:port``.
+        transport: connected.
+        session: fresh.
+        on_end: called once with this connection.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        transport: asyncio.Transport,
+        session: Session,
+        on_end: Callable[[AsyncConnection], None],
+    ) -> None:
+        self.server = server
+        self.session = session
+        self.ended: str | None = None
+        """Why it ended; None while it lives."""
+        self.retired = False
+        """It left a request unanswered: let it finish what it has, and give it nothing new."""
+        self.heard_at = time.monotonic()
+        """When bytes last came."""
+        self._transport = transport
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        # Of our own, since asyncio's reads of 256 KiB would have it mapped anew each time; see RECEIVE_SIZE.
+        self._buffer = memoryview(bytearray(RECEIVE_SIZE))
+        self._out: list[bytes] = []
+        self._backlog = 0
+        self._flush_is_due = False
+        self._waiting_for_room: asyncio.Future[None] | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+        self._gone = self._loop.create_future()
+        transport.set_write_buffer_limits(high=BACKLOG)
+        transport.set_protocol(self)
+
+    @property
+    def usable(self) -> bool:
+        """New calls may go here."""
+        return self.ended is None and not self.retired
+
+    @property
+    def busy(self) -> bool:
+        """Jobs are running whose results come over it."""
+        return bool(self.session.jobs)
+
+    @property
+    def full(self) -> bool:
+        """The server does not read what was sent: wait for `room` before the next call."""
+        return self._waiting_for_room is not None
+
+    async def room(self) -> None:
+        """Until the server has read some of what was sent, or the connection has ended."""
+        while self._waiting_for_room is not None:
+            await asyncio.shield(self._waiting_for_room)
+
+    def call(self, calls: Sequence[Call], data: bytes) -> bool:
+        """Send ``data``, whose answers go to ``calls`` in order.
+
+        Returns:
+            False if the connection had ended before, so that nothing of it was sent.
+        """
+        if self.ended is not None:
+            return False
+        self.session.pending.extend(calls)
+        self._out.append(data)
+        self._backlog += len(data)
+        if self._backlog >= FLUSH:
+            self._flush()
+        elif not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush)
+        return True
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        out = self._out
+        if not out or self.ended is not None:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        self._backlog = 0
+        self._transport.write(data)
+
+    async def close(self, seconds: float) -> None:
+        """Send what is left and end it, within so many seconds."""
+        if self.ended is None:
+            self._flush()
+            self._transport.close()
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._gone)
+        except TimeoutError:
+            self._transport.abort()
+
+    def shut(self) -> None:
+        """End it once what is left has been sent."""
+        self._flush()
+        self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """End it at once."""
+        self._end(reason)
+        self._transport.abort()
+
+    def disown(self) -> None:
+        """In a forked child: close the descriptor without a word to the server, and without the parent's loop."""
+        self.ended = "this process was forked: the connection is its parent's"
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            # In its place, since the transport closes its descriptor some day, which must not be another's by then.
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, sock.fileno(), inheritable=False)
+            os.close(null)
+
+    # What asyncio calls.
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
+        """See `asyncio.BufferedProtocol`."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        self.heard_at = time.monotonic()
+        if self.ended is not None:
+            return
+        try:
+            self.session.feed(bytes(self._buffer[:nbytes]))
+        except RemoteProtocolError as error:
+            self.abort(f"protocol error: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self._end("closed by the server" if exc is None else describe(exc))
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol`: more than BACKLOG bytes wait."""
+        self._waiting_for_room = self._loop.create_future()
+        self._expect_progress()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+        if self._waiting_for_room is not None:
+            self._waiting_for_room.set_result(None)
+            self._waiting_for_room = None
+
+    def _expect_progress(self) -> None:
+        self._stuck = self._loop.call_later(SEND_LIMIT_S, self._no_progress, self._transport.get_write_buffer_size())
+
+    def _no_progress(self, before: int) -> None:
+        if self._transport.get_write_buffer_size() >= before:
+            self.abort(f"it has read nothing for {SEND_LIMIT_S:.0f} s")
+        else:
+            self._expect_progress()
+
+    def _end(self, reason: str) -> None:
+        if self.ended is not None:
+            return
+        self.ended = reason
+        self._out.clear()
+        self.resume_writing()
+        self._on_end(self)

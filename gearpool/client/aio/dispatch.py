@@ -1,0 +1,426 @@
+"""What stands between the calls of an `AsyncClient` and its connections. Floor 3.
+
+Law: as `gearpool.client.dispatch`, on one event loop: jobs are sent, asked about and sent again here. Nothing here takes
+a thread or waits for a job; what must go on by itself is a task of the client, which `close` ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from gearpool.client.aio import checks
+from gearpool.client.aio.connection import AsyncConnection
+from gearpool.client.aio.jobs import AsyncJob, AsyncRequest
+from gearpool.client.aio.pool import AsyncPool
+from gearpool.client.aio.time_limits import Limited, TimeLimits
+from gearpool.client.results import JobStatus, number, status_of
+from gearpool.client.session import Call
+from gearpool.client.submission import UNSET, resubmission_pause
+from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable, TimedOut
+from gearpool.net.modules import Modules
+from gearpool.protocol.codec import request
+from gearpool.protocol.names import handle_name
+from gearpool.protocol.packets import PacketType
+from gearpool.settings import ServerSettings
+from gearpool.timing import Backoff, Deadline
+
+ASKED_AT_ONCE = 1000
+"""Jobs that one write asks about."""
+
+
+class AsyncDispatch:
+    """Sends and asks, over a pool of connections. Bound to the loop on which it is first used.
+
+    Args:
+        servers: whom to use.
+        exceptions: have WORK_EXCEPTION passed on.
+        connect_timeout: seconds for one server to be reached.
+        request_timeout: seconds for a request to be answered.
+        job_timeout: seconds a result is waited for when a call does not say; None for ever.
+        max_packet: largest packet taken from a server, bytes.
+        modules: how names are resolved.
+
+    Attributes:
+        loop: the event loop.
+        pool: the connections.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    pool: AsyncPool
+
+    def __init__(
+        self,
+        servers: Sequence[ServerSettings],
+        *,
+        exceptions: bool,
+        connect_timeout: float,
+        request_timeout: float,
+        job_timeout: float | None,
+        max_packet: int,
+        modules: Modules,
+    ) -> None:
+        self.names = [str(server) for server in servers]
+        self.request_timeout = request_timeout
+        self.job_timeout = job_timeout
+        self._servers = servers
+        self._options = {
+            "modules": modules,
+            "connect_timeout": connect_timeout,
+            "options": [b"exceptions"] if exceptions else [],
+            "max_packet": max_packet,
+        }
+        self._pid = 0
+        self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __del__(self) -> None:
+        if self._pid != os.getpid() or self._closed or not self.pool.connections or self.loop.is_closed():
+            return
+        warnings.warn("an AsyncClient was abandoned without close()", ResourceWarning, stacklevel=1, source=self)
+        self.loop.call_soon_threadsafe(self.pool.abort)
+
+    def enter(self) -> None:
+        """Each call of a user begins here: bind to the running loop.
+
+        Raises:
+            GearpoolError: the client is closed, or in use on another loop.
+        """
+        loop = asyncio.get_running_loop()
+        if self._pid and loop is self.loop and self._pid == os.getpid():
+            if self._closed:
+                raise GearpoolError("the client is closed")
+            return
+        if self._closed:
+            raise GearpoolError("the client is closed")
+        if self._pid == os.getpid() and not self.loop.is_closed():
+            raise GearpoolError("this AsyncClient is in use on another event loop: make one for each loop")
+        if self._pid and self._pid != os.getpid():
+            self.pool.disown()
+        self.loop, self._pid = loop, os.getpid()
+        self._tasks = set()
+        me = weakref.ref(self)  # connections must not keep an abandoned client alive
+
+        def on_end(server: str, reason: str, calls: list[Call]) -> None:
+            dispatch = me()
+            if dispatch is not None:
+                dispatch._on_end(server, reason, calls)
+
+        self.pool = AsyncPool(self._servers, on_end=on_end, **self._options)  # type: ignore[arg-type]  # of __init__
+        self._limits = TimeLimits(loop.call_later, self._expired)
+        self._looks: weakref.WeakKeyDictionary[AsyncConnection, _Look] = weakref.WeakKeyDictionary()
+        # Random once a client, then counted: as unique as a random id each time, at a tenth of the cost.
+        self._prefix = os.urandom(12).hex().encode()
+        self._count = itertools.count()
+
+    async def close(self) -> None:
+        """Close all connections; whoever still waits is told."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._pid != os.getpid():
+            return
+        if self.loop is not asyncio.get_running_loop():
+            return
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.pool.close()
+
+    def fresh_unique(self) -> bytes:
+        """A unique id that nobody else has."""
+        return self._prefix + b"-%x" % next(self._count)
+
+    def job_deadline(self, timeout: float | None) -> Deadline:
+        """Until when a job is waited for, given what its caller said."""
+        return Deadline.after(self.job_timeout if timeout is UNSET else timeout)
+
+    # Sending.
+
+    async def send(self, jobs: list[AsyncJob]) -> None:
+        """Send these, in one write for each server.
+
+        Raises:
+            NoServersAvailable: some were not sent, because no server could be reached.
+            TimedOut: there was no connection in time.
+        """
+        deadline = jobs[0].deadline.earlier(Deadline.after(self.request_timeout))
+        if len(self.names) == 1 or not jobs[0].route[1]:
+            # Without a unique id any server will do: each time another, so that all get their share.
+            await self._send_together(jobs, jobs[0].route[0], os.urandom(8) if len(self.names) > 1 else b"", deadline)
+            return
+        by_server: dict[str, list[AsyncJob]] = {}
+        for job in jobs:
+            connection = self.pool.ready(*job.route) or await self.pool.choose(*job.route, deadline)
+            by_server.setdefault(connection.server, []).append(job)
+        for group in by_server.values():
+            await self._send_together(group, *group[0].route, deadline)
+
+    async def send_or_settle(self, jobs: list[AsyncJob]) -> None:
+        """Send these; those that cannot be sent end with the error."""
+        try:
+            await self.send(jobs)
+        except GearpoolError as error:
+            for job in jobs:
+                if not job.sent:
+                    job.settle(error)
+
+    async def _send_together(self, jobs: list[AsyncJob], function: bytes, key: bytes, deadline: Deadline) -> None:
+        while True:
+            connection = self.pool.ready(function, key) or await self.pool.choose(function, key, deadline)
+            if connection.full:
+                try:
+                    async with asyncio.timeout(deadline.timeout()):
+                        await connection.room()
+                except TimeoutError as error:
+                    raise TimedOut(f"{connection.server} takes no more submissions: it does not read") from error
+                continue
+            now, name = time.monotonic(), connection.server
+            if connection.call(jobs, b"".join([job.departs(name, now) for job in jobs])):
+                break
+        add = self._limits.add
+        for job in jobs:
+            job.sent = True
+            add(job)
+        self._look_by(connection, checks.first_due(jobs, now, self.request_timeout))
+
+    # What `AsyncJob` asks of its owner.
+
+    def ended(self, job: AsyncJob) -> None:
+        """It is over: its time limit is no longer needed."""
+        self._limits.discard(job)
+
+    def distrust(self, server: str) -> None:
+        """An answer is missing on the connection in use, and answers come in order: ask nothing more over it."""
+        connection = self.pool.current(server)
+        if connection is not None:
+            connection.retired = True
+
+    def _expired(self, job: Limited) -> None:
+        assert isinstance(job, AsyncJob)
+        if job.over:
+            return
+        connection = self.pool.current(job.server)
+        if not job.handle and connection is not None and self._silent(job, connection):
+            connection.retired = True
+        job.settle(job.failure())
+
+    def _silent(self, job: AsyncJob, connection: AsyncConnection) -> bool:
+        return max(job.since, connection.heard_at) + self.request_timeout <= time.monotonic()
+
+    # Looking after the jobs under way.
+
+    def _look_by(self, connection: AsyncConnection, at: float) -> None:
+        look = self._looks.get(connection)
+        if look is None:
+            look = self._looks[connection] = _Look(self, connection)
+        look.by(at)
+
+    async def _look(self, connection: AsyncConnection) -> float:
+        """See to what is due of this connection; when to look again."""
+        found = checks.due(connection.session, time.monotonic(), connection.heard_at, self.request_timeout)
+        if found.unanswered:
+            connection.retired = True
+            for job in found.unanswered:
+                job.settle(job.unacknowledged())
+        if not found.ask:
+            return found.next_at
+        unknown = await self._unknown(connection.server, found.ask)
+        if unknown:
+            # When gearmand discards, it discards all that a lost connection left.
+            unknown += await self._unknown(connection.server, checks.doubtful(connection.session, found.ask))
+            for job in unknown:
+                connection.session.forget(handle_name(job.handle or ""), job)
+            self._on_end(connection.server, "the server does not know the job any more", list[Call](unknown))
+        return checks.due(connection.session, time.monotonic(), connection.heard_at, self.request_timeout).next_at
+
+    async def _unknown(self, server: str, jobs: list[AsyncJob]) -> list[AsyncJob]:
+        """Which of these the server does not know any more; none if it cannot be asked."""
+        unknown: list[AsyncJob] = []
+        for start in range(0, len(jobs), ASKED_AT_ONCE):
+            part = [(job, job.handle) for job in jobs[start : start + ASKED_AT_ONCE]]
+            questions = [AsyncRequest(PacketType.STATUS_RES) for _ in part]
+            data = b"".join([request(PacketType.GET_STATUS, handle_name(handle or "")) for _, handle in part])
+            try:
+                answers = await self._ask_all(server, questions, data, Deadline.after(self.request_timeout))
+            except GearpoolError:
+                # The connection is lost, and then they have been told; or the server is slow, and they have limits.
+                answers = []
+            now = time.monotonic()
+            for job, _ in part:
+                job.checks += 1
+                job.checked_at = now
+            for (job, handle), answer in zip(part, answers, strict=False):
+                if number(answer[1]) == 0 and job.runs_as(server, handle or ""):
+                    unknown.append(job)
+        return unknown
+
+    # Asking.
+
+    async def ask(
+        self, name: str, question: PacketType, answer: PacketType, argument: bytes, deadline: Deadline
+    ) -> list[bytes]:
+        """One request, one answer: its arguments.
+
+        Raises:
+            NoServersAvailable: the server cannot be reached.
+            TimedOut: it does not answer; the connection is given nothing new then.
+            ConnectionLost: the connection broke first.
+        """
+        return (await self._ask_all(name, [AsyncRequest(answer)], request(question, argument), deadline))[0]
+
+    async def _ask_all(
+        self, name: str, questions: list[AsyncRequest], data: bytes, deadline: Deadline
+    ) -> list[list[bytes]]:
+        while True:
+            connection = await self.pool.to(name, deadline)
+            if connection.call(questions, data):
+                break
+        answers: list[list[bytes]] = []
+        for question in questions:
+            answer = await question.ask(deadline)
+            if answer is None:
+                connection.retired = True
+                raise TimedOut(f"{name} did not answer in time")
+            answers.append(answer)
+        return answers
+
+    async def status(self, name: str, key: bytes, deadline: Deadline, *, by_unique: bool) -> JobStatus:
+        """What one server knows of a handle or unique id."""
+        if by_unique:
+            kinds = PacketType.GET_STATUS_UNIQUE, PacketType.STATUS_RES_UNIQUE
+        else:
+            kinds = PacketType.GET_STATUS, PacketType.STATUS_RES
+        return status_of(await self.ask(name, *kinds, key, deadline), name)
+
+    async def first_known(self, names: list[str], key: bytes, deadline: Deadline, *, by_unique: bool) -> JobStatus:
+        """The status from the first of these servers that knows the job; all are asked at once.
+
+        Raises:
+            NoServersAvailable: none knows it, and one could not be asked.
+            TimedOut: none knows it, and one did not answer.
+        """
+        answers = await asyncio.gather(
+            *(self.status(name, key, deadline, by_unique=by_unique) for name in names), return_exceptions=True
+        )
+        reasons: dict[str, str] = {}
+        others: list[BaseException] = []
+        for answer in answers:
+            if isinstance(answer, JobStatus):
+                if answer.is_known:
+                    return answer
+            elif isinstance(answer, NoServersAvailable):
+                reasons.update(answer.reasons)
+            else:
+                others.append(answer)
+        if others:
+            raise others[0]
+        if reasons:
+            # A server that cannot be asked may be the one that knows it.
+            raise NoServersAvailable(reasons)
+        return next(answer for answer in answers if isinstance(answer, JobStatus))
+
+    # The end of a connection.
+
+    def _on_end(self, server: str, reason: str, calls: list[Call]) -> None:
+        again: list[AsyncJob] = []
+        for call in calls:
+            if isinstance(call, AsyncJob):
+                if call.over:
+                    continue
+                if call.retries > 0 and not self._closed:
+                    again.append(call)
+                else:
+                    call.lost(server, reason)
+                    if self._closed:
+                        call.exception()  # asyncio need not complain that nobody looks: its owner has closed the client
+            elif isinstance(call, AsyncRequest):
+                call.lost(server, reason)
+        if again:
+            self.start(self._resubmit(again, server, reason))
+
+    async def _resubmit(self, jobs: list[AsyncJob], server: str, reason: str) -> None:
+        """Submit again what a lost connection left open; the server recognises by unique id what it still has."""
+        backoff = Backoff(0.1, 5.0)
+        failure: GearpoolError = ConnectionLost(server, reason)
+        try:
+            await asyncio.sleep(resubmission_pause(max(job.tries for job in jobs)))
+            while jobs:
+                left: list[AsyncJob] = []
+                down = False
+                for job in jobs:
+                    if job.over:
+                        continue
+                    if job.retries <= 0:
+                        job.settle(failure)
+                        continue
+                    job.retries -= 1
+                    if not down:
+                        try:
+                            await self.send([job])
+                            continue
+                        except GearpoolError as error:
+                            # No server is left: asking again for each of thousands would take for ever.
+                            failure, down = error, True
+                    left.append(job)
+                jobs = left
+                if jobs:
+                    await asyncio.sleep(backoff.next())
+        finally:
+            for job in jobs:  # the client is being closed
+                if not job.over and self._closed:
+                    job.settle(ConnectionLost(server, "the client was closed"))
+                    job.exception()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run this until it ends, or the client is closed."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Look:
+    """When one connection is looked at next. One look at a time."""
+
+    def __init__(self, dispatch: AsyncDispatch, connection: AsyncConnection) -> None:
+        self._dispatch = weakref.ref(dispatch)
+        self._connection = connection
+        self._loop = dispatch.loop
+        self._at = float("inf")
+        self._timer: asyncio.TimerHandle | None = None
+        self._busy = False
+
+    def by(self, at: float) -> None:
+        """At this moment at the latest."""
+        if at >= self._at:
+            return
+        self._at = at
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(max(0.0, at - time.monotonic()), self._look)
+
+    def _look(self) -> None:
+        dispatch = self._dispatch()
+        self._timer, self._at = None, float("inf")
+        if dispatch is None or self._connection.ended is not None:
+            return
+        if self._busy:
+            self.by(time.monotonic() + 1.0)
+            return
+        self._busy = True
+        dispatch.start(self._run(dispatch))
+
+    async def _run(self, dispatch: AsyncDispatch) -> None:
+        try:
+            at = await dispatch._look(self._connection)
+        finally:
+            self._busy = False
+        self.by(at)

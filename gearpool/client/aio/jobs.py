@@ -1,0 +1,214 @@
+"""A submitted job as asyncio knows it: an `asyncio.Future`. Floor 3.
+
+Law: everything happens in the event loop's thread. Waiting leaves nothing behind: whoever waits for a change adds a
+future of its own and takes it back, so a cancelled waiter loses no event and leaves no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+from gearpool.client.orders import Order
+from gearpool.client.requests import Request
+from gearpool.client.results import Event, JobHandle
+from gearpool.client.submission import UNSET, Submission
+from gearpool.errors import GearpoolError, JobTimedOut, SubmitUnknown
+from gearpool.protocol.packets import PacketType
+from gearpool.timing import Deadline
+
+
+class Owner(Protocol):
+    """What a job needs of the client that submitted it."""
+
+    loop: asyncio.AbstractEventLoop
+    request_timeout: float
+
+    def ended(self, job: AsyncJob) -> None:
+        """It is over: its time limit is no longer needed."""
+
+    def distrust(self, server: str) -> None:
+        """The server left a submission unanswered."""
+
+
+class AsyncJob(Submission, asyncio.Future[bytes]):
+    """A submitted job: an `asyncio.Future` of its result, made by `AsyncClient.submit`.
+
+    ``await job`` gives the result. `asyncio.gather`, `wait`, `as_completed`, `wait_for` and `shield` take it as any
+    future; ``done``, ``result``, ``exception`` and ``add_done_callback`` are those of `asyncio.Future`, so ``result``
+    does not wait. A background job is done, with an empty result, when the server has accepted it.
+
+    Cancelling: a task that is cancelled while it awaits a job cancels the job, as with any future, and so do
+    ``asyncio.wait_for`` and ``asyncio.timeout``; ``asyncio.shield(job)`` prevents it. A cancelled job is given up by this
+    client only: its result is not awaited any more. The submission stands, and the server runs it; ``await
+    client.admin.cancel(await job.job())`` takes it out of the queue where it still waits.
+
+    Attributes:
+        server: ``host:port`` of the server it went to last.
+        retries: how many times it may yet be submitted again after a lost connection.
+
+    Awaiting raises:
+        JobFailed: WORK_FAIL.
+        JobException: WORK_EXCEPTION, with ``payload``.
+        JobTimedOut: it did not end in time; it may still run.
+        SubmitUnknown: the server never acknowledged it.
+        ConnectionLost: the connection broke while it ran.
+        ServerError: the server refused it.
+        NoServersAvailable: it was to be submitted again, and no server was left.
+    """
+
+    _waiters: set[asyncio.Future[None]] | None = None
+    checks = 0
+    checked_at = 0.0
+
+    def __init__(
+        self,
+        owner: Owner,
+        order: Order,
+        unique: bytes,
+        data: bytes,
+        deadline: Deadline,
+        *,
+        retries: int = 0,
+        verify: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        Submission.__init__(self, order, unique, data, deadline, retries=retries, verify=verify, on_event=on_event)
+        asyncio.Future.__init__(self, loop=owner.loop)
+        self._owner = owner
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else "under way" if self._handle else "submitted"
+        if self.cancelled():
+            state = "cancelled"
+        return f"<AsyncJob {self.function} {self.server}/{self.handle or ''} {state}>"
+
+    async def job(self, timeout: float | None = UNSET) -> JobHandle:
+        """Wait until the server has accepted it. Cancelling this leaves the job as it is.
+
+        Args:
+            timeout: seconds; None for no limit; the client's ``request_timeout`` if not given.
+
+        Raises:
+            ServerError: the server refused it; QUEUE_ERROR means full.
+            SubmitUnknown: no answer came, or the connection broke first.
+        """
+        limit = Deadline.after(self._owner.request_timeout if timeout is UNSET else timeout)
+        if not self.acknowledged and not await self._change(limit, lambda: self.acknowledged) and timeout is UNSET:
+            # The server may talk of other jobs all the time: then the checks do not find it silent.
+            self._owner.distrust(self.server)
+        return self.accepted()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What the worker sends while the job runs, each once, until the job has ended; then await the job.
+
+        Parts of the result and warnings are kept until they are read here; of statuses only the last unread one. A
+        reader may be cancelled at any time, as by ``asyncio.timeout`` round an ``async for``, and another go on: what was
+        not read is kept. That does not cancel the job.
+
+        Raises:
+            JobTimedOut: the job did not end in time.
+            SubmitUnknown: the server never acknowledged it.
+        """
+        while True:
+            over = self.over  # looked at first: events come before the end
+            events = self._events
+            while events:
+                yield events.popleft()
+            if over:
+                break
+            await self._change(Deadline.never(), lambda: bool(self._events) or self.over)
+        if isinstance(self._error, JobTimedOut | SubmitUnknown):
+            self.exception()  # asyncio need not report it: it is raised here
+            raise self._error
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Give the job up: whoever awaits it gets `asyncio.CancelledError`. The server is not told; see the class.
+
+        Returns:
+            False if it is done already.
+        """
+        if not asyncio.Future.cancel(self, msg):
+            return False
+        self.settle(GearpoolError("the job was cancelled by its caller"))
+        return True
+
+    # What the submission calls.
+
+    def _changed(self) -> None:
+        waiters = self._waiters
+        if waiters:
+            self._waiters = None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _finished(self) -> None:
+        self._owner.ended(self)
+        if not self.done():
+            if self.succeeded:
+                self._data = b""
+                self.set_result(self._payload)
+            elif self._error is None and not self.follows:
+                self.set_result(b"")
+            else:
+                self.set_exception(self.failure())
+        if self._waiters:
+            self._changed()
+
+    def _again(self, timeout: float | None) -> bytes:  # noqa: ARG002 - see Submission
+        raise GearpoolError("retry() would block the event loop: submit the job again with await client.submit_job(…)")
+
+    async def _change(self, limit: Deadline, changed: Callable[[], bool]) -> bool:
+        """Until ``changed()``, or the limit; which of the two."""
+        try:
+            async with asyncio.timeout(limit.timeout()):
+                while not changed():
+                    waiter: asyncio.Future[None] = self._owner.loop.create_future()
+                    if self._waiters is None:
+                        self._waiters = set()
+                    self._waiters.add(waiter)
+                    try:
+                        await waiter
+                    finally:
+                        if self._waiters is not None:
+                            self._waiters.discard(waiter)
+        except TimeoutError:
+            return changed()
+        return True
+
+
+class AsyncRequest(Request):
+    """A request whose answer a coroutine waits for.
+
+    Args:
+        answer: the type of packet that answers it, beside ERROR.
+    """
+
+    _waiter: asyncio.Future[None] | None = None
+
+    def __init__(self, answer: PacketType) -> None:
+        super().__init__(answer)
+
+    def _changed(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def ask(self, deadline: Deadline) -> list[bytes] | None:
+        """The arguments of the answer; None when the deadline came first.
+
+        Raises:
+            ServerError: the server answered ERROR.
+            ConnectionLost: the connection ended first.
+        """
+        if not self.settled():
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(deadline.timeout()):
+                    await self._waiter
+            except TimeoutError:
+                pass
+            finally:
+                self._waiter = None
+        return self.outcome()

@@ -1,0 +1,209 @@
+"""The asyncio client's connections: one a server, opened when first needed, chosen by function and unique id. Floor 3.
+
+Law: as `gearpool.client.pool`, whose routing it shares: it knows nothing of jobs, remembers which servers are down, and
+tells its owner what a lost connection left open. One attempt to connect to a server is under way at a time; all who need
+it await the same one, each until its own deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from gearpool.client.aio.connection import AsyncConnection
+from gearpool.client.aio.jobs import AsyncRequest
+from gearpool.client.routing import Health, rank
+from gearpool.client.session import Call, Session
+from gearpool.errors import ConnectFailed, GearpoolError, NoServersAvailable, TimedOut
+from gearpool.net.async_dialing import connect
+from gearpool.net.modules import Modules
+from gearpool.protocol.codec import request
+from gearpool.protocol.packets import PacketType
+from gearpool.settings import ServerSettings
+from gearpool.timing import Deadline
+
+OnEnd = Callable[[str, str, list[Call]], None]
+
+CLOSE_S = 1.0
+"""How long closing waits for a server that does not read what is still to be sent."""
+
+
+class AsyncPool:
+    """Connections to several servers, on one loop.
+
+    Args:
+        servers: whom to use.
+        modules: how names are resolved, see `gearpool.net.dialing.Modules`.
+        connect_timeout: seconds for one server to be reached.
+        options: OPTION_REQ options, sent on every new connection.
+        max_packet: largest packet taken from a server, bytes.
+        on_end: called with (server, reason, calls left open) when a connection has ended.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[ServerSettings],
+        *,
+        modules: Modules,
+        connect_timeout: float,
+        options: Iterable[bytes],
+        max_packet: int,
+        on_end: OnEnd,
+    ) -> None:
+        self.servers = {str(server): server for server in servers}
+        self.closed = False
+        self._modules = modules
+        self._connect_timeout = connect_timeout
+        self._options = tuple(options)
+        self._max_packet = max_packet
+        self._on_end = on_end
+        self._names = tuple(self.servers)
+        self._health = Health(self._names)
+        self._live: dict[str, AsyncConnection] = {}
+        self._all: set[AsyncConnection] = set()
+        self._dialing: dict[str, asyncio.Task[AsyncConnection]] = {}
+        self._reviving: dict[str, asyncio.Task[None]] = {}
+
+    def ready(self, function: bytes, unique: bytes) -> AsyncConnection | None:
+        """The connection for this job, if the server that comes first is connected; otherwise `choose` it."""
+        name = self._names[0]
+        if len(self._names) > 1:
+            name = self._health.preferred(rank(self._names, function, unique))[0]
+        live = self._live.get(name)
+        return live if live is not None and live.usable else None
+
+    async def choose(self, function: bytes, unique: bytes, deadline: Deadline) -> AsyncConnection:
+        """A live connection to the best server for this job that can be reached.
+
+        Raises:
+            NoServersAvailable: none can.
+            TimedOut: the deadline came first.
+        """
+        if len(self._names) == 1:
+            return await self.to(self._names[0], deadline)
+        reasons: dict[str, str] = {}
+        for name in self._health.preferred(rank(self._names, function, unique)):
+            try:
+                return await self._open(name, deadline)
+            except ConnectFailed as error:
+                reasons[name] = error.reason
+        raise NoServersAvailable({name: reasons[name] for name in self._names if name in reasons})
+
+    async def to(self, name: str, deadline: Deadline) -> AsyncConnection:
+        """A live connection to this server.
+
+        Raises:
+            NoServersAvailable: it cannot be reached.
+            TimedOut: the deadline came first.
+        """
+        try:
+            return await self._open(name, deadline)
+        except ConnectFailed as error:
+            raise NoServersAvailable({name: error.reason}) from error
+
+    def current(self, name: str) -> AsyncConnection | None:
+        """The connection to this server, if there is one."""
+        return self._live.get(name)
+
+    async def close(self) -> None:
+        """End all connections; calls under way are told so."""
+        self.closed = True
+        tasks = [*self._dialing.values(), *self._reviving.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(connection.close(CLOSE_S) for connection in self._all.copy()))
+
+    def abort(self) -> None:
+        """End all connections at once."""
+        self.closed = True
+        for task in (*self._dialing.values(), *self._reviving.values()):
+            task.cancel()
+        for connection in self._all.copy():
+            connection.abort("the client was abandoned without close()")
+
+    def disown(self) -> list[Call]:
+        """In a forked child: leave the connections to the parent; what was under way on them."""
+        self.closed = True
+        for connection in self._all:
+            connection.disown()
+        return [call for connection in self._all for call in connection.session.leftovers()]
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._all)
+
+    async def _open(self, name: str, deadline: Deadline) -> AsyncConnection:
+        while True:
+            if self.closed:
+                raise GearpoolError("the client is closed")
+            live = self._live.get(name)
+            if live is not None and live.usable:
+                return live
+            if deadline.expired():
+                raise TimedOut(f"no time left to connect to {name}")
+            task = self._dialing.get(name)
+            if task is None:
+                task = self._dialing[name] = self._task(self._dial(name))
+                task.add_done_callback(lambda _: self._dialing.pop(name, None))
+            # Not cancelled with whoever waits: others may wait for it too, and a failure should be known.
+            await asyncio.wait({task}, timeout=deadline.timeout())
+            if not task.done():
+                raise TimedOut(f"no connection to {name} in time")
+            if task.cancelled():
+                continue
+            connection = task.result()
+            if connection.usable:
+                return connection
+
+    async def _dial(self, name: str) -> AsyncConnection:
+        try:
+            transport, _ = await connect(
+                self.servers[name], Deadline.after(self._connect_timeout), modules=self._modules
+            )
+        except ConnectFailed as error:
+            self._failed(name, error.reason)
+            raise
+        before = self._live.get(name)
+        connection = AsyncConnection(name, transport, Session(self._max_packet), self._ended)
+        for option in self._options:
+            # First on the connection, hence in force for all that follows; its answer is not waited for.
+            connection.call([AsyncRequest(PacketType.OPTION_RES)], request(PacketType.OPTION_REQ, option))
+        self._all.add(connection)
+        self._live[name] = connection
+        self._health.worked(name)
+        if before is not None and not before.busy:
+            before.shut()  # a retired one, on which nobody waits for a result
+        return connection
+
+    def _failed(self, name: str, reason: str) -> None:
+        delay = self._health.failed(name, reason)
+        if len(self._names) > 1 and not self.closed and name not in self._reviving:
+            task = self._reviving[name] = self._task(self._revive(name, delay))
+            task.add_done_callback(lambda _: self._reviving.pop(name, None))
+
+    async def _revive(self, name: str, delay: float) -> None:
+        """Try a server that is down, with growing pauses, until it is back: callers then find it open."""
+        while True:
+            await asyncio.sleep(delay)
+            try:
+                await self._open(name, Deadline.never())
+            except ConnectFailed:
+                delay = self._health.rests(name)
+            else:
+                return
+
+    @staticmethod
+    def _task(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told to whoever waits, if anyone
+        return task
+
+    def _ended(self, connection: AsyncConnection) -> None:
+        self._all.discard(connection)
+        if self._live.get(connection.server) is connection:
+            del self._live[connection.server]
+        reason = "the client was closed" if self.closed else connection.ended or ""
+        self._on_end(connection.server, reason, connection.session.leftovers())

@@ -1,0 +1,90 @@
+"""The time limits of many jobs with few timers. Floor 3; the timer is handed in.
+
+Law: a limit is met within `TICK_S` after it, never before. Jobs are kept in buckets of one tick, with one timer each: a
+timer for each job would cost as much as the rest of the job, and most never expire.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from gearpool.timing import Clock, Deadline
+
+TICK_S = 0.02
+
+
+class Limited(Protocol):
+    """What has a limit."""
+
+    @property
+    def deadline(self) -> Deadline:
+        """When it expires; must not change while it is held here."""
+
+
+class Timer(Protocol):
+    """What `call_later` returns."""
+
+    def cancel(self) -> None:
+        """Do not call."""
+
+
+class TimeLimits:
+    """Calls ``expired`` with everything that was not discarded in time.
+
+    Args:
+        call_later: calls a function after so many seconds, as `asyncio.loop.call_later`.
+        expired: called with what has expired.
+        clock: the monotonic clock of the deadlines.
+    """
+
+    def __init__(
+        self,
+        call_later: Callable[[float, Callable[[int], None], int], Timer],
+        expired: Callable[[Limited], None],
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._call_later = call_later
+        self._expired = expired
+        self._clock = clock
+        self._buckets: dict[int, tuple[set[Limited], Timer]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(bucket) for bucket, _ in self._buckets.values())
+
+    def add(self, limited: Limited) -> None:
+        """Watch this. Adding it again changes nothing."""
+        at = limited.deadline.at
+        if at == math.inf:
+            return
+        tick = math.ceil(at / TICK_S)
+        found = self._buckets.get(tick)
+        if found is None:
+            timer = self._call_later(max(0.0, tick * TICK_S - self._clock()), self._expire, tick)
+            self._buckets[tick] = {limited}, timer
+        else:
+            found[0].add(limited)
+
+    def discard(self, limited: Limited) -> None:
+        """It has ended; perhaps it was not even watched."""
+        at = limited.deadline.at
+        if at == math.inf:
+            return
+        tick = math.ceil(at / TICK_S)
+        found = self._buckets.get(tick)
+        if found is not None:
+            bucket, timer = found
+            bucket.discard(limited)
+            if not bucket:
+                timer.cancel()
+                del self._buckets[tick]
+
+    def _expire(self, tick: int) -> None:
+        early = tick * TICK_S - self._clock()
+        if early > 0:  # loops differ in how they round
+            self._buckets[tick] = self._buckets[tick][0], self._call_later(early, self._expire, tick)
+            return
+        for limited in self._buckets.pop(tick)[0]:
+            self._expired(limited)
