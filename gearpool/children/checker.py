@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from gearpool.children.stacks import show_stacks
 from gearpool.leaving import leave
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.add_argument(option)
     parser.add_argument("--details", action="store_true", help="problems and warnings as objects, and origins")
     arguments = parser.parse_args(argv)
+    if "GEARPOOL_STACKS_FD" in os.environ:
+        show_stacks()  # the supervisor asks; whoever else starts it has a terminal or a debugger
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
     os.dup2(2, 1)
 

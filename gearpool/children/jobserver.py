@@ -23,6 +23,7 @@ import gevent
 import gevent.socket
 
 from gearpool import logs
+from gearpool.children.stacks import show_stacks
 from gearpool.errors import ConfigurationError, InvalidArgument
 from gearpool.server.listening import parse_listen, reason
 from gearpool.server.running import tune_collector
@@ -67,8 +68,10 @@ def main(argv: list[str] | None = None) -> int:
     """Serve as the supervisor says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="gearpool.children.jobserver")
     parser.add_argument("--channel", type=int, required=True, metavar="FD")
+    parser.add_argument("--page", type=int, metavar="FD")
     arguments = parser.parse_args(argv)
     _ignore_signals()
+    show_stacks()
     channel = Channel(arguments.channel)
     messages = channel.messages()
     first = next(messages, None)
@@ -134,8 +137,6 @@ def _ignore_signals() -> None:
         signal.SIGTSTP,
         signal.SIGTTIN,
         signal.SIGTTOU,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
         signal.SIGPIPE,
     ):
         signal.signal(number, signal.SIG_IGN)

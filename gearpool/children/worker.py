@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import faulthandler
 import gc
 import json
 import os
@@ -22,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gearpool.children.stacks import show_stacks
 from gearpool.leaving import leave
 from gearpool.settings import Settings, from_json
 
@@ -46,10 +46,7 @@ def main() -> int:
         # A handler that does nothing, not SIG_IGN: what handlers start would inherit that and be deaf to `terminate`.
         signal.signal(getattr(signal, name), _nothing)
     _die_with_the_parent()
-    faulthandler.enable()
-    # Into memory that the supervisor reads and logs as one event; without a supervisor to stderr.
-    stacks = int(os.environ.pop("GEARPOOL_STACKS_FD", "2"))
-    faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True, chain=False)
+    show_stacks()
     channel = socket.socket(fileno=arguments.channel)
     channel.set_inheritable(False)
     os.set_inheritable(arguments.page, False)

@@ -112,7 +112,9 @@ def percentile(buckets: list[int], share: float) -> str:
 
 
 def notes(status: Any) -> Iterator[str]:
-    """What the numbers do not tell: how old they are, and what is not known at all."""
+    """What the numbers do not tell: that nothing is served, how old they are, and what is not known at all."""
+    if status.get("problem"):
+        yield f"nothing is served: {status['problem']}"
     for worker in status["workers"]:
         if worker["stalled_s"]:
             job = " ".join(str(worker[name]) for name in ("function", "handle") if worker.get(name))

@@ -17,9 +17,9 @@ from typing import Any
 
 from gearpool.settings import Settings, from_json
 from gearpool.supervisor.loop import READ, Loop
+from gearpool.supervisor.stacks import VARIABLE, Stacks
+from gearpool.supervisor.starting import Starts
 
-TIME_S = 120.0
-"""Importing every handler may take long; after this it is taken to hang."""
 MOST = 64 * 1024 * 1024
 
 
@@ -42,25 +42,60 @@ class Verdict:
     internal: bool = False
 
 
+def _deafen() -> None:
+    """It is asked where it is by signals that would end it before it has handlers for them."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class Check:
     """One run of the checker; calls ``done`` with the `Verdict` unless it is cancelled first."""
 
-    def __init__(self, loop: Loop, argv: Sequence[str], done: Callable[[Verdict], object]) -> None:
+    def __init__(self, loop: Loop, argv: Sequence[str], starts: Starts, done: Callable[[Verdict], object]) -> None:
         self._loop = loop
         self._done: Callable[[Verdict], object] | None = done
         self._output = bytearray()
-        self._hung = False
-        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0)
+        self._overdue = ""
+        self._stacks = Stacks()
+        try:
+            self._process = self._spawn(argv)
+        except OSError:
+            self._stacks.close()
+            raise
         assert self._process.stdout is not None
         self._pipe = self._process.stdout
         os.set_blocking(self._pipe.fileno(), False)
         loop.watch(self._pipe.fileno(), READ, self._read)
-        self._timer = loop.later(TIME_S, self._overdue)
+        starts.watch(self, "the check of the configuration", self._hangs)
+
+    def _spawn(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            pass_fds=[self._stacks.fd],
+            env={**os.environ, VARIABLE: str(self._stacks.fd)},
+            process_group=0,
+            preexec_fn=_deafen,  # noqa: PLW1509 - the supervisor has one thread
+        )
 
     @property
     def pid(self) -> int:
         """Its process."""
         return self._process.pid
+
+    @property
+    def starting(self) -> bool:
+        """Whether it still runs and is wanted."""
+        return self._done is not None and not self._overdue
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def dumped_stacks(self) -> str:
+        """What its faulthandler has written since the last call."""
+        return self._stacks.take() if self.starting else ""
 
     def cancel(self) -> None:
         """End it; ``done`` is not called. Idempotent."""
@@ -73,10 +108,10 @@ class Check:
             return False
         if self._pipe.closed:
             return True
-        self._timer.cancel()
         self._read(READ)
         self._loop.forget(self._pipe.fileno())
         self._pipe.close()
+        self._stacks.close()
         done, self._done = self._done, None
         if done is not None:
             done(self._verdict())
@@ -91,8 +126,8 @@ class Check:
                     return
             self._loop.forget(self._pipe.fileno())
 
-    def _overdue(self) -> None:
-        self._hung = True
+    def _hangs(self, reason: str) -> None:
+        self._overdue = reason
         self._kill()
 
     def _kill(self) -> None:
@@ -100,8 +135,8 @@ class Check:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _verdict(self) -> Verdict:
-        if self._hung:
-            return Verdict(None, (f"the check did not end within {TIME_S:g} s",), internal=True)
+        if self._overdue:
+            return Verdict(None, (self._overdue,), internal=True)
         try:
             # The last line only: a handler's module may print while it is imported.
             found: Any = json.loads(self._output.strip().rpartition(b"\n")[2])

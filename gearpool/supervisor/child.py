@@ -20,6 +20,7 @@ from typing import Any
 from gearpool.page import Activity, Beat, Page
 from gearpool.supervisor.channel import Channel, Message
 from gearpool.supervisor.loop import Loop
+from gearpool.supervisor.stacks import VARIABLE, Stacks
 from gearpool.supervisor.states import CHILD, Stage, Turn, advance
 
 DEAF_TO = (
@@ -34,11 +35,6 @@ DEAF_TO = (
     signal.SIGUSR2,
 )
 """What a child does not hear until it has handlers of its own."""
-
-STACKS_FD = "GEARPOOL_STACKS_FD"
-"""Environment variable: the descriptor into which a worker's faulthandler writes."""
-
-_SMALL = 1 << 20
 
 
 def _deafen() -> None:
@@ -68,8 +64,6 @@ class Child:
         argv: Sequence[str],
         generation: int,
         on_message: Callable[[Child, Message], object],
-        *,
-        paged: bool,
     ) -> None:
         self.kind = kind
         self.generation = generation
@@ -81,15 +75,14 @@ class Child:
         self.returncode: int | None = None
         self.killed_for = ""
         self.page: Page | None = None
-        self._stacks_fd: int | None = None
+        self._stacks: Stacks | None = None
         try:
-            if paged:
-                self.page = Page.create()
-                self._stacks_fd = os.memfd_create("gearpool-stacks", os.MFD_CLOEXEC)
+            self.page = Page.create()
+            self._stacks = Stacks()
             ours, theirs = socket.socketpair()
             with theirs:
                 try:
-                    self._process = self._spawn(argv, theirs.fileno())
+                    self._process = self._spawn(argv, theirs.fileno(), self.page.fd, self._stacks.fd)
                 except OSError:
                     ours.close()
                     raise
@@ -100,21 +93,15 @@ class Child:
         self.pid = self._process.pid
         self._channel = Channel(loop, ours, lambda message: on_message(self, message), lambda: None)
 
-    def _spawn(self, argv: Sequence[str], channel: int) -> subprocess.Popen[bytes]:
-        words = [*argv, "--channel", str(channel)]
-        inherited = [channel]
-        environment = dict(os.environ)
+    def _spawn(self, argv: Sequence[str], channel: int, page: int, stacks: int) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, VARIABLE: str(stacks)}
         # They are the supervisor's own: a child must neither notify the service manager nor feed its watchdog.
         for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             environment.pop(name, None)
-        if self.page is not None and self._stacks_fd is not None:
-            words += ["--page", str(self.page.fd)]
-            inherited += [self.page.fd, self._stacks_fd]
-            environment[STACKS_FD] = str(self._stacks_fd)
         return subprocess.Popen(
-            words,
+            [*argv, "--channel", str(channel), "--page", str(page)],
             stdin=subprocess.DEVNULL,
-            pass_fds=inherited,
+            pass_fds=[channel, page, stacks],
             env=environment,
             process_group=0,
             preexec_fn=_deafen,  # noqa: PLW1509 - the supervisor has one thread
@@ -133,6 +120,11 @@ class Child:
     def served_s(self) -> float:
         """Seconds since it became ready, 0 if it never did."""
         return 0.0 if self.ready is None else time.monotonic() - self.ready
+
+    @property
+    def starting(self) -> bool:
+        """Whether it has still to become ready."""
+        return self.stage is Stage.STARTING
 
     @property
     def serving(self) -> bool:
@@ -174,20 +166,13 @@ class Child:
                 os.kill(self.pid, number)
 
     def beat(self) -> Beat:
-        """What its page says; a child without one is always in its hub."""
-        if self.page is None:
-            return Beat(0, 0.0, 0xFFFF, Activity.HUB, b"", b"")
+        """What its page says."""
+        assert self.page is not None
         return self.page.read()
 
     def dumped_stacks(self) -> str:
         """What its faulthandler has written since the last call, empty if it wrote nothing."""
-        if self._stacks_fd is None:
-            return ""
-        size = os.fstat(self._stacks_fd).st_size
-        text = os.pread(self._stacks_fd, min(size, _SMALL), 0)
-        os.ftruncate(self._stacks_fd, 0)
-        os.lseek(self._stacks_fd, 0, os.SEEK_SET)
-        return text.decode("utf-8", "backslashreplace").strip("\0\n")
+        return self._stacks.take() if self._stacks is not None else ""
 
     def memory_bytes(self) -> int:
         """Its resident memory; 0 if it has gone."""
@@ -222,9 +207,9 @@ class Child:
     def _close_pages(self) -> None:
         if self.page is not None:
             self.page.close()
-        if self._stacks_fd is not None:
-            os.close(self._stacks_fd)
-            self._stacks_fd = None
+        if self._stacks is not None:
+            self._stacks.close()
+            self._stacks = None
 
     def describe_end(self) -> str:
         """How it ended, for people."""

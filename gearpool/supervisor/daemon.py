@@ -34,6 +34,7 @@ from gearpool.supervisor.reaping import reap
 from gearpool.supervisor.recycling import Recycler
 from gearpool.supervisor.reloading import CONFIGURATION, Reloader
 from gearpool.supervisor.requests import Requests
+from gearpool.supervisor.starting import Starts
 from gearpool.supervisor.states import DAEMON, Event, Life, advance
 
 LEAVE_S = 2.8
@@ -65,8 +66,9 @@ class Daemon:
         self.loop = Loop()
         self.notifier = Notifier()
         hooks = Hooks(self._on_message, self._on_ready, self._on_gone, self._on_crash_loop)
-        self.pool = Pool(self.loop, options.programs.worker, hooks)
-        self.keeper = Keeper(self.loop, options.programs.jobserver, self._on_crash_loop)
+        self.starts = Starts(self.loop, options.start_s)
+        self.pool = Pool(self.loop, options.programs.worker, self.starts, hooks)
+        self.keeper = Keeper(self.loop, options.programs.jobserver, self.starts, self._on_crash_loop)
         self.manager = Manager(self)
         self.guard = Guard(self.loop, self.pool.all, self.pool.settings_of, lambda _: self.manager.stalled())
         self.recycler = Recycler(self.loop, self.pool)
@@ -88,7 +90,7 @@ class Daemon:
         self.manager.starting()
         try:
             try:
-                self._first_check = Check(self.loop, self.options.check, self._checked)
+                self._first_check = Check(self.loop, self.options.check, self.starts, self._checked)
             except OSError as error:
                 logs.emit(log, logging.ERROR, "daemon.start_failed", f"cannot start the checker: {error}")
                 return INTERNAL
@@ -128,7 +130,6 @@ class Daemon:
         except CannotListenError as error:
             self._start_failed([str(error)], CANNOT_CREATE)
             return
-        self.loop.later(self.options.start_s, self._start_overdue)
         if settings.embedded is not None:
             self.keeper.start(settings, lambda: self._start_workers(settings), self._start_failed)
         else:
@@ -160,10 +161,6 @@ class Daemon:
             return
         logs.emit(log, logging.ERROR, "daemon.start_failed", "; ".join(problems))
         self._fail(code if code in _TELLING else INTERNAL)
-
-    def _start_overdue(self) -> None:
-        if self.life is Life.STARTING:
-            self._start_failed([f"not ready after {self.options.start_s:g} s"], INTERNAL)
 
     # -- leaving
 

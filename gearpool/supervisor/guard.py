@@ -16,12 +16,11 @@ from gearpool.settings import Settings
 from gearpool.stare import BUSY_S, STALL_S, STALLED_S, Stare, Verdict
 from gearpool.supervisor.child import Child, beat_fields
 from gearpool.supervisor.loop import Loop, Timer
+from gearpool.supervisor.stacks import DUMP_S
 
 IDLE_S = 0.25
 CALM_LOOKS = 10
 """After so many looks that saw little happen the daemon counts as idle."""
-DUMP_S = 0.1
-"""What faulthandler is given to write the stacks before SIGKILL."""
 
 log = logging.getLogger("gearpool.supervisor")
 

@@ -11,6 +11,7 @@ from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child
 from gearpool.supervisor.loop import Loop
 from gearpool.supervisor.restarts import Restarts
+from gearpool.supervisor.starting import Starts
 from gearpool.supervisor.states import Stage
 
 DRAIN_S = 0.2
@@ -24,8 +25,9 @@ log = logging.getLogger("gearpool.supervisor")
 class Keeper:
     """The job server child, replaced when it dies."""
 
-    def __init__(self, loop: Loop, argv: Sequence[str], crash_loop: Callable[[], object]) -> None:
+    def __init__(self, loop: Loop, argv: Sequence[str], starts: Starts, crash_loop: Callable[[], object]) -> None:
         self._loop = loop
+        self._starts = starts
         self._argv = argv
         self._crash_loop = crash_loop
         self._backoff = Restarts()
@@ -91,7 +93,7 @@ class Keeper:
         if self._settings is None or self._gone is not None:
             return
         try:
-            self.child = Child(self._loop, "jobserver", self._argv, 0, self._on_message, paged=False)
+            self.child = Child(self._loop, "jobserver", self._argv, 0, self._on_message)
         except OSError as error:
             if self._failed is not None:
                 self._failed([f"cannot start the job server: {error}"], None)
@@ -99,7 +101,14 @@ class Keeper:
             logs.emit(log, logging.ERROR, "jobserver.cannot_start", f"{error}; trying again")
             self._loop.later(RETRY_S, self._start)
             return
-        self.child.send({"do": "start", "settings": to_json(self._settings)})
+        child = self.child
+        self._starts.watch(child, "the embedded job server", lambda reason: self._not_ready(child, reason))
+        child.send({"do": "start", "settings": to_json(self._settings)})
+
+    @staticmethod
+    def _not_ready(child: Child, reason: str) -> None:
+        child.failure = child.failure or [reason]
+        child.kill("not_ready")
 
     def _on_message(self, child: Child, message: Message) -> None:
         event = message.get("event")

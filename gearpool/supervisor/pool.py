@@ -20,6 +20,7 @@ from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child, beat_fields
 from gearpool.supervisor.loop import Loop, Timer
 from gearpool.supervisor.restarts import Restarts
+from gearpool.supervisor.starting import Starts
 from gearpool.supervisor.states import Stage, Turn
 from gearpool.supervisor.totals import Totals
 
@@ -73,8 +74,9 @@ class Pool:
         restarts: replacements by reason, for the metrics.
     """
 
-    def __init__(self, loop: Loop, argv: Sequence[str], hooks: Hooks) -> None:
+    def __init__(self, loop: Loop, argv: Sequence[str], starts: Starts, hooks: Hooks) -> None:
         self._loop = loop
+        self._starts = starts
         self._argv = argv
         self._hooks = hooks
         self._children: dict[int, Child] = {}
@@ -218,8 +220,9 @@ class Pool:
                 self._gone(child)
 
     def _start(self, generation: int) -> Child:
-        child = Child(self._loop, "worker", self._argv, generation, self._on_message, paged=True)
+        child = Child(self._loop, "worker", self._argv, generation, self._on_message)
         self._children[child.pid] = child
+        self._starts.watch(child, f"worker {child.pid}", lambda reason: self._not_ready(child, reason))
         # What killed the old code may not kill the new.
         poison = self.blame.entries() if generation == self._generation else []
         child.send({"do": "start", "settings": to_json(self._settings[generation]), "poison": poison})
@@ -289,6 +292,10 @@ class Pool:
                 # Out of processes, descriptors or memory: that may pass.
                 logs.emit(log, logging.ERROR, "worker.cannot_start", f"cannot start a worker: {error}; trying again")
                 self._held = self._loop.later(RETRY_S, self._release)
+
+    def _not_ready(self, child: Child, reason: str) -> None:
+        child.failure = child.failure or [reason]
+        child.kill("not_ready")
 
     def _see_off(self, child: Child, seconds: float) -> None:
         if child.stage is Stage.STARTING:

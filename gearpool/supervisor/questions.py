@@ -13,9 +13,10 @@ from typing import Any
 
 from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child, beat_fields
-from gearpool.supervisor.guard import DUMP_S, Guard
+from gearpool.supervisor.guard import Guard
 from gearpool.supervisor.loop import Loop, Timer
 from gearpool.supervisor.pool import Pool
+from gearpool.supervisor.stacks import DUMP_S
 from gearpool.supervisor.states import Stage
 
 WAIT_S = 1.0

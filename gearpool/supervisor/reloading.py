@@ -58,7 +58,7 @@ class Reloader:
         daemon.notifier.reloading()
         logs.emit(log, logging.INFO, "daemon.reloading", "reading the configuration again")
         try:
-            self.check = Check(daemon.loop, daemon.options.check, self._checked)
+            self.check = Check(daemon.loop, daemon.options.check, daemon.starts, self._checked)
         except OSError as error:
             self._failed([f"cannot start the checker: {error}"], None)
 
@@ -93,20 +93,10 @@ class Reloader:
             self._introduce(verdict, new)
 
     def _introduce(self, verdict: Verdict, new: Settings) -> None:
-        pool, start_s = self._daemon.pool, self._daemon.options.start_s
-        overdue = self._daemon.loop.later(
-            start_s, lambda: pool.give_up([f"the new workers were not ready after {start_s:g} s"])
-        )
-
         def ready() -> None:
-            overdue.cancel()
             self._done(verdict, new, "new processes serve, the old ones drain")
 
-        def failed(problems: list[str], code: int | None) -> None:
-            overdue.cancel()
-            self._failed(problems, code)
-
-        pool.introduce(new, ready, failed)
+        self._daemon.pool.introduce(new, ready, self._failed)
 
     def _done(self, verdict: Verdict, settings: Settings, how: str) -> None:
         self.code = verdict.code

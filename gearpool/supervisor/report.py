@@ -31,8 +31,25 @@ def _in_progress(child: Child, on_cpu: Message) -> int:
     return max(int(child.status.get("in_progress", 0)), bool(on_cpu))
 
 
+def not_serving(daemon: Daemon) -> str:
+    """Why no job can be run now, empty if jobs can be, or if that is wanted: the daemon drains, or is quiet."""
+    if daemon.life in {Life.DRAINING, Life.STOPPED}:
+        return ""
+    pool = daemon.pool
+    if not pool.serving():
+        starting = sum(child.starting for child in pool.all())
+        return f"no worker is ready; {starting} are starting"
+    settings, jobserver = pool.settings, daemon.keeper.child
+    if settings is not None and settings.embedded is not None and (jobserver is None or not jobserver.serving):
+        return "the embedded job server is not ready"
+    return ""
+
+
 def summary(daemon: Daemon) -> str:
     """One line for people."""
+    problem = not_serving(daemon)
+    if problem:
+        return f"{state(daemon)}, but {problem}"
     return f"{state(daemon)}: {len(daemon.pool.serving())} workers, {in_progress(daemon)} jobs in progress"
 
 
@@ -42,6 +59,7 @@ def status(daemon: Daemon) -> Message:
     total = pool.totals.view(child.status for child in pool.all())
     return {
         "state": state(daemon),
+        "problem": not_serving(daemon) or None,
         "pid": os.getpid(),
         "config": daemon.options.path,
         "started": daemon.started,

@@ -71,7 +71,7 @@ class Requests:
 
     def _ping(self, _message: Message, _reply: Reply) -> Any:
         status = report.status(self._daemon)
-        return {name: status[name] for name in ("pid", "state", "config", "uptime_s")}
+        return {name: status[name] for name in ("pid", "state", "problem", "config", "uptime_s")}
 
     def _status(self, _message: Message, _reply: Reply) -> Any:
         return report.status(self._daemon)

@@ -65,7 +65,7 @@ def test_a_child_for_which_descriptors_run_out_gives_back_those_it_had(monkeypat
     before = sorted(Path("/proc/self/fd").iterdir())
     monkeypatch.setattr(socket, "socketpair", none_left)
     with pytest.raises(OSError, match="Too many"):
-        Child(loop, "worker", ["true"], 0, lambda child, message: None, paged=True)
+        Child(loop, "worker", ["true"], 0, lambda child, message: None)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     loop.close()
 
