@@ -26,7 +26,7 @@ from gearpool import logs
 from gearpool.children.stacks import show_stacks
 from gearpool.errors import ConfigurationError, InvalidArgument
 from gearpool.server.listening import parse_listen, reason
-from gearpool.server.running import tune_collector
+from gearpool.server.running import allow_descriptors, tune_collector
 from gearpool.server.shell import JobServer
 from gearpool.settings import EmbeddedSettings, Settings, from_json
 from gearpool.timing import Deadline
@@ -79,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     settings = from_json(Settings, first["settings"])
     logs.configure(settings.log)
+    allow_descriptors()
     embedded = settings.embedded or EmbeddedSettings()
     try:
         store = embedded.store

@@ -66,10 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"gearpool server: {error}", file=sys.stderr)
         return exits.CANNOT_CREATE
 
-    from gearpool.server.running import run_until, tune_collector
+    from gearpool.server.running import allow_descriptors, run_until, tune_collector
     from gearpool.server.shell import JobServer
 
     logs.configure(LogSettings())
+    allow_descriptors()
     tls = None
     if arguments.tls_cert is not None:
         tls = TlsSettings(cert=arguments.tls_cert, key=arguments.tls_key, ca=arguments.tls_ca)

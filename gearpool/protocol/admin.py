@@ -12,7 +12,7 @@ and the ``parse_*`` functions, each the inverse of its ``format_*``.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gearpool.errors import LocalProtocolError, RemoteProtocolError, ServerError
@@ -184,32 +184,42 @@ def ok(value: str) -> bytes:
     return f"OK {value}\n".encode()
 
 
-def format_status(rows: Iterable[tuple[bytes, int, int, int]]) -> bytes:
-    """Rows of (function, total, running, workers)."""
-    return b"".join(b"%b\t%d\t%d\t%d\n" % row for row in rows) + END
+def format_status(rows: Iterable[tuple[bytes, int, int, int]]) -> Iterator[bytes]:
+    """The reply's lines, from rows of (function, total, running, workers)."""
+    for row in rows:
+        yield b"%b\t%d\t%d\t%d\n" % row
+    yield END
 
 
-def format_priority_status(rows: Iterable[tuple[bytes, int, int, int, int]]) -> bytes:
-    """Rows of (function, high, normal, low, workers)."""
-    return b"".join(b"%b\t%d\t%d\t%d\t%d\n" % row for row in rows) + END
+def format_priority_status(rows: Iterable[tuple[bytes, int, int, int, int]]) -> Iterator[bytes]:
+    """The reply's lines, from rows of (function, high, normal, low, workers)."""
+    for row in rows:
+        yield b"%b\t%d\t%d\t%d\t%d\n" % row
+    yield END
 
 
-def format_workers(rows: Iterable[tuple[int, bytes, bytes, Iterable[bytes]]]) -> bytes:
-    """Rows of (fd, address, id, functions); an empty id is shown as ``-``."""
-    lines = []
+def format_workers(rows: Iterable[tuple[int, bytes, bytes, Iterable[bytes]]]) -> Iterator[bytes]:
+    """The reply in pieces, from rows of (fd, address, id, functions); an empty id is shown as ``-``."""
     for fd, address, name, functions in rows:
-        lines.append(b"%d %b %b :" % (fd, address, name or b"-") + b"".join(b" " + each for each in functions) + b"\n")
-    return b"".join(lines) + END
+        yield b"%d %b %b :" % (fd, address, name or b"-")
+        for function in functions:
+            yield b" " + function
+        yield b"\n"
+    yield END
 
 
-def format_jobs(rows: Iterable[tuple[bytes, int, bool, bool]]) -> bytes:
-    """Rows of (handle, retries, ignored, background)."""
-    return b"".join(b"%b\t%d\t%d\t%d\n" % row for row in rows) + END
+def format_jobs(rows: Iterable[tuple[bytes, int, bool, bool]]) -> Iterator[bytes]:
+    """The reply's lines, from rows of (handle, retries, ignored, background)."""
+    for row in rows:
+        yield b"%b\t%d\t%d\t%d\n" % row
+    yield END
 
 
-def format_uniques(uniques: Iterable[bytes]) -> bytes:
-    """One unique id a row."""
-    return b"".join(each + b"\n" for each in uniques) + END
+def format_uniques(uniques: Iterable[bytes]) -> Iterator[bytes]:
+    r"""The reply's lines, a unique id each; a line end within one is shown as ``\n``, or it would end the row."""
+    for unique in uniques:
+        yield unique.replace(b"\n", b"\\n") + b"\n"
+    yield END
 
 
 # The client's side

@@ -35,6 +35,7 @@ _SHAPES: list[tuple[PacketType, int]] = [(PacketType.UNUSED, 0)] + [
     (spec.kind, len(spec.arguments) - 1) for spec in TABLE
 ]
 _LAST_TYPE = len(_SHAPES) - 1
+_OVERHEAD = 48  # what a bytes object and its place in a list cost beside the bytes
 
 
 class Decoder:
@@ -58,6 +59,11 @@ class Decoder:
     def missing(self) -> int:
         """How many more bytes the packet under way needs at least; 0 between packets."""
         return max(0, self._missing - self._have) if self._chunks else 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of memory that the packet under way takes: however little comes at a time."""
+        return self._have + _OVERHEAD * len(self._chunks) if self._chunks else 0
 
     def feed(self, data: bytes) -> list[Packet]:
         """Every packet completed by ``data``; what is left waits for the next call.

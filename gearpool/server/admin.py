@@ -8,14 +8,14 @@ WORK_FAIL and then the result); ``maxqueue`` makes the function, so that it take
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from gearpool.protocol import admin
 from gearpool.protocol.admin import Command, RefusedError, Request
 from gearpool.protocol.codec import response
 from gearpool.protocol.packets import PacketType
 from gearpool.server.clients import name_problem
-from gearpool.server.ledger import Ledger
+from gearpool.server.ledger import Ledger, TooManyFunctionsError
 from gearpool.server.peers import Peer
 from gearpool.server.queues import HIGH, LOW, NORMAL, FunctionQueue
 
@@ -36,41 +36,50 @@ class AdminRequests:
         self._version = version
         self._pid = pid
 
-    def answer(self, line: bytes) -> bytes | None:
-        """The reply to one line; None: the connection is to be closed."""
+    def answer(self, line: bytes) -> bytes | Iterator[bytes] | None:
+        """The reply to one line, a list in pieces; None: the connection is to be closed.
+
+        A list may be longer than what can be made at once, so it is no snapshot: each row is as it was when its piece
+        was made, and jobs that ended meanwhile are left out.
+        """
         try:
             request = admin.parse_request(line)
             return self._answer(request)
         except RefusedError as refused:
             return refused.reply
 
-    def _answer(self, request: Request) -> bytes:
+    def _answer(self, request: Request) -> bytes | Iterator[bytes]:
         functions = self._ledger.functions
         match request.command:
             case Command.STATUS:
                 return admin.format_status(
-                    (each.name, each.total, each.running, len(each.workers)) for each in functions.values()
+                    (each.name, each.total, each.running, len(each.workers)) for each in list(functions.values())
                 )
             case Command.PRIORITY_STATUS:
                 return admin.format_priority_status(
                     (each.name, each.queued(HIGH), each.queued(NORMAL), each.queued(LOW), len(each.workers))
-                    for each in functions.values()
+                    for each in list(functions.values())
                 )
             case Command.WORKERS:
                 return admin.format_workers(
-                    (peer.fd, peer.address, peer.name, [queue.name for queue in peer.queues]) for peer in self._peers
+                    (peer.fd, peer.address, peer.name, [queue.name for queue in peer.queues])
+                    for peer in list(self._peers)
+                    if not peer.closed
                 )
             case Command.SHOW_JOBS:
                 return admin.format_jobs(
                     (job.handle, job.retries, not job.clients and not job.background, job.background)
-                    for job in self._ledger.jobs.values()
+                    for job in list(self._ledger.jobs.values())
+                    if job.clients is not None
                 )
             case Command.SHOW_UNIQUE_JOBS:
-                return admin.format_uniques(job.unique for job in self._ledger.jobs.values())
+                return admin.format_uniques(
+                    job.unique for job in list(self._ledger.jobs.values()) if job.clients is not None
+                )
             case Command.CANCEL_JOB:
                 return self._cancel(request.arguments[0])
             case Command.CREATE_FUNCTION:
-                self._function(request.arguments[0])
+                self._function(request.arguments[0]).created = True
                 return admin.OK
             case Command.DROP_FUNCTION:
                 queue = functions.get(request.arguments[0])
@@ -91,7 +100,10 @@ class AdminRequests:
     def _function(self, name: bytes) -> FunctionQueue:
         if name_problem(name):
             raise RefusedError(b"ERR INVALID_ARGUMENTS Function+name+too+large\r\n")
-        return self._ledger.function(name)
+        try:
+            return self._ledger.function(name)
+        except TooManyFunctionsError as error:
+            raise RefusedError(b"ERR TOO_MANY_FUNCTIONS\r\n") from error
 
     def _cancel(self, handle: bytes) -> bytes:
         job = self._ledger.jobs.get(handle)

@@ -14,14 +14,14 @@ from gearpool.protocol.codec import response
 from gearpool.protocol.names import MAX_FUNCTION
 from gearpool.protocol.packets import PacketType
 from gearpool.server import replies
-from gearpool.server.ledger import Ledger, QueueFullError
-from gearpool.server.peers import Peer
+from gearpool.server.ledger import Ledger, QueueFullError, TooManyFunctionsError
+from gearpool.server.peers import Peer, Work
 from gearpool.server.queues import NORMAL, FunctionQueue
 
 MAX_UNIQUE = 64
 """gearmand refuses 65 bytes; at 64 it does not join. A sha256 in hexadecimal has 64."""
 
-Handler = Callable[[Peer, list[bytes]], None]
+Handler = Callable[[Peer, list[bytes]], Work]
 
 _LATEST = float(2**53)
 _digits = re.compile(rb"\s*([0-9]+)")
@@ -105,16 +105,17 @@ class ClientRequests:
         running = b"0" if job.worker is None else b"1"
         peer.send(response(PacketType.STATUS_RES, handle, b"1", running, *_numbers(job.progress)))
 
-    def get_status_unique(self, peer: Peer, arguments: list[bytes]) -> None:
+    def get_status_unique(self, peer: Peer, arguments: list[bytes]) -> Work:
         """GET_STATUS_UNIQUE: of the first function that has it; the last number is how many clients wait."""
         unique = arguments[0]
         for job in self._ledger.by_unique(unique):
             running = b"0" if job.worker is None else b"1"
-            waiting = b"%d" % len(job.clients or ())
+            waiting = b"%d" % sum(job.waiting().values())
             peer.send(response(PacketType.STATUS_RES_UNIQUE, unique, b"1", running, *_numbers(job.progress), waiting))
-            return
+            return len(self._ledger.functions) // 16 + len(job.waiting()) // 16
         name = unique.partition(b"\0")[0]
         peer.send(response(PacketType.STATUS_RES_UNIQUE, name, b"0", b"0", b"0", b"0", b"0"))
+        return len(self._ledger.functions) // 16
 
     def _submit(
         self,
@@ -144,7 +145,10 @@ class ClientRequests:
             problem = name_problem(function)
             if problem:
                 raise RefusedError(problem)
-            queue = self._ledger.function(function)
+            try:
+                queue = self._ledger.function(function)
+            except TooManyFunctionsError as error:
+                raise RefusedError(replies.TOO_MANY_FUNCTIONS) from error
         return queue
 
 

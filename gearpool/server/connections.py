@@ -1,7 +1,8 @@
 """One accepted connection: its stream, its peer in the core, its watchers on gevent's loop. Floor 3.
 
-Law: everything runs in callbacks of the loop, so nothing here may wait or raise. Who does not read what he asked for is
-not read from either; who lets too much pile up is let go.
+Rule: everything runs in callbacks of the loop, so nothing here may wait or raise. Each callback reads, serves and sends
+a bounded amount (`gearpool.server.pacing`). While a peer does not read its replies its further requests are neither
+read nor served; a peer for which more than the limit piles up is disconnected.
 """
 
 from __future__ import annotations
@@ -10,23 +11,21 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from gearpool import logs
+from gearpool.server.debts import SMALL
 from gearpool.server.peers import Peer
 from gearpool.server.streams import Stream
 
 if TYPE_CHECKING:
     from gearpool.server.shell import JobServer
 
-log = logging.getLogger("gearpool.server")
-
-READ_BYTES = 64 * 1024
-"""Bytes read at once, and after that the other connections have their turn."""
-
 PAUSE_READING_AT = 1024 * 1024
 """With so many bytes waiting to be sent, nothing more is read from a connection until half of them are gone."""
 
 JOIN_BYTES = 256 * 1024
 """Small pieces are put together up to this size before they are sent."""
+
+SEND_BYTES = 1024 * 1024
+"""After so many bytes sent at once the other connections have their turn."""
 
 HANDSHAKE_LIMIT_S = 10.0
 
@@ -46,6 +45,7 @@ class Connection:
         "_stream",
         "_writable",
         "_writing",
+        "heard_in",
         "peer",
     )
 
@@ -62,6 +62,8 @@ class Connection:
         self._readable = loop.io(fd, 1)
         self._writable: Any = None
         self._handshake: Any = None
+        self.heard_in = server.pacing.passes
+        """The pass in which something came last."""
         if not stream.established:
             self._handshake = loop.timer(HANDSHAKE_LIMIT_S)
             self._handshake.start(self.close, "its TLS handshake did not finish in time")
@@ -77,9 +79,21 @@ class Connection:
         """Whether something is still to be sent."""
         return bool(self._out or self.peer.out)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody misses it: it runs no job, waits for none, can do nothing, and nothing of it is under way."""
+        peer = self.peer
+        return not (peer.running or peer.watching or peer.queues or peer.behind or self.unsent or peer.decoder.missing)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether its peer has so many replies to read that it gets no more."""
+        return self._out_bytes > PAUSE_READING_AT
+
     def _on_readable(self) -> None:
+        pacing = self._server.pacing
         try:
-            data = self._stream.receive(READ_BYTES)
+            data = self._stream.receive(pacing.read_bytes)
         except OSError as error:
             self.close(str(error))
             return
@@ -97,17 +111,36 @@ class Connection:
         if self._handshake is not None and self._stream.established:
             self._handshake.close()
             self._handshake = None
-        server = self._server
+        self.heard_in = pacing.passes
+        self._serve(data)
+
+    def advance(self) -> None:
+        """Serve more of the requests that were read before."""
+        self._serve(b"")
+
+    def _serve(self, data: bytes) -> None:
+        server, peer, core = self._server, self.peer, self._server.core
+        before = core.work
+        budget = server.pacing.work
         try:
-            problem = server.core.receive(self.peer, data)
+            problem = core.receive(peer, data, budget) if data else core.advance(peer, budget)
         except Exception:  # noqa: BLE001 - see below
             # A fault of ours: this connection pays, the others go on.
-            logs.emit(log, logging.ERROR, "server.fault", "failed to serve a request", peer=self.name, exc_info=True)
+            server.report(logging.ERROR, "server.fault", "failed to serve a request", peer=self.name, exc_info=True)
             problem = "internal error"
+        server.pacing.served(core.work - before, len(data))
         server.turn_done()
         if problem:
-            logs.emit(log, logging.WARNING, "server.refused", f"closing a connection: {problem}", peer=self.name)
+            server.report(logging.WARNING, "server.refused", f"closing a connection: {problem}", peer=self.name)
             self._end_after_sending()
+        elif peer.behind:
+            self._stop_reading()
+            server.put_behind(self)
+        else:
+            if self._out_bytes or peer.decoder.missing or self in server.debts:
+                self._account()
+            if not data and not self.blocked and not self._closing:
+                self._start_reading()
 
     def _end_after_sending(self) -> None:
         self._closing = True
@@ -138,16 +171,20 @@ class Connection:
             self._send()
         elif self._stream.unsent or self._closing:
             self._send()
+        elif self in self._server.debts:
+            self._account()
 
     def _send(self) -> None:
         """Send as much as goes now of what waits, and see to the rest."""
         out = self._out
         try:
             self._stream.flush()
-            while out:
+            room = SEND_BYTES
+            while out and room > 0:
                 data = out[0] if len(out[0]) >= JOIN_BYTES or len(out) == 1 else self._join()
                 sent = self._stream.send(data)
                 self._out_bytes -= sent
+                room -= sent
                 if sent == len(data):
                     out.popleft()
                 elif sent:
@@ -163,10 +200,11 @@ class Connection:
         if self._writing:
             self._writing = False
             self._writable.stop()
+        self._account()
         if self._closing:
             self.close("")
-        elif not self._reading:
-            self._start_reading()
+        else:
+            self._go_on()
 
     def _join(self) -> bytes:
         """Put the next small pieces together, so that a thousand packets are not a thousand system calls."""
@@ -181,14 +219,33 @@ class Connection:
 
     def _wait_to_send(self) -> None:
         self._want_writable()
-        if self._out_bytes > PAUSE_READING_AT:
-            # A worker asked for what waits here; a client did not ask for a flood of WORK_DATA.
-            if self._out_bytes > self._server.max_unsent and not self.peer.running:
-                self.close(f"it does not read: {self._out_bytes} bytes wait for it")
-                return
+        if not self._account():
+            return
+        if self.blocked:
             self._stop_reading()
-        elif not self._reading and not self._closing and self._out_bytes < PAUSE_READING_AT // 2:
+        elif not self._closing and self._out_bytes < PAUSE_READING_AT // 2:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """There is room for replies again."""
+        if self.peer.behind:
+            self._server.put_behind(self)
+        elif not self._reading:
             self._start_reading()
+
+    def _account(self) -> bool:
+        """Tell how much memory it costs; False: too much, it has been closed."""
+        peer = self.peer
+        # Payloads of jobs that it runs are in memory whether they have been sent or not.
+        owed = self._out_bytes - min(self._out_bytes, peer.lent)
+        if owed > self._server.max_unsent:
+            self.close(f"it does not read: {self._out_bytes} bytes wait for it")
+            return False
+        cost = owed + peer.decoder.buffered
+        debts = self._server.debts
+        if cost >= SMALL or self in debts:
+            debts.set(self, cost)
+        return True
 
     def _want_writable(self) -> None:
         if not self._writing:
@@ -212,7 +269,7 @@ class Connection:
         if peer.closed:
             return
         if reason:
-            logs.emit(log, logging.INFO, "server.lost", f"a connection ended: {reason}", peer=self.name)
+            self._server.report(logging.INFO, "server.lost", f"a connection ended: {reason}", peer=self.name)
         self._readable.stop()
         self._readable.close()
         if self._writable is not None:
@@ -223,5 +280,6 @@ class Connection:
             self._handshake = None
         self._stream.close()
         self._out.clear()
+        self._out_bytes = 0
         peer.out.clear()
         self._server.gone(self)

@@ -1,7 +1,8 @@
 """The job server without sockets: bytes of any connection in, bytes for any connection out. Pure.
 
 Law: nothing here waits, reads a clock or touches a socket; whoever calls passes the time. Every input has an end: any
-bytes leave the core able to serve the next connection.
+bytes leave the core able to serve the next connection. A call does about as much work as its budget allows, in units of
+`gearpool.server.pacing`; what is left stays in the peer's backlog and is served by `Core.advance`.
 
 How malformed input is met: a wrong magic, an unknown type, too few arguments or a body over the limit close the
 connection without a word, as gearmand does (the reason is for our log). A connection that begins with the magic of
@@ -11,19 +12,24 @@ has lost its place. Packets that clients and workers must not send get ERROR INV
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from operator import length_hint
 from typing import NamedTuple
 
 from gearpool.errors import RemoteProtocolError
 from gearpool.protocol.admin import MAX_LINE
-from gearpool.protocol.codec import DEFAULT_MAX_PACKET, Packet, request, response
+from gearpool.protocol.codec import DEFAULT_MAX_PACKET, request, response
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.server import replies
 from gearpool.server.admin import AdminRequests
 from gearpool.server.clients import ClientRequests, Handler
 from gearpool.server.ledger import Keeper, Ledger
-from gearpool.server.peers import Peer
+from gearpool.server.pacing import MAX_WORK, PIECE
+from gearpool.server.peers import NOTHING, Peer, Work
 from gearpool.server.queues import HIGH, LOW, NORMAL
-from gearpool.server.workers import WorkerRequests, wake
+from gearpool.server.workers import WorkerRequests, waker
 
 _T = PacketType
 
@@ -31,6 +37,11 @@ _T = PacketType
 _GRAB = request(PacketType.GRAB_JOB_UNIQ)
 _PRE_SLEEP = request(PacketType.PRE_SLEEP)
 _WORTH_IT = 4 * len(_GRAB)
+
+_LINE = 0
+"""The type of no packet: stands for a line of the text protocol in a backlog."""
+
+_LINE_COST = 3
 
 
 class Totals(NamedTuple):
@@ -46,29 +57,44 @@ class Core:
 
     Args:
         host: what handles are made of: ``H:HOST:NUMBER``; cut so that a handle stays short.
+        handle_prefix: handles are ``PREFIX:NUMBER`` instead, as gearmand's ``--job-handle-prefix`` makes them.
         first_handle: the first number.
         job_retries: how often a job is run at most when its workers vanish; 0: for ever.
         max_packet: largest body in bytes that is taken.
         version: the reply to the text command ``version``.
         pid: the reply to ``getpid``.
         keeper: told of background jobs, to keep them over a restart.
+        exceptions: clients get WORK_EXCEPTION without asking for it (gearmand's ``--exceptions``).
+        worker_wakeup: how many sleeping workers are called for a job; 0: all (gearmand's ``--worker-wakeup``).
+
+    Attributes:
+        dirty: peers with something to send.
+        work: units of work done so far.
     """
 
     def __init__(
         self,
         *,
         host: str = "localhost",
+        handle_prefix: str | None = None,
         first_handle: int = 1,
         job_retries: int = 0,
         max_packet: int = DEFAULT_MAX_PACKET,
         version: str = "0",
         pid: int = 0,
         keeper: Keeper | None = None,
+        exceptions: bool = False,
+        worker_wakeup: int = 0,
     ) -> None:
         prefix = b"H:%b:" % host.encode("ascii", "replace")[:32].replace(b" ", b"-")
-        self.ledger = Ledger(prefix, first_handle, job_retries, wake, keeper)
+        if handle_prefix is not None:
+            prefix = handle_prefix.encode() + b":"
+        self.ledger = Ledger(prefix, first_handle, job_retries, waker(worker_wakeup), keeper)
         self.peers: dict[Peer, None] = {}
         self.dirty: list[Peer] = []
+        self.work = 0
+        self._exceptions = exceptions
+        self._leaving: deque[Iterator[int]] = deque()
         self._max_packet = max_packet
         self._clients = ClientRequests(self.ledger)
         self._workers = WorkerRequests(self.ledger)
@@ -79,11 +105,12 @@ class Core:
     def connect(self, address: str = "", fd: int = -1) -> Peer:
         """A new connection from ``address``; ``fd`` is only shown to administrators."""
         peer = Peer(self.dirty, address.encode("ascii", "replace"), fd, self._max_packet)
+        peer.exceptions = self._exceptions
         self.peers[peer] = None
         return peer
 
-    def receive(self, peer: Peer, data: bytes) -> str | None:
-        """Serve what came over a connection.
+    def receive(self, peer: Peer, data: bytes, budget: int = MAX_WORK) -> str | None:
+        """Serve what came over a connection, or begin to: while it is ``behind``, read no more and call `advance`.
 
         Returns:
             None, or why the connection must be closed once what is in its ``out`` has been sent.
@@ -96,42 +123,124 @@ class Core:
                     peer.send(replies.INVALID_MAGIC)
                     return "it sends the server's side of the protocol"
             if peer.spoken:
-                return self._receive_text(peer, data)
+                return self._receive_text(peer, data, budget)
         at = _run_of_grabs(data)
-        if len(data) - at < _WORTH_IT or self._draining:
-            return self._feed(peer, data)
-        problem = self._feed(peer, data[:at]) if at else None
-        if problem is not None:
+        if len(data) - at < _WORTH_IT or self._draining or len(peer.queues) != 1:
+            return self._feed(peer, data, budget)
+        problem = self._feed(peer, data[:at], budget) if at else None
+        if peer.problem is not None:
             return problem
-        if peer.decoder.missing:
-            # It only looks like packets: it is the inside of a payload.
-            return self._feed(peer, data[at:])
+        if peer.decoder.missing or peer.behind:
+            # It only looks like packets, being the inside of a payload; or others come first.
+            waiting = peer.backlog
+            self._feed(peer, data[at:], 0)
+            peer.backlog = iter([*waiting, *peer.backlog])
+            return self.advance(peer, budget)
         sleeps = data.endswith(_PRE_SLEEP)
         count = (len(data) - at) // len(_GRAB) - sleeps
-        self._workers.grab_many(peer, count)
-        if sleeps:
+        left = self._workers.grab_many(peer, count)
+        self.work += (count - left) // 2
+        if left:
+            rest: list[tuple[int, list[bytes]]] = [(_T.GRAB_JOB_UNIQ, [])] * left
+            peer.backlog = iter([*rest, (_T.PRE_SLEEP, [])] if sleeps else rest)
+            peer.behind = True
+        elif sleeps:
             self._workers.pre_sleep(peer, [])
         return None
 
-    def _feed(self, peer: Peer, data: bytes) -> str | None:
+    def _feed(self, peer: Peer, data: bytes, budget: int) -> str | None:
         try:
             packets = peer.decoder.feed(data)
         except RemoteProtocolError as error:
-            self._serve(peer, error.packets)  # type: ignore[arg-type]  # errors knows no packets, being below them
-            return str(error)
-        self._serve(peer, packets)
-        return None
+            packets = error.packets  # type: ignore[assignment]  # errors knows no packets, being below them
+            peer.problem = str(error)
+        peer.backlog = iter(packets)
+        return self.advance(peer, budget)
 
-    def disconnect(self, peer: Peer) -> None:
-        """The connection is gone: its jobs are handed back, the waiting jobs that only it wanted are dropped."""
+    def advance(self, peer: Peer, budget: int = MAX_WORK) -> str | None:
+        """Serve what waits in the backlog of a connection, with about so much work; returns as `receive`."""
+        extra = self._continue(peer, budget) if peer.task is not None else 0
+        backlog = peer.backlog
+        before = length_hint(backlog)
+        if peer.task is None and budget > extra:
+            handlers = self._handlers
+            for kind, arguments in islice(backlog, budget - extra):
+                more = handlers[kind](peer, arguments)
+                if more is None:
+                    continue
+                if isinstance(more, int):
+                    extra += more
+                else:
+                    peer.task = more
+                    extra += self._continue(peer, budget - extra)
+                    if peer.task is not None:
+                        break
+                if extra >= budget:
+                    break
+        left = length_hint(backlog)
+        self.work += before - left + extra
+        if left or peer.task is not None:
+            peer.behind = True
+            return None
+        peer.behind = False
+        return peer.problem
+
+    @staticmethod
+    def _continue(peer: Peer, budget: int) -> int:
+        """Go on with the request under way; the work done."""
+        done = 0
+        for cost in peer.task or ():
+            done += cost
+            if done >= budget:
+                return done
+        peer.task = None
+        return done
+
+    def disconnect(self, peer: Peer, budget: int = MAX_WORK) -> None:
+        """The connection is gone: its jobs are handed back, the waiting jobs that only it wanted are dropped.
+
+        Of very many jobs a part; then `leaving` is true until `advance_leaving` has seen to the rest.
+        """
         if peer.closed:
             return
         peer.closed = True
         del self.peers[peer]
-        for job in list(peer.watching.values()):
-            self.ledger.leave(job, peer)
+        peer.backlog, peer.task, peer.behind = NOTHING, None, False
+        self._leaving.append(self._leave(peer))
+        if len(self._leaving) == 1:
+            self.advance_leaving(budget)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether jobs of connections that are gone are still to be handed back or dropped."""
+        return bool(self._leaving)
+
+    def advance_leaving(self, budget: int = MAX_WORK) -> None:
+        """Hand back and drop more of the jobs of connections that are gone, with about so much work."""
+        done = 0
+        while self._leaving:
+            for cost in self._leaving[0]:
+                done += cost
+                if done >= budget:
+                    self.work += done
+                    return
+            self._leaving.popleft()
+        self.work += done
+
+    def finish_leaving(self) -> None:
+        """All of it at once."""
+        while self._leaving:
+            self.advance_leaving()
+
+    def _leave(self, peer: Peer) -> Iterator[int]:
+        jobs = list(peer.watching.values())
+        for at in range(0, len(jobs), PIECE):
+            for job in jobs[at : at + PIECE]:
+                if job.handle in peer.watching:
+                    self.ledger.leave(job, peer)
+            yield PIECE
         peer.watching.clear()
-        self._workers.leave(peer)
+        yield from self._workers.leave(peer)
         peer.alone = ()
 
     def pass_time(self, now: float) -> None:
@@ -180,20 +289,24 @@ class Core:
             elif kind.name.startswith("GRAB_"):
                 handlers[kind] = self._workers.grab_nothing
 
-    def _serve(self, peer: Peer, packets: list[Packet]) -> None:
-        handlers = self._handlers
-        for kind, arguments in packets:
-            handlers[kind](peer, arguments)
+    def _receive_text(self, peer: Peer, data: bytes, budget: int) -> str | None:
+        *lines, peer.line = (peer.line + data).split(b"\n")
+        if len(peer.line) > MAX_LINE:
+            peer.problem = "a text command without an end"
+        peer.backlog = iter([(_LINE, [line]) for line in lines])
+        return self.advance(peer, budget)
 
-    def _receive_text(self, peer: Peer, data: bytes) -> str | None:
-        *lines, rest = (peer.line + data).split(b"\n")
-        for line in lines:
-            reply = self._admin.answer(line)
-            if reply is None:
-                return "a text command of more than five words"
+    def _answer_line(self, peer: Peer, arguments: list[bytes]) -> Work:
+        reply = self._admin.answer(arguments[0])
+        if isinstance(reply, bytes):
             peer.send(reply)
-        peer.line = rest
-        return "a text command without an end" if len(rest) > MAX_LINE else None
+            return _LINE_COST
+        if reply is None:
+            peer.problem = "a text command of more than five words"
+            # What it sent after that is not served.
+            deque(peer.backlog, 0)
+            return None
+        return _list(peer, reply)
 
     def _table(self) -> list[Handler]:
         """Who answers what, by type number; whatever is not named is not for the server."""
@@ -231,7 +344,16 @@ class Core:
         }
         for kind, handler in named.items():
             table[kind] = handler
+        table[_LINE] = self._answer_line
         return table
+
+
+def _list(peer: Peer, rows: Iterator[bytes]) -> Iterator[int]:
+    """Send a reply that may be long, some rows at each step."""
+    yield _LINE_COST
+    while piece := b"".join(islice(rows, PIECE)):
+        peer.send(piece)
+        yield PIECE // 2
 
 
 def _run_of_grabs(data: bytes) -> int:

@@ -16,14 +16,27 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
 from gearpool.server.peers import Peer
-from gearpool.server.queues import NORMAL, FunctionQueue, Job
+from gearpool.server.queues import BULKY, NORMAL, FunctionQueue, Job
 
 PAYLOAD_IS_KEY = b"-"
 """The unique id that means: join jobs of equal payload (gearmand)."""
 
+KEEP_IDLE = 1024
+"""So many functions without jobs, workers or settings are still listed; of more, the oldest are forgotten."""
+
+MAX_FUNCTIONS = 20_000
+"""Functions at once, each some 3 KiB; where they are walked over it takes milliseconds."""
+
+_AT_ONCE = 1024
+"""How many jobs `Ledger.release_due` queues in one call."""
+
 
 class QueueFullError(Exception):
     """``maxqueue`` forbids one more."""
+
+
+class TooManyFunctionsError(Exception):
+    """There are `MAX_FUNCTIONS`, none of them idle."""
 
 
 class Keeper(Protocol):
@@ -46,6 +59,7 @@ class Ledger:
         job_retries: how often a job is run at most; 0 for ever.
         wake: called with a function that has become ready and has sleepers.
         keeper: told of background jobs; None: nobody.
+        max_functions: how many functions there may be at once.
     """
 
     def __init__(
@@ -55,9 +69,13 @@ class Ledger:
         job_retries: int,
         wake: Callable[[FunctionQueue], None],
         keeper: Keeper | None = None,
+        max_functions: int = MAX_FUNCTIONS,
     ) -> None:
         self.jobs: dict[bytes, Job] = {}
         self.functions: dict[bytes, FunctionQueue] = {}
+        self._max_functions = max_functions
+        self._sweep_at = min(2 * KEEP_IDLE, max_functions)
+        self._refusals = 0
         self.job_retries = job_retries
         self._prefix = handle_prefix
         self._next = first_handle
@@ -69,11 +87,37 @@ class Ledger:
         self._due: dict[bytes, float] = {}
 
     def function(self, name: bytes) -> FunctionQueue:
-        """The function of this name, made when it is new."""
+        """The function of this name, made when it is new.
+
+        Raises:
+            TooManyFunctionsError: there is no room for one more.
+        """
         queue = self.functions.get(name)
         if queue is None:
+            if len(self.functions) >= self._sweep_at:
+                self._forget_idle()
             queue = self.functions[name] = FunctionQueue(name)
         return queue
+
+    def _forget_idle(self) -> None:
+        """Forget idle functions, the oldest first, but for the last `KEEP_IDLE`; costs little on average."""
+        if self._refusals > 0:
+            self._refusals -= 1
+            raise TooManyFunctionsError
+        idle = [queue.name for queue in self.functions.values() if queue.idle]
+        keep = min(KEEP_IDLE, self._max_functions // 2)
+        for name in idle[: max(0, len(idle) - keep)]:
+            del self.functions[name]
+        there = len(self.functions)
+        if there >= self._max_functions:
+            # All in use: looking again for each that is refused would take milliseconds each.
+            self._refusals = there // 8
+            raise TooManyFunctionsError
+        self._sweep_at = min(self._max_functions, max(2 * KEEP_IDLE, 2 * there))
+
+    def left_by_worker(self, functions: int) -> None:
+        """A worker can no longer do so many functions: some may be idle now."""
+        self._refusals -= 8 * functions
 
     def submit(
         self,
@@ -199,6 +243,8 @@ class Ledger:
         worker, job.worker = job.worker, None
         if worker is not None:
             del worker.running[handle]
+            if worker.lent and len(job.data) >= BULKY:
+                worker.lent -= len(job.data)
         for client in job.clients or ():
             client.watching.pop(handle, None)
         job.clients = None
@@ -219,6 +265,8 @@ class Ledger:
         worker, job.worker = job.worker, None
         if worker is not None:
             del worker.running[job.handle]
+            if worker.lent and len(job.data) >= BULKY:
+                worker.lent -= len(job.data)
         job.progress = None
         queue = job.queue
         queue.running -= 1
@@ -229,7 +277,10 @@ class Ledger:
 
     def leave(self, job: Job, client: Peer) -> None:
         """``client`` waits no longer. A waiting job that nobody else wants is gone; a running one runs on."""
-        job.clients = tuple(each for each in job.clients or () if each is not client)
+        if isinstance(job.clients, dict):
+            job.clients.pop(client, None)
+        elif job.clients is not None:
+            job.clients = ()
         if not job.clients and not job.background and job.worker is None:
             self._remove_waiting(job)
 
@@ -252,9 +303,11 @@ class Ledger:
             job.key = None
 
     def release_due(self, now: float) -> None:
-        """Queue the jobs whose time (seconds since 1970) has come."""
+        """Queue the jobs whose time (seconds since 1970) has come; of very many, some, and `next_due` is past."""
         schedule = self._schedule
-        while schedule and (schedule[0][2].clients is None or schedule[0][0] <= now):
+        for _ in range(_AT_ONCE):
+            if not schedule or (schedule[0][2].clients is not None and schedule[0][0] > now):
+                return
             job = heapq.heappop(schedule)[2]
             if self._due.pop(job.handle, None) is None:
                 continue
@@ -294,7 +347,10 @@ class Ledger:
                 self._keeper.keep(job, self._due.get(job.handle))
             job.background = True
         else:
-            job.clients = (*(job.clients or ()), client)
+            clients = job.clients
+            if not isinstance(clients, dict):
+                clients = job.clients = dict.fromkeys(clients or (), 1)
+            clients[client] = clients.get(client, 0) + 1
             client.watching[job.handle] = job
 
     def _remove_waiting(self, job: Job) -> None:

@@ -6,6 +6,7 @@ both after each turn of its loop, one send a connection.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gearpool.protocol.codec import Decoder
@@ -13,6 +14,12 @@ from gearpool.protocol.packets import REQUEST_MAGIC
 
 if TYPE_CHECKING:
     from gearpool.server.queues import FunctionQueue, Job
+
+Work = Iterator[int] | int | None
+"""What serving a request still costs, or has cost beyond the usual, in units of `gearpool.server.pacing`: None for
+nothing, a number, or an iterator that does a piece of the work at each step and yields what the piece cost."""
+
+NOTHING: Iterator[tuple[int, list[bytes]]] = iter(())
 
 
 class Peer:
@@ -30,23 +37,33 @@ class Peer:
         exceptions: it asked for WORK_EXCEPTION (OPTION_REQ).
         spoken: whether it speaks the text protocol; None until its first byte decides.
         line: the text protocol's unfinished line.
+        backlog: requests that were read and not served yet: packets, or lines as packets of type 0.
+        behind: something is in ``backlog`` or ``task``.
+        task: the rest of the request that is being served; the backlog waits for it.
+        problem: why the connection is to be closed once its backlog has been served.
+        lent: bytes of ``out`` that are payloads of its running jobs; they are in memory anyway.
     """
 
     __slots__ = (
         "address",
         "alone",
         "asleep",
+        "backlog",
+        "behind",
         "closed",
         "decoder",
         "dirty",
         "exceptions",
         "fd",
+        "lent",
         "line",
         "name",
         "out",
+        "problem",
         "queues",
         "running",
         "spoken",
+        "task",
         "turn",
         "watching",
     )
@@ -68,6 +85,11 @@ class Peer:
         self.asleep = False
         self.exceptions = False
         self.closed = False
+        self.backlog = NOTHING
+        self.task: Iterator[int] | None = None
+        self.problem: str | None = None
+        self.behind = False
+        self.lent = 0
 
     def send(self, data: bytes) -> None:
         """Queue bytes for sending."""

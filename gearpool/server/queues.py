@@ -8,13 +8,16 @@ steps over, and a lane that is mostly tombstones is swept. No counter is kept th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gearpool.server.peers import Peer
 
 HIGH, NORMAL, LOW = 0, 1, 2
+
+BULKY = 65536
+"""Payloads from this size on are handed on as they are, not copied into a packet."""
 
 
 class Job:
@@ -27,7 +30,8 @@ class Job:
         key: under what later submissions are joined to it; None: never.
         priority: HIGH, NORMAL or LOW.
         background: somebody submitted it in the background, so it must run even if nobody waits.
-        clients: who waits; a peer that submitted it twice stands there twice; None: it is no more.
+        clients: who waits. A tuple of at most one, or, once others joined, how often each submitted it (each gets
+            every packet so often, as with gearmand); None: the job is no more.
         worker: who runs it; None: it waits.
         retries: how often it was handed back.
         progress: the numbers of the last WORK_STATUS as sent; None before.
@@ -58,7 +62,7 @@ class Job:
         data: bytes,
         priority: int,
         background: bool,
-        clients: tuple[Peer, ...] | None,
+        clients: tuple[Peer, ...],
     ) -> None:
         self.handle = handle
         self.queue = queue
@@ -67,11 +71,16 @@ class Job:
         self.data = data
         self.priority = priority
         self.background = background
-        self.clients = clients
+        self.clients: tuple[Peer, ...] | dict[Peer, int] | None = clients
         self.worker: Peer | None = None
         self.retries = 0
         self.progress: tuple[bytes, bytes] | None = None
         self.reducer = b""
+
+    def waiting(self) -> Mapping[Peer, int]:
+        """Who waits, and how often each."""
+        clients = self.clients
+        return clients if isinstance(clients, dict) else dict.fromkeys(clients or (), 1)
 
 
 class FunctionQueue:
@@ -86,9 +95,10 @@ class FunctionQueue:
         limits: most jobs for a submission of each priority, as ``maxqueue`` set them; 0: none.
         workers: who can do it.
         sleepers: those of them to be woken; may still hold some that meanwhile woke up.
+        created: an administrator made it, so it stays.
     """
 
-    __slots__ = ("_gone", "keys", "lanes", "limits", "name", "running", "scheduled", "sleepers", "workers")
+    __slots__ = ("_gone", "created", "keys", "lanes", "limits", "name", "running", "scheduled", "sleepers", "workers")
 
     def __init__(self, name: bytes) -> None:
         self.name = name
@@ -99,6 +109,7 @@ class FunctionQueue:
         self.limits: tuple[int, int, int] | None = None
         self.workers: dict[Peer, None] = {}
         self.sleepers: dict[Peer, None] = {}
+        self.created = False
         self._gone = [0, 0, 0]
 
     def pop(self) -> Job | None:
@@ -146,6 +157,11 @@ class FunctionQueue:
         if not (high or normal or low):
             return False
         return len(high) + len(normal) + len(low) > sum(self._gone)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lost when it is forgotten."""
+        return not (self.workers or self.created or self.limits or self.running or self.scheduled) and not self.ready
 
     @property
     def total(self) -> int:

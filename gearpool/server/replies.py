@@ -10,7 +10,7 @@ import struct
 
 from gearpool.protocol.codec import response
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
-from gearpool.server.queues import Job
+from gearpool.server.queues import BULKY, Job
 
 _pack = struct.Struct(">4sII").pack
 
@@ -30,9 +30,6 @@ _ASSIGN_HEADS = heads(PacketType.JOB_ASSIGN)
 _COMPLETE_HEADS = heads(PacketType.WORK_COMPLETE)
 _ASSIGN_UNIQ_HEADS = heads(PacketType.JOB_ASSIGN_UNIQ)
 
-BULKY = 65536
-"""Payloads from this size on are handed on as they are, not copied into a packet."""
-
 
 def error(code: bytes, text: bytes) -> bytes:
     """ERROR."""
@@ -46,6 +43,7 @@ UNKNOWN_OPTION = error(b"UNKNOWN_OPTION", b"Server does not recognize given opti
 UNIQUE_TOO_LARGE = error(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
 QUEUE_FULL = error(b"QUEUE_ERROR", b"Job queue is full")
 NOT_KEPT = error(b"QUEUE_ERROR", b"The job could not be written to the store")
+TOO_MANY_FUNCTIONS = error(b"QUEUE_ERROR", b"Too many functions")
 STOPPING = error(b"QUEUE_ERROR", b"The server is stopping")
 BAD_EPOCH = error(b"ARGUMENT_TOO_LARGE", b"Epoch is not a number of seconds since 1970")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 from collections.abc import Callable, Sequence
 
 import gevent
@@ -10,6 +11,8 @@ from gevent.event import Event
 
 from gearpool.server.shell import JobServer
 from gearpool.timing import Deadline
+
+_MANY_DESCRIPTORS = 65_536
 
 
 def tune_collector() -> None:
@@ -21,6 +24,18 @@ def tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000_000)
+
+
+def allow_descriptors(wanted: int | None = None) -> int:
+    """Raise this process's limit of file descriptors to ``wanted``, or else as far as it may; the limit then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = hard if wanted is None else wanted
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    elif wanted is None:
+        limit = max(soft, _MANY_DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit
 
 
 def run_until(server: JobServer, signals: Sequence[int], deadline: Callable[[], Deadline]) -> None:

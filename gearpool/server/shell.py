@@ -1,12 +1,13 @@
 """The embedded job server: a `Core` behind listening sockets on gevent's loop. Floor 3.
 
-Law: no greenlet is made for a connection; the loop calls back, the core computes, and what a turn produced leaves with
-one send a connection at the turn's end. The server belongs to the thread whose hub started it.
+Rule: no greenlet is made for a connection; the loop calls back, the core computes, and what a pass of the loop produced
+leaves with one send a connection at its end. A pass does a bounded amount of work (`gearpool.server.pacing`), and all
+connections together cost a bounded amount of memory (`gearpool.server.debts`). The server belongs to the thread whose
+hub started it.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import socket as standard_socket
@@ -15,17 +16,19 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
 
 import gearpool
-from gearpool import logs
+from gearpool.limited_log import EVERY_S, LimitedLog
 from gearpool.net.dialing import tune
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
+from gearpool.server.accepting import Acceptor
 from gearpool.server.connections import Connection
 from gearpool.server.core import Core
+from gearpool.server.debts import Debts
 from gearpool.server.listening import bind
+from gearpool.server.pacing import Pacing
 from gearpool.server.peers import Peer
 from gearpool.server.store import Store
 from gearpool.server.streams import PlainStream, Stream, TlsStream, server_context
@@ -35,12 +38,15 @@ from gearpool.timing import Deadline
 log = logging.getLogger("gearpool.server")
 
 DEFAULT_MAX_UNSENT = 256 * 1024 * 1024
-"""A client that has not read so many bytes of results is let go."""
+"""A peer for which so many bytes wait is disconnected; payloads of the jobs that it runs are not counted."""
+
+DEFAULT_MAX_BUFFERED = 1024 * 1024 * 1024
+"""Bytes that all connections together may cost: unread output and unfinished packets. Beyond that the connection that
+has cost most memory longest is closed, then the next."""
+
 
 _LONGEST_NAP_S = 30.0
 """How long a timer sleeps at most: the wall clock, by which EPOCH jobs are due, may be set."""
-
-_ACCEPT_PAUSE_S = 0.5
 
 _USER_TIMEOUT = getattr(standard_socket, "TCP_USER_TIMEOUT", None)
 _UNREACHABLE_AFTER_MS = 300_000
@@ -62,7 +68,14 @@ class JobServer:
         tls: certificate and key to speak TLS; with ``ca`` only clients with a certificate of it are served.
         job_retries: how often a job is run at most when its workers vanish, then WORK_FAIL; 0: for ever.
         max_packet: largest packet body in bytes that is taken.
-        max_unsent: bytes a client may leave unread before it is let go.
+        max_unsent: bytes a peer may leave unread before it is disconnected.
+        max_buffered: bytes that unread output and unfinished packets of all connections may take together.
+        max_connections: how many connections; 0: what the limit of file descriptors allows. When there are so many,
+            those that take no part in any job are closed for newcomers, the longest silent first; without any such
+            a newcomer is closed.
+        exceptions: clients get WORK_EXCEPTION without asking for it.
+        worker_wakeup: how many sleeping workers are called for a job; 0: all.
+        handle_prefix: handles are ``PREFIX:NUMBER``; None: ``H:HOST:NUMBER``.
         store: ``memory``, or the path of an SQLite file in which background jobs outlive the server.
 
     Raises:
@@ -77,6 +90,11 @@ class JobServer:
         job_retries: int = 0,
         max_packet: int = DEFAULT_MAX_PACKET,
         max_unsent: int = DEFAULT_MAX_UNSENT,
+        max_buffered: int = DEFAULT_MAX_BUFFERED,
+        max_connections: int = 0,
+        exceptions: bool = False,
+        worker_wakeup: int = 0,
+        handle_prefix: str | None = None,
         store: str = "memory",
     ) -> None:
         self._listen = listen
@@ -84,11 +102,21 @@ class JobServer:
         self._job_retries = job_retries
         self._max_packet = max_packet
         self.max_unsent = max_unsent
+        self.debts: Debts[Connection] = Debts(max_buffered)
+        self.pacing = Pacing()
+        self._max_connections = max_connections
+        self._exceptions = exceptions
+        self._worker_wakeup = worker_wakeup
+        self._handle_prefix = handle_prefix
+        self._behind: dict[Connection, None] = {}
+        self._next_pass: Any = None
         self._store_path = None if store == "memory" else store
         self._store: Store | None = None
         self.core = self._new_core()
         self.loop: Any = None
-        self._listeners: list[tuple[Any, Any]] = []
+        self._acceptor: Acceptor | None = None
+        self._log = LimitedLog(log)
+        self._tell_timer: Any = None
         self._connections: dict[Peer, Connection] = {}
         self._flush_due = False
         self._timer: Any = None
@@ -131,7 +159,7 @@ class JobServer:
             OSError: the address cannot be listened on.
             ConfigurationError: the store cannot be used.
         """
-        if self._listeners:
+        if self._acceptor:
             return
         self.loop = get_hub().loop
         self._stopping = False
@@ -145,10 +173,8 @@ class JobServer:
                     sock.close()
                 raise
         self._address = (self._listen[0], sockets[0].getsockname()[1])
-        for sock in sockets:
-            watcher = self.loop.io(sock.fileno(), 1)
-            self._listeners.append((sock, watcher))
-            watcher.start(self._accept, sock, watcher)
+        self._acceptor = Acceptor(self.loop, self._connections.values, self._serve, self.report, self._max_connections)
+        self._acceptor.start(sockets)
         if self.core.next_due is not None:
             self.turn_done()
 
@@ -173,16 +199,13 @@ class JobServer:
         try:
             store.commit()
         except sqlite3.Error as error:
-            logs.emit(log, logging.ERROR, "server.store", f"cannot write to {self._store_path}: {error}")
+            self.report(logging.ERROR, "server.store", f"cannot write to {self._store_path}: {error}")
             self.core.take_back(store.drop_added())
 
     def quiet(self) -> None:
         """Take no more connections; those that are go on."""
-        for sock, watcher in self._listeners:
-            watcher.stop()
-            watcher.close()
-            sock.close()
-        self._listeners.clear()
+        if self._acceptor is not None:
+            self._acceptor.stop()
 
     def stop(self, deadline: Deadline | None = None) -> None:
         """Hand out nothing and take in nothing more, let running jobs end until ``deadline``, then close everything.
@@ -198,10 +221,15 @@ class JobServer:
             self._changed.clear()
             self._changed.wait(end.timeout())
         self.drop_connections()
+        self.core.finish_leaving()
         if self._timer is not None:
             self._timer.close()
             self._timer = self._timer_due = None
+        if self._next_pass is not None:
+            self._next_pass.close()
+            self._next_pass = None
         self._end_store()
+        self._tell(all_of_them=True)
         self._begun = False
 
     def drop_connections(self) -> None:
@@ -222,11 +250,56 @@ class JobServer:
     def gone(self, connection: Connection) -> None:
         """A connection has ended."""
         del self._connections[connection.peer]
-        self.core.disconnect(connection.peer)
+        self._behind.pop(connection, None)
+        self.debts.clear(connection)
+        before = self.core.work
+        self.core.disconnect(connection.peer, self.pacing.work)
+        self.pacing.served(self.core.work - before, 0)
+        if self.core.leaving:
+            self._advance_soon()
         self.turn_done()
+
+    def put_behind(self, connection: Connection) -> None:
+        """A connection has requests that were read and not served: they are served in the passes to come."""
+        self._behind[connection] = None
+        self._advance_soon()
+
+    def _advance_soon(self) -> None:
+        # A timer and no callback: callbacks run until there are none, and no socket would be read meanwhile.
+        if self._next_pass is None:
+            self._next_pass = self.loop.timer(0.0)
+        if not self._next_pass.active:
+            self._next_pass.start(self._advance, update=False)
+
+    def _advance(self) -> None:
+        waiting, self._behind = self._behind, {}
+        for connection in waiting:
+            # Without room for replies it waits until its peer has read some: see `Connection`.
+            if not connection.peer.closed and not connection.blocked:
+                connection.advance()
+        if self.core.leaving:
+            before = self.core.work
+            self.core.advance_leaving(self.pacing.work)
+            self.pacing.served(self.core.work - before, 0)
+            self.turn_done()
+        if self.core.leaving or self._behind:
+            self._advance_soon()
+
+    def report(self, level: int, event: str, message: str, **fields: Any) -> None:
+        """Log what a peer may cause as often as it likes: some lines, and how many more there were."""
+        if not self._log.emit(level, event, message, **fields) and self._tell_timer is None and self._begun:
+            self._tell_timer = self.loop.timer(EVERY_S)
+            self._tell_timer.start(self._tell)
+
+    def _tell(self, *, all_of_them: bool = False) -> None:
+        if self._tell_timer is not None:
+            self._tell_timer.close()
+            self._tell_timer = None
+        self._log.tell(all_of_them=all_of_them)
 
     def _flush(self) -> None:
         self._flush_due = False
+        self.pacing.next_pass()
         if self._store is not None and self._store.waiting:
             self._commit(self._store)
         dirty, connections = self.core.dirty, self._connections
@@ -235,8 +308,12 @@ class JobServer:
         dirty.clear()
         for peer in peers:
             connection = connections.get(peer)
-            if connection is not None and peer.out:
+            if connection is None:
+                peer.out.clear()
+            elif peer.out:
                 connection.flush()
+        while (debtor := self.debts.over()) is not None:
+            debtor.close(f"all connections together cost {self.debts.total} bytes, this one has longest")
         if dirty:
             self.turn_done()
         due = self.core.next_due
@@ -256,26 +333,6 @@ class JobServer:
         self._timer_due = None
         self.core.pass_time(time.time())
         self.turn_done()
-
-    def _accept(self, listener: Any, watcher: Any) -> None:
-        for _ in range(64):
-            try:
-                sock, address = listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    # The kernel keeps them waiting; asking again at once would spin.
-                    logs.emit(log, logging.ERROR, "server.full", f"cannot accept connections: {error.strerror}")
-                    watcher.stop()
-                    gevent.spawn_later(_ACCEPT_PAUSE_S, self._accept_again, listener, watcher)
-                    return
-                continue
-            self._serve(sock, str(address[0]))
-
-    def _accept_again(self, listener: Any, watcher: Any) -> None:
-        if any(each is watcher for _, each in self._listeners):
-            watcher.start(self._accept, listener, watcher)
 
     def _serve(self, sock: Any, address: str) -> None:
         sock.setblocking(False)
@@ -303,4 +360,7 @@ class JobServer:
             version=f"gearpool-{gearpool.__version__}",
             pid=os.getpid(),
             keeper=self._store,
+            exceptions=self._exceptions,
+            worker_wakeup=self._worker_wakeup,
+            handle_prefix=self._handle_prefix,
         )

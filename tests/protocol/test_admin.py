@@ -184,20 +184,20 @@ _count = st.integers(0, 2**40)
 
 @given(st.lists(st.tuples(_name, _count, _count, _count)))
 def test_status_is_read_as_written(rows: list[tuple[bytes, int, int, int]]) -> None:
-    back = admin.parse_status(admin.format_status(rows))
+    back = admin.parse_status(b"".join(admin.format_status(rows)))
     assert [(row.function.encode("utf-8", "surrogateescape"), *row[1:]) for row in back] == rows
 
 
 @given(st.lists(st.tuples(_name, _count, _count, _count, _count)))
 def test_prioritystatus_is_read_as_written(rows: list[tuple[bytes, int, int, int, int]]) -> None:
-    back = admin.parse_priority_status(admin.format_priority_status(rows))
+    back = admin.parse_priority_status(b"".join(admin.format_priority_status(rows)))
     assert [(row.function.encode("utf-8", "surrogateescape"), *row[1:]) for row in back] == rows
 
 
 @given(st.lists(st.tuples(st.integers(0, 9999), st.just(b"::1"), _word, st.lists(_word, max_size=3))))
 def test_workers_are_read_as_written(rows: list[tuple[int, bytes, bytes, list[bytes]]]) -> None:
     encode = "utf-8", "surrogateescape"
-    back = admin.parse_workers(admin.format_workers(rows))
+    back = admin.parse_workers(b"".join(admin.format_workers(rows)))
     assert [
         (row.fd, row.address.encode(), row.id.encode(*encode), [each.encode(*encode) for each in row.functions])
         for row in back
@@ -206,7 +206,7 @@ def test_workers_are_read_as_written(rows: list[tuple[int, bytes, bytes, list[by
 
 @given(st.lists(st.tuples(_name, _count, st.booleans(), st.booleans())))
 def test_jobs_are_read_as_written(rows: list[tuple[bytes, int, bool, bool]]) -> None:
-    back = admin.parse_jobs(admin.format_jobs(rows))
+    back = admin.parse_jobs(b"".join(admin.format_jobs(rows)))
     assert [(row.handle.encode("utf-8", "surrogateescape"), *row[1:]) for row in back] == rows
 
 

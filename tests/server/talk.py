@@ -28,8 +28,7 @@ class Talker:
 
     def send(self, data: bytes) -> list[Said]:
         """Send raw bytes; likewise."""
-        self.closed_because = self.core.receive(self.peer, data)
-        self.core.ledger.check()
+        self._receive(data)
         return self.heard()
 
     def heard(self) -> list[Said]:
@@ -46,9 +45,15 @@ class Talker:
 
     def ask(self, line: str) -> str:
         """A text command's reply."""
-        self.closed_because = self.core.receive(self.peer, line.encode() + b"\r\n")
-        self.core.ledger.check()
+        self._receive(line.encode() + b"\r\n")
         return self.raw().decode()
+
+    def _receive(self, data: bytes) -> None:
+        self.closed_because = self.core.receive(self.peer, data)
+        self.core.ledger.check()
+        while self.peer.behind:
+            self.closed_because = self.core.advance(self.peer)
+            self.core.ledger.check()
 
     def submit(
         self, function: bytes = b"f", unique: bytes = b"", data: bytes = b"", kind: PacketType = T.SUBMIT_JOB

@@ -245,3 +245,102 @@ def test_it_may_listen_where_it_listened_before() -> None:
     for _ in range(3):
         with job_server(listen=("127.0.0.1", port)) as server, connect(server) as client:
             client.settle()
+
+
+def test_a_client_that_runs_a_job_is_let_go_like_any_other() -> None:
+    with job_server(max_unsent=4 * 1024 * 1024) as server, connect(server).can(b"f") as worker:
+        deaf = connect(server).can(b"g")
+        deaf.submit(b"g", kind=T.SUBMIT_JOB_BG)
+        deaf.grab()
+        handle = deaf.submit(b"f")
+        worker.grab()
+        for _ in range(20):
+            worker.say(T.WORK_DATA, handle, bytes(1024 * 1024))
+        eventually(lambda: server.call(lambda each: each.connections) == 1, "the client to be let go")
+        assert worker.settle() == []
+        deaf.close()
+
+
+def test_all_connections_together_cost_so_much_and_the_oldest_debtor_goes_first() -> None:
+    mebibyte = 1024 * 1024
+    with job_server(max_buffered=30 * mebibyte) as server, connect(server).can(b"f") as worker:
+        clients = [connect(server) for _ in range(3)]
+        handles = [client.submit(b"f") for client in clients]
+        for _ in handles:
+            worker.grab()
+        for handle in handles:
+            # Each alone is far below its own limit.
+            for _ in range(16):
+                worker.say(T.WORK_DATA, handle, bytes(mebibyte))
+            assert worker.settle() == []
+        eventually(lambda: server.call(lambda each: each.debts.total) <= 30 * mebibyte, "room")
+        assert server.call(lambda each: each.connections) < 4
+        assert clients[0].closed(), "it has been in debt longest"
+        for client in clients:
+            client.close()
+
+
+def test_unfinished_packets_are_counted_too() -> None:
+    with job_server(max_buffered=4 * 1024 * 1024) as server, connect(server) as bystander:
+        bystander.settle()
+        wires = [connect(server) for _ in range(4)]
+        for wire in wires:
+            wire.send(request(T.ECHO_REQ, bytes(3 * 1024 * 1024))[: 2 * 1024 * 1024])
+        eventually(lambda: server.call(lambda each: each.connections) <= 3, "the oldest to be let go")
+        assert wires[0].closed()
+        assert bystander.settle() == []
+        for wire in wires:
+            wire.close()
+
+
+def test_who_reads_its_lists_late_gets_them_all() -> None:
+    with job_server() as server, connect(server) as client:
+        for number in range(2000):
+            client.say(T.SUBMIT_JOB_BG, b"f", b"%d" % number, b"")
+        client.settle()
+        with socket.socket() as sock:
+            sock.settimeout(10)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(b"show jobs\n" * 150)
+            eventually(
+                lambda: server.call(lambda each: any(c.blocked for c in each._connections.values())), "the pause"
+            )
+            assert client.ask(T.ECHO_REQ, b"x") == (T.ECHO_RES, b"x")
+            received = bytearray()
+            while received.count(b"\n.\n") < 150:
+                data = sock.recv(1024 * 1024)
+                assert data
+                received += data
+        assert received.count(b"\n") == 150 * 2001
+
+
+def test_an_idle_connection_makes_room_for_a_newcomer_and_those_with_jobs_stay() -> None:
+    with job_server(max_connections=4) as server:
+        client, worker = connect(server), connect(server).can(b"f")
+        client.submit(b"f")
+        idle = [connect(server), connect(server)]
+        for each in idle:
+            each.settle()
+        with connect(server) as newcomer:
+            assert newcomer.settle() == []
+            newcomer.submit(b"f")
+            assert idle[0].closed()
+            assert worker.grab()[0] is T.JOB_ASSIGN_UNIQ
+        for each in (client, worker, *idle):
+            each.close()
+
+
+def test_at_the_limit_a_newcomer_is_turned_away_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    with job_server(max_connections=2) as server:
+        workers = [connect(server).can(b"f") for _ in range(2)]
+        for _ in range(100):
+            with connect(server) as newcomer:
+                assert newcomer.closed()
+        workers[0].close()
+        eventually(lambda: server.call(lambda each: each.connections) == 1, "one to leave")
+        with connect(server) as newcomer:
+            assert newcomer.settle() == []
+        workers[1].close()
+        lines = [record for record in caplog.records if "refused a connection" in record.getMessage()]
+        assert 0 < len(lines) < 20, "the log is limited"
