@@ -16,6 +16,7 @@ Callers branch on classes and attributes, never on texts::
     │   └── SubmitUnknown         a submission was sent and never acknowledged
     ├── TimedOut                  nobody answered in time (exit 75; also a TimeoutError)
     │   └── JobTimedOut           the job did not end in time; it may still run: .handle
+    ├── JobCancelled              the caller gave the job up: .handle, .function, .server
     └── JobError                  a job ended badly: .handle, .function, .server
         ├── JobFailed             WORK_FAIL (exit 1)
         └── JobException          WORK_EXCEPTION: .payload
@@ -116,11 +117,36 @@ class TimedOut(GearpoolError, TimeoutError):
 
 
 class JobTimedOut(TimedOut):
-    """A job did not end within the time its caller allowed. The worker may still run it."""
+    """A job did not end within the time its caller allowed. The worker may still run it.
 
-    def __init__(self, message: str, handle: str = "") -> None:
+    Attributes:
+        handle: the server's name for it; with ``server`` it can still be asked about and cancelled
+            (``client.admin.cancel(f"{error.server}/{error.handle}")``).
+        function: the function's name.
+        server: ``host:port`` of the server that has it.
+    """
+
+    def __init__(self, message: str, handle: str = "", *, function: str = "", server: str = "") -> None:
         super().__init__(message)
         self.handle = handle
+        self.function = function
+        self.server = server
+
+
+class JobCancelled(GearpoolError):
+    """`JobFuture.cancel` gave the job up.
+
+    Attributes:
+        handle: the server's name for it; empty if it was not yet acknowledged.
+        function: the function's name.
+        server: ``host:port`` of the server it went to.
+    """
+
+    def __init__(self, message: str, *, handle: str = "", function: str = "", server: str = "") -> None:
+        super().__init__(message)
+        self.handle = handle
+        self.function = function
+        self.server = server
 
 
 class JobError(GearpoolError):

@@ -2,16 +2,19 @@
 
 Law: a call is queued in the session under the same lock that queues its bytes, so both have one order. Whoever finds no
 writer at work writes, for all. Nobody blocks in a write: when the server takes no more, a thread is started to go on,
-and the callers go back to waiting for their own deadlines.
+and the callers go back to waiting for their own deadlines. The reader's thread also does what time asks for (`upkeep`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from gearpool.client.session import Call, Session
+from gearpool.client.submission import Submission
+from gearpool.client.upkeep import FORGOTTEN, Upkeep
 from gearpool.errors import RemoteProtocolError
 from gearpool.net.reasons import describe
 from gearpool.net.streams import Stream
@@ -19,6 +22,12 @@ from gearpool.timing import Deadline
 
 SEND_LIMIT_S = 30.0
 """A server that takes not a byte for so long is given up."""
+
+SEND_STEP_S = 1.0
+"""Of a wait to write, no step counts for more than this: time in which this process did not run is not the server's."""
+
+READS_IN_A_ROW = 16
+"""Then other threads, or greenlets, have their turn."""
 
 BACKLOG = 4 * 1024 * 1024
 """Bytes waiting to be written beyond which those who submit are made to wait."""
@@ -31,20 +40,34 @@ class Connection:
         server: ``host:port``.
         stream: connected.
         session: fresh.
+        request_timeout: seconds of silence after which a request counts as unanswered.
         on_end: called once, in the reader's thread, with this connection.
+        on_left: called in the reader's thread with (server, reason, calls) when the server has forgotten these jobs.
     """
 
-    def __init__(self, server: str, stream: Stream, session: Session, on_end: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        server: str,
+        stream: Stream,
+        session: Session,
+        *,
+        request_timeout: float,
+        on_end: Callable[[Connection], None],
+        on_left: Callable[[str, str, list[Call]], None],
+    ) -> None:
         self.server = server
         self.ended: str | None = None
         """Why it ended; None while it lives."""
         self.retired = False
         """It left a request unanswered: let it finish what it has, and give it nothing new."""
-        self.heard_at = time.monotonic()
-        """When bytes last came."""
         self._stream = stream
         self._session = session
         self._on_end = on_end
+
+        def on_forgotten(submissions: list[Submission]) -> None:
+            on_left(server, FORGOTTEN, list[Call](submissions))
+
+        self._upkeep = Upkeep(session, server, request_timeout, time.monotonic(), on_forgotten)
         self._lock = threading.Lock()
         self._out: list[bytes] = []
         self._backlog = 0
@@ -65,7 +88,7 @@ class Connection:
     @property
     def busy(self) -> bool:
         """Jobs are running whose results come over it."""
-        return bool(self._session.jobs)
+        return self._session.busy
 
     def call(self, calls: Sequence[Call], data: bytes, deadline: Deadline) -> bool:
         """Send ``data``, whose answers go to ``calls`` in order.
@@ -75,6 +98,9 @@ class Connection:
         """
         if not self._room.is_set():
             self._room.wait(deadline.timeout())
+        return self._queue(calls, data)
+
+    def _queue(self, calls: Sequence[Call], data: bytes) -> bool:
         with self._lock:
             if self.ended is not None:
                 return False
@@ -89,14 +115,9 @@ class Connection:
         self._write()
         return True
 
-    def followed(self) -> list[tuple[bytes, Call]]:
-        """The jobs under way, by their handles; not those of several calls."""
-        # Copied in one step: the reader goes on meanwhile.
-        return [(handle, entry) for handle, entry in self._session.jobs.copy().items() if isinstance(entry, Call)]
-
-    def forget(self, handle: bytes, call: Call) -> None:
-        """The job has no end: the server does not know it any more."""
-        self._session.forget(handle, call)
+    def abandon_job(self, handle: bytes, call: Call) -> None:
+        """Nobody waits for this job any more, if it is one of this connection's."""
+        self._session.abandon(handle, call)
 
     def shut(self) -> None:
         """End it; the reader closes the socket."""
@@ -144,10 +165,20 @@ class Connection:
             self._stream.shut()
 
     def _write_on(self, rest: memoryview) -> None:
+        waited = 0.0
         try:
             while rest:
-                self._stream.wait_writable(Deadline.after(SEND_LIMIT_S))
-                rest = rest[self._stream.send(rest) :]
+                sent = self._stream.send(rest)
+                if sent:
+                    rest = rest[sent:]
+                    waited = 0.0
+                elif waited >= SEND_LIMIT_S:
+                    raise TimeoutError
+                else:
+                    with contextlib.suppress(TimeoutError):
+                        self._stream.wait_writable(Deadline.after(SEND_STEP_S))
+                        continue
+                    waited += SEND_STEP_S
         except OSError:
             self._stream.shut()
             return
@@ -155,15 +186,15 @@ class Connection:
 
     def _read(self) -> None:
         reason = "closed by the server"
-        receive, feed = self._stream.receive, self._session.feed
         try:
-            while data := receive():
-                self.heard_at = time.monotonic()
-                feed(data)
+            self._read_on()
         except OSError as error:
             reason = describe(error)
         except RemoteProtocolError as error:
             reason = f"protocol error: {error}"
+        except BaseException as error:
+            reason = f"the client's reader failed: {error!r}"
+            raise
         finally:
             with self._lock:
                 self.ended = reason
@@ -171,3 +202,34 @@ class Connection:
             self._stream.shut()
             self._stream.close()
             self._on_end(self)
+
+    def _read_on(self) -> None:
+        receive, feed, upkeep = self._stream.receive_within, self._session.feed, self._upkeep
+        step_s = upkeep.step_s
+        step_ms = max(1, int(step_s * 1000))
+        tick_at = time.monotonic() + step_s
+        row = 0
+        while True:
+            data = receive(step_ms)
+            if data:
+                upkeep.heard = True
+                feed(data)
+                row += 1
+                if row >= READS_IN_A_ROW:
+                    row = 0
+                    time.sleep(0)
+            elif data is not None:
+                return
+            now = time.monotonic()
+            if data is None or now >= tick_at:
+                tick_at = now + step_s
+                self._tick(now, drained=data is None)
+
+    def _tick(self, now: float, *, drained: bool) -> None:
+        due = self._upkeep.tick(now, drained=drained)
+        if due.silent:
+            self.retired = True
+        if due.calls and self._backlog < BACKLOG:
+            self._queue(due.calls, due.data)
+        if self.retired and not self._session.busy and drained:
+            self._stream.shut()

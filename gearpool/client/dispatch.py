@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Order, Payload
 from gearpool.client.pool import Pool
-from gearpool.client.results import JobStatus, number, status_of
+from gearpool.client.results import JobStatus, status_of
 from gearpool.client.session import Call
 from gearpool.client.submission import UNSET, resubmission_pause
 from gearpool.client.waiting import Question
@@ -26,12 +26,11 @@ from gearpool.errors import (
     GearpoolError,
     InvalidArgument,
     NoServersAvailable,
-    SubmitUnknown,
     TimedOut,
 )
 from gearpool.net.modules import Modules
 from gearpool.protocol.codec import request
-from gearpool.protocol.names import handle_name, text
+from gearpool.protocol.names import handle_name
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
 from gearpool.timing import Backoff, Deadline
@@ -78,6 +77,7 @@ class Dispatch:
             modules=modules,
             connect_timeout=connect_timeout,
             options=[b"exceptions"] if exceptions else [],
+            request_timeout=request_timeout,
             max_packet=max_packet,
             on_end=on_end,
         )
@@ -102,78 +102,17 @@ class Dispatch:
         self.send([future])
         return future.result()
 
-    def silence(self, future: JobFuture) -> float:
-        """Seconds until this unacknowledged submission counts as unanswered: its server has said nothing meanwhile."""
+    def distrust(self, future: JobFuture) -> None:
+        """Its answer is missing, and answers come in order: ask nothing more over the connection in use."""
         connection = self.pool.current(future.server)
-        heard = max(future.since, connection.heard_at if connection is not None else 0.0)
-        return max(0.0, heard + self.request_timeout - time.monotonic())
-
-    def check(self, future: JobFuture) -> None:
-        """Someone waits for it and has heard nothing for a while: does the server answer, and still know the job?"""
-        self.after_fork()
-        handle, server = future.handle, future.server
-        if future.done():
-            return
-        if handle is None:
-            if self.silence(future) > 0:
-                return
-            self.distrust(server)
-            future.settle(SubmitUnknown(server, "the submission was not acknowledged in time"))
-            return
-        try:
-            known = self.status(
-                server, handle_name(handle), Deadline.after(self.request_timeout), by_unique=False
-            ).is_known
-        except GearpoolError:
-            # The connection is lost, and then the future has been told; or the server is slow, and there is a deadline.
-            return
-        if not known and future.runs_as(server, handle):
-            self._discarded(server, [future, *self._others_unknown(server, future)])
-
-    def distrust(self, server: str) -> None:
-        """An answer is missing on the connection in use, and answers come in order: ask nothing more over it."""
-        connection = self.pool.current(server)
         if connection is not None:
             connection.retired = True
 
-    def _others_unknown(self, server: str, future: JobFuture) -> list[JobFuture]:
-        """What may have shared the fate of ``future``: the jobs under way there that the server does not know either.
-
-        Asked in one go: when gearmand discards, it discards all that a lost connection left, and to find out one by one
-        takes a second each.
-        """
-        connection = self.pool.current(server)
-        if connection is None:
-            return []
-        asked: list[tuple[JobFuture, str, Question]] = []
-        for raw, call in connection.followed():
-            name = text(raw)
-            if isinstance(call, JobFuture) and call is not future and call.doubtful and call.runs_as(server, name):
-                asked.append((call, name, Question(PacketType.STATUS_RES)))
-        deadline = Deadline.after(self.request_timeout)
-        data = b"".join([request(PacketType.GET_STATUS, handle_name(handle)) for _, handle, _ in asked])
-        if not asked or not connection.call([question for _, _, question in asked], data, deadline):
-            return []
-        unknown: list[JobFuture] = []
-        try:
-            for call, handle, question in asked:
-                answer = question.ask(deadline)
-                if answer is None:
-                    connection.retired = True
-                    break
-                if number(answer[1]) == 0 and call.runs_as(server, handle):
-                    unknown.append(call)
-        except GearpoolError:
-            return []  # the connection is lost, and they have been told so
-        return unknown
-
-    def _discarded(self, server: str, futures: list[JobFuture]) -> None:
-        """The server has forgotten these."""
-        connection = self.pool.current(server)
-        for future in futures:
-            if connection is not None and future.handle is not None:
-                connection.forget(handle_name(future.handle), future)
-        self._on_end(server, "the server does not know the job any more", list[Call](futures))
+    def forget(self, future: JobFuture) -> None:
+        """Nobody waits for it any more."""
+        if future.handle is not None:
+            for connection in self.pool.of(future.server):
+                connection.abandon_job(handle_name(future.handle), future)
 
     def names(self) -> list[str]:
         """The servers, in the order given."""

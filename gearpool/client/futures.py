@@ -1,10 +1,8 @@
 """A submitted job, waited for by threads (or greenlets of a monkey-patched process). Floor 3.
 
-Law: the reader thread only stores what came and wakes; deciding, asking again and raising is done by whoever waits. One
-is made for each job, so it holds little and allocates nothing until it is looked at.
-
-While someone waits, the server is asked now and then whether it still knows the job: a connection may live while the
-job is gone (cancelled; or coalesced into one that a leaving client had already discarded, see `Submission.doubtful`).
+Law: the reader's thread stores what came and wakes; raising is done by whoever waits. One is made for each job, so it
+holds little and allocates nothing until it is looked at. What ends without an answer (a time that is over, a server that
+is silent, a job that it has forgotten) is found by the reader's `upkeep`, or at its very moment by whoever waits.
 """
 
 from __future__ import annotations
@@ -71,15 +69,16 @@ class JobFuture(Submission, Waitable):
         limit = Deadline.after(self._dispatch.request_timeout if timeout is UNSET else timeout)
         self._wait(lambda: self.acknowledged, limit)
         if not self.acknowledged and timeout is UNSET:
-            # The server may talk of other jobs all the time: then `check` does not find it silent.
-            self._dispatch.distrust(self.server)
+            # The server may talk of other jobs all the time: then it is not silent, and only this answer is missing.
+            self._dispatch.distrust(self)
         return self.accepted()
 
     def result(self, timeout: float | None = UNSET) -> bytes:
         """Wait for the result.
 
         Args:
-            timeout: seconds from now; None for no limit; the time given at submission if not given.
+            timeout: seconds from now; None for no limit. If not given, the time given at submission: when that is over the
+                job is forgotten here, and the future is done. A longer time here lengthens that time.
 
         Raises:
             JobFailed: WORK_FAIL; its ``retry()`` submits again.
@@ -92,9 +91,11 @@ class JobFuture(Submission, Waitable):
         """
         if self._order.background:
             raise InvalidArgument("a background job has no result; ask get_job_status")
-        limit = self._deadline if timeout is UNSET else Deadline.after(timeout)
         if not self.succeeded:
-            self._wait(self.done, limit)
+            limit = None if timeout is UNSET else Deadline.after(timeout)
+            if limit is not None and limit.at > self._deadline.at:
+                self._deadline = limit
+            self._wait_or_expire(self.done, limit)
             if not self.succeeded:
                 raise self.failure()
         return self._payload
@@ -116,16 +117,17 @@ class JobFuture(Submission, Waitable):
             JobTimedOut: the job did not end in time.
             SubmitUnknown: the server never acknowledged it.
         """
-        limit = self._deadline if timeout is UNSET else Deadline.after(timeout)
+        limit = None if timeout is UNSET else Deadline.after(timeout)
         while True:
             over = self.done()  # looked at first: events come before the end
-            events = self._events
-            while events:
+            while events := self._events:
                 yield events.popleft()
-            if over:
+                if (limit or self._deadline).expired():
+                    break  # a worker that never stops sending does not outrun the limit
+            if over and not self._events:
                 return
-            self._wait(lambda: bool(self._events) or self.done(), limit)
-            if not self._events and not self.done():
+            self._wait_or_expire(lambda: bool(self._events) or self.done(), limit)
+            if not self.done() and (limit or self._deadline).expired():
                 raise self.failure()
 
     def add_done_callback(self, callback: Callable[[JobFuture], None]) -> None:
@@ -156,19 +158,26 @@ class JobFuture(Submission, Waitable):
     def _again(self, timeout: float | None) -> bytes:
         return self._dispatch.again(self._order, self._unique, self._data, timeout)
 
-    def check(self) -> None:
-        """Ask the server whether it still knows the job; the future is settled if not."""
-        self._dispatch.check(self)
+    def settle(self, error: GearpoolError) -> None:
+        """See `Submission.settle`."""
+        # In one step: whoever waits and the reader may both find that its time is over.
+        if self._kind is None and self.__dict__.setdefault("_error", error) is error:
+            self._finished()
+
+    def expire(self) -> None:
+        """See `Submission.expire`."""
+        super().expire()
+        self._dispatch.forget(self)
+
+    def _wait_or_expire(self, changed: Callable[[], bool], limit: Deadline | None) -> None:
+        """Wait until then, or for as long as the job may take; when that time is over, so is the job."""
+        if limit is not None:
+            self._wait(changed, limit)
+            return
+        self._wait(changed, self._deadline)
+        if not self.done() and self._deadline.expired():
+            self.expire()
 
     def _wait(self, changed: Callable[[], bool], limit: Deadline) -> None:
-        checks = 0
         self._dispatch.after_fork()
-        while not changed():
-            pause = Deadline.after(self.pause(checks, 0.0 if self._handle else self._dispatch.silence(self)))
-            if self.wait(changed, pause.earlier(limit)):
-                return
-            if limit.expired() and (self._handle or self._dispatch.silence(self) > 0):
-                return
-            # Also at the very end, if the server has left the submission unanswered: the next goes another way then.
-            self.check()
-            checks += 1
+        self.wait(changed, limit)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from gearpool.client.connection import Connection
 from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
-from gearpool.client.waiting import Question
+from gearpool.client.waiting import CATCH_UP_S, LATE_S, Question
 from gearpool.errors import ConnectFailed, GearpoolError, NoServersAvailable, TimedOut
 from gearpool.net.dialing import connect
 from gearpool.net.modules import Modules
@@ -25,6 +26,9 @@ from gearpool.timing import Deadline
 
 OnEnd = Callable[[str, str, list[Call]], None]
 
+CLOSE_S = 5.0
+"""How long closing waits for the readers' threads; one may be held up by a callback of the user's."""
+
 
 class Pool:
     """Connections to several servers.
@@ -34,8 +38,10 @@ class Pool:
         modules: where sockets come from, see `gearpool.net.dialing.Modules`.
         connect_timeout: seconds for one server to be reached.
         options: OPTION_REQ options, sent on every new connection.
+        request_timeout: seconds of silence after which a request counts as unanswered.
         max_packet: largest packet taken from a server, bytes.
-        on_end: called in a thread of the pool with (server, reason, calls left open) when a connection has ended.
+        on_end: called in a thread of the pool with (server, reason, calls left open) when a connection has ended, or when
+            its server has forgotten jobs.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class Pool:
         modules: Modules,
         connect_timeout: float,
         options: Iterable[bytes],
+        request_timeout: float,
         max_packet: int,
         on_end: OnEnd,
     ) -> None:
@@ -52,6 +59,7 @@ class Pool:
         self._modules = modules
         self._connect_timeout = connect_timeout
         self._options = tuple(options)
+        self._request_timeout = request_timeout
         self._max_packet = max_packet
         self._on_end = on_end
         self._names = tuple(self.servers)
@@ -123,6 +131,11 @@ class Pool:
         """The connection to this server, if there is one."""
         return self._live.get(name)
 
+    def of(self, name: str) -> list[Connection]:
+        """All connections to this server, those that are given nothing new included."""
+        with self._lock:
+            return [connection for connection in self._all if connection.server == name]
+
     def close(self) -> None:
         """End all connections; calls under way are told so."""
         self._closed.set()
@@ -133,10 +146,11 @@ class Pool:
             return
         with self._lock:
             connections = list(self._all)
+        limit = Deadline.after(CLOSE_S)
         for connection in connections:
             connection.shut()
         for connection in connections:
-            connection.join(5.0)
+            connection.join(limit.timeout())
 
     def _open(self, name: str, deadline: Deadline) -> Connection:
         if self._closed.is_set():
@@ -151,17 +165,30 @@ class Pool:
             live = self._live.get(name)
             if live is not None and live.usable:  # another thread has opened it
                 return live
-            return self._dial(name, deadline)
+            until = deadline.earlier(Deadline.after(self._connect_timeout))
+            try:
+                return self._dial(name, until)
+            except ConnectFailed:
+                if time.monotonic() - until.at < LATE_S:
+                    raise
+                # This process did not run when the server answered: that is no fault of the server's.
+                return self._dial(name, Deadline.after(min(self._connect_timeout, CATCH_UP_S)))
         except ConnectFailed as error:
             self._failed(name, error.reason)
             raise
         finally:
             dialing.release()
 
-    def _dial(self, name: str, deadline: Deadline) -> Connection:
-        until = deadline.earlier(Deadline.after(self._connect_timeout))
+    def _dial(self, name: str, until: Deadline) -> Connection:
         sock = connect(self.servers[name], until, modules=self._modules)
-        connection = Connection(name, Stream(sock), Session(self._max_packet), self._ended)
+        connection = Connection(
+            name,
+            Stream(sock),
+            Session(self._max_packet),
+            request_timeout=self._request_timeout,
+            on_end=self._ended,
+            on_left=self._on_end,
+        )
         for option in self._options:
             # First on the connection, hence in force for all that follows; its answer is not waited for.
             call = Question(PacketType.OPTION_RES)

@@ -52,6 +52,15 @@ class Call:
         """WORK_COMPLETE, WORK_FAIL or WORK_EXCEPTION; nothing comes after it."""
 
 
+class _Nobody(Call):
+    """Stands for a job that nobody waits for any more, so that copies for coalesced ones are still dealt out rightly."""
+
+    __slots__ = ()
+
+
+NOBODY = _Nobody()
+
+
 class _Shared:
     """The jobs of one connection that the server coalesced into one handle."""
 
@@ -102,13 +111,7 @@ class Session:
 
     def followed(self) -> list[Call]:
         """The calls whose end is awaited."""
-        calls: list[Call] = []
-        for entry in self.jobs.copy().values():  # copied in one step: a reader's thread may go on meanwhile
-            if isinstance(entry, _Shared):
-                calls.extend(entry.members)
-            else:
-                calls.append(entry)
-        return calls
+        return [call for _, calls in self.under_way() for call in calls]
 
     def forget(self, handle: bytes, call: Call) -> None:
         """Nothing more will come for this call: the server does not know the job any more."""
@@ -120,7 +123,30 @@ class Session:
     @property
     def idle(self) -> bool:
         """Nothing is under way."""
-        return not self.pending and not self.jobs
+        return not self.pending and not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Somebody waits for a job under way."""
+        return any(entry is not NOBODY for entry in list(self.jobs.values()))
+
+    def under_way(self) -> list[tuple[bytes, list[Call]]]:
+        """The acknowledged jobs: handle, and the calls that wait for it."""
+        # The dictionary is copied in one step: another thread may abandon a job meanwhile.
+        return [
+            (handle, list(entry.members) if isinstance(entry, _Shared) else [entry])
+            for handle, entry in list(self.jobs.items())
+            if entry is not NOBODY
+        ]
+
+    def abandon(self, handle: bytes, call: Call) -> None:
+        """Nobody waits for this job any more: of it only the handle is kept."""
+        entry = self.jobs.get(handle)
+        if isinstance(entry, _Shared):
+            if call in entry.members:
+                entry.members[entry.members.index(call)] = NOBODY
+        elif entry is call:
+            self.jobs[handle] = NOBODY
 
     def _serve(self, packets: list[Packet]) -> None:
         jobs, pending = self.jobs, self.pending

@@ -68,6 +68,8 @@ class Submission(Call):
     _error: GearpoolError | None = None
     _since = 0.0
     _tries = 0
+    _checks = 0
+    _check_at = 0.0
 
     def __init__(
         self,
@@ -127,6 +129,8 @@ class Submission(Call):
             self.settle(ServerError(text(arguments[0]), text(arguments[1])))
             return
         self._handle = arguments[0]
+        if self._error is not None:
+            return  # given up meanwhile; the handle is still worth knowing
         if self.follows:
             self._changed()
         else:
@@ -160,14 +164,29 @@ class Submission(Call):
 
     def ended(self, kind: PacketType, payload: bytes) -> None:
         """WORK_COMPLETE, WORK_FAIL, WORK_EXCEPTION."""
+        if self._error is not None:
+            return  # given up meanwhile
         self._payload = payload
         self._kind = kind
         self._finished()
 
     def settle(self, error: GearpoolError) -> None:
-        """It ends here with this error."""
-        self._error = error
-        self._finished()
+        """It ends here with this error, unless it has ended already."""
+        if not self.over:
+            self._error = error
+            self._finished()
+
+    def expire(self) -> None:
+        """Its time is over: it is forgotten here, but for its handle. On the server it may wait or run on."""
+        self.give_up(self.failure())
+
+    def give_up(self, error: GearpoolError) -> None:
+        """Nobody waits for it any more: it ends with this error, and what it holds is let go."""
+        if not self.over:
+            self.retries = 0
+            self.settle(error)
+            self._data = b""
+            self._events = None
 
     def lost(self, server: str, reason: str) -> None:
         """The connection ended under it."""
@@ -181,6 +200,8 @@ class Submission(Call):
         self.server = server
         self._handle = b""
         self._since = now
+        self._check_at = 0.0
+        self._checks = 0
         self._tries += 1
         return self._order.encode(self._unique, self._data)
 
@@ -233,10 +254,24 @@ class Submission(Call):
             checks: how many times it was asked already.
             silence: seconds until an unacknowledged submission counts as unanswered.
         """
-        # Asked about soon, if it may never end; others only as a sign of life.
-        first = CHECK_SOON_S if self.doubtful else CHECK_S
-        pause = float(min(first * 2**checks, CHECK_MOST_S))
+        pause = exponential(checks + 1, self._first_check_s, 2.0, CHECK_MOST_S)
         return pause if self._handle else min(pause, silence)
+
+    def check_due(self, now: float) -> bool:
+        """Whether the server is to be asked about it again."""
+        if not self._check_at:
+            self._check_at = self._since + self._first_check_s
+        return now >= self._check_at
+
+    def checked(self, now: float) -> None:
+        """It is asked about now."""
+        self._checks += 1
+        self._check_at = now + exponential(self._checks + 1, self._first_check_s, 2.0, CHECK_MOST_S)
+
+    @property
+    def _first_check_s(self) -> float:
+        # Soon, if it may never end; others only as a sign of life.
+        return CHECK_SOON_S if self.doubtful else CHECK_S
 
     def accepted(self) -> JobHandle:
         """What the server calls it, once it is acknowledged.
@@ -281,7 +316,12 @@ class Submission(Call):
             return exception
         if not self._handle:
             return self.unacknowledged()
-        return JobTimedOut(f"job {server}/{handle} ({function}) did not end in time; it may still run", handle)
+        return JobTimedOut(
+            f"job {server}/{handle} ({function}) did not end in time; it may still run",
+            handle,
+            function=function,
+            server=server,
+        )
 
 
 def resubmission_pause(tries: int) -> float:

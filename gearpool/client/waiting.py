@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 
 from gearpool.client.requests import Request
 from gearpool.client.session import Call
 from gearpool.timing import Deadline
+
+LATE_S = 0.5
+"""Whoever finds a limit passed by more than this was kept from running: stopped, or by a greenlet that did not yield."""
+
+CATCH_UP_S = 1.0
+"""What has come meanwhile is then given so long to be read before it is judged that nothing came."""
 
 
 class Waitable(Call):
@@ -36,6 +43,7 @@ class Waitable(Call):
         """Until ``changed()``, or the deadline; which of the two."""
         if changed():
             return True
+        late = False
         waiters: list[threading.Lock] = self.__dict__.setdefault("_waiters", [])
         while not changed():
             lock = threading.Lock()
@@ -47,7 +55,11 @@ class Waitable(Call):
             if not lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
                 with contextlib.suppress(ValueError):  # it was being woken at this moment
                     waiters.remove(lock)
-                return changed()
+                if changed():
+                    return True
+                if late or time.monotonic() - deadline.at < LATE_S:
+                    return False
+                late, deadline = True, Deadline.after(CATCH_UP_S)
         return True
 
 
