@@ -9,6 +9,7 @@ One is made for each job, so it holds little: what most jobs never change stays 
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,8 @@ from gearpool.errors import (
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline, exponential, jittered
+
+_log = logging.getLogger("gearpool.client")
 
 UNSET: Any = object()
 """An argument not given, where None means "no limit"."""
@@ -148,7 +151,12 @@ class Submission(Call):
         else:
             event = Warned(arguments[1])
         if self._on_event is not None:
-            self._on_event(event)
+            try:
+                self._on_event(event)
+            except Exception:  # noqa: BLE001 - the caller's own function
+                _log.exception(
+                    "on_event of job %s/%s (%s) raised an exception", self.server, self.handle, self.function
+                )
             return
         events = self._events
         if events is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.session import Call, Session
+from gearpool.client.submission import CHECK_S, CHECK_SOON_S
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ def doubtful(session: Session, but: Iterable[AsyncJob]) -> list[AsyncJob]:
 
 def first_due(jobs: Iterable[AsyncJob], now: float, request_timeout: float) -> float:
     """When something may be due of jobs that are sent now, on the monotonic clock."""
-    return min(min((now + job.pause(0, request_timeout) for job in jobs), default=math.inf), now + request_timeout)
+    return now + min(request_timeout, CHECK_SOON_S if any(job.doubtful for job in jobs) else CHECK_S)
 
 
 def _jobs(calls: Iterable[Call]) -> Iterable[AsyncJob]:

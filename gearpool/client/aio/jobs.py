@@ -146,9 +146,9 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
 
     def _finished(self) -> None:
         self._owner.ended(self)
+        self._data = b""  # the session keeps what has no end, as a job that timed out, until its connection ends
         if not self.done():
             if self.succeeded:
-                self._data = b""
                 self.set_result(self._payload)
             elif self._error is None and not self.follows:
                 self.set_result(b"")

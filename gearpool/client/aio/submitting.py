@@ -234,15 +234,20 @@ class AsyncSubmitting:
         limit = dispatch.request_timeout if background and timeout is UNSET else timeout
         verify = unique is not None and not background
 
-        def make(item: Payload) -> AsyncJob:
-            key = checked_unique(unique(item)) if unique is not None else b""
-            if background and not key:
-                key = dispatch.fresh_unique()
-            data = item if type(item) is bytes else payload(item)
-            job = AsyncJob(dispatch, order, key, data, dispatch.job_deadline(limit), retries=retry, verify=verify)
-            if on_done is not None:
-                job.add_done_callback(on_done)
-            return job
+        def make() -> Callable[[Payload], AsyncJob]:
+            deadline = dispatch.job_deadline(limit)
+
+            def job_of(item: Payload) -> AsyncJob:
+                key = checked_unique(unique(item)) if unique is not None else b""
+                if background and not key:
+                    key = dispatch.fresh_unique()
+                data = item if type(item) is bytes else payload(item)
+                job = AsyncJob(dispatch, order, key, data, deadline, retries=retry, verify=verify)
+                if on_done is not None:
+                    job.add_done_callback(on_done)
+                return job
+
+            return job_of
 
         return windowed(items, make, dispatch.send_or_settle, window)
 

@@ -19,13 +19,15 @@ from gearpool.errors import InvalidArgument
 _T = TypeVar("_T")
 
 Send = Callable[[list[AsyncJob]], Awaitable[None]]
+Make = Callable[[], Callable[[_T], AsyncJob]]
+"""Called for each batch; what it returns makes a job of an item. So the jobs of a batch share a deadline."""
 
 CHUNK = 250
 """Submissions that are made and written at once."""
 
 
 def windowed(
-    items: Iterable[_T] | AsyncIterable[_T], make: Callable[[_T], AsyncJob], send: Send, window: int
+    items: Iterable[_T] | AsyncIterable[_T], make: Make[_T], send: Send, window: int
 ) -> AsyncIterator[AsyncJob]:
     """Submissions made of ``items``, in their order, at most ``window`` unfinished ones ahead of the one yielded.
 
@@ -39,9 +41,7 @@ def windowed(
     return _of_items(iter(items), make, send, window)
 
 
-async def _of_items(
-    source: Iterator[_T], make: Callable[[_T], AsyncJob], send: Send, window: int
-) -> AsyncIterator[AsyncJob]:
+async def _of_items(source: Iterator[_T], make: Make[_T], send: Send, window: int) -> AsyncIterator[AsyncJob]:
     under_way: deque[AsyncJob] = deque()
     low = window * 3 // 4
     more = True
@@ -50,9 +50,10 @@ async def _of_items(
         if more and (len(under_way) <= low or not under_way[0].done()):
             while more and len(under_way) < window:
                 batch: list[AsyncJob] = []
+                job_of = make()
                 try:
                     for item in itertools.islice(source, min(window - len(under_way), CHUNK)):
-                        batch.append(make(item))  # noqa: PERF401 - what was made before an error is kept
+                        batch.append(job_of(item))  # noqa: PERF401 - what was made before an error is kept
                 except Exception as error:  # noqa: BLE001 - raised below, after what was submitted
                     failure, more = error, False
                 if not batch:
@@ -67,9 +68,7 @@ async def _of_items(
         yield under_way.popleft()
 
 
-async def _of_async_items(
-    items: AsyncIterable[_T], make: Callable[[_T], AsyncJob], send: Send, window: int
-) -> AsyncIterator[AsyncJob]:
+async def _of_async_items(items: AsyncIterable[_T], make: Make[_T], send: Send, window: int) -> AsyncIterator[AsyncJob]:
     under_way: deque[AsyncJob] = deque()
     arrived, room = asyncio.Event(), asyncio.Event()
 
@@ -79,7 +78,7 @@ async def _of_async_items(
                 while len(under_way) >= window:
                     room.clear()
                     await room.wait()
-                job = make(item)
+                job = make()(item)
                 await send([job])
                 under_way.append(job)
                 arrived.set()
