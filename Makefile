@@ -1,6 +1,7 @@
 # make run     create .venv, install, and run the main job: gearpool -c config/workers.yaml
 # make test    create it with what the tests need, foreign peers too where they can be installed, and run all of them
 # make check   exactly what CI runs: lint, types, architecture, generated files, tests
+# make debian  a bare Debian, once, as root: with it make test boots the systemd unit and runs the image
 # make bench   the project's own benchmarks: each prints its ratio; nothing here is timed inside the tests
 # make stress  what takes longer than a test may: 10 000 interruptions in place
 # make dist    wheel and sdist into dist/, checked as a package index would check them
@@ -19,7 +20,7 @@ PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-p
              iproute2 systemd debootstrap gcc libc6-dev nodejs npm zsh fish
 PEERS_NPM := gearman@2.1.0
 
-.PHONY: run test check lint types architecture generated tests bench stress chaos dist peers format clean
+.PHONY: run test check lint types architecture generated tests bench stress chaos dist peers debian format clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/gearpool -c $(CONFIG)
@@ -58,6 +59,11 @@ dist: $(VENV)/.dev
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist/*.whl
+
+debian: .peers/debian/made-for-gearpool
+
+.peers/debian/made-for-gearpool: $(VENV)/.dev
+	$(BIN)/python -m tests.deploy.debian .peers/debian
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix gearpool tests

@@ -152,9 +152,13 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlSettings:
-    """The operator's socket; None: one in the runtime directory, named after the configuration file."""
+    """The operator's socket; None: one in the runtime directory, named after the configuration file.
+
+    ``group``: who may use it beside the daemon's user, by name or number; None: nobody.
+    """
 
     socket: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ Law: a process of its own, so that neither YAML nor handlers ever come near the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -105,7 +106,7 @@ def _check(arguments: argparse.Namespace, tell: Tell) -> tuple[dict[str, Any], i
         "warnings": [form(problem) for problem in loaded.warnings]
         + [form(Problem(Place(arguments.file[0]), "", message)) for message in unpatched]
         + [form(problem) for problem in [*nowhere, *_found_by_chance(loaded, folders)]],
-        "code": _digest(),
+        "code": _digest(folders),
     }
     if arguments.details:
         from gearpool.config.showing import show
@@ -184,7 +185,10 @@ def _found_by_chance(loaded: Loaded, folders: list[str]) -> list[Problem]:
     """Warnings of handlers that are found only because this was started in their folder."""
     from gearpool.config import Problem
 
-    here = str(Path.cwd())
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:
+        return []  # the folder was removed, as an old release is: nothing is found there
     # Once on the path means: put there by ``python -m``, not by import_path or PYTHONPATH.
     if sys.path.count(here) != 1 or sys.flags.safe_path or here in map(os.path.realpath, folders):
         return []
@@ -207,11 +211,14 @@ def _entry(item: Item, name: str) -> Item | None:
     return None if entry is None else entry[1]
 
 
-def _digest() -> str:
-    """Changes whenever the source of a module outside the installed packages does."""
+def _digest(folders: list[str]) -> str:
+    """Changes whenever the source of a module outside the installed packages does, or a link to the folders is swapped."""
     # The folders themselves, not the prefix: /usr would take in /usr/src/app, where images keep the application.
     installed = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib"))
     sources = hashlib.sha256()
+    for folder in [*folders, "."]:
+        with contextlib.suppress(FileNotFoundError):  # the working directory may have been removed
+            sources.update(os.fsencode(os.path.realpath(folder)) + b"\0")
     for name, module in sorted(sys.modules.items()):
         if not isinstance(module, ModuleType):
             continue  # None forbids an import; some libraries put objects there

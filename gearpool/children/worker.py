@@ -63,7 +63,8 @@ def main() -> int:
     # Each greenlet would keep its spawner alive, and so that one's payload.
     gevent.config.track_greenlet_tree = False
     for folder in reversed(settings.import_path):
-        sys.path.insert(0, str(Path(settings.base, folder)))
+        # Where links lead now: what is imported later must be of the same release, even if a link has been swapped.
+        sys.path.insert(0, os.path.realpath(Path(settings.base, folder)))
     from gearpool import logs
     from gearpool.page import Page
 

@@ -165,7 +165,14 @@ def _end(code: int | None, limit_s: float, option: str = "") -> str:
 
 
 def _at(path: str, message: str) -> dict[str, Any]:
-    return {"file": os.path.relpath(path), "line": 0, "column": 0, "path": "", "message": message}
+    return {"file": _shown(path), "line": 0, "column": 0, "path": "", "message": message}
+
+
+def _shown(path: str) -> str:
+    try:
+        return os.path.relpath(path)
+    except FileNotFoundError:  # the working directory was removed
+        return path
 
 
 def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict[str, Any]) -> Iterator[str]:
@@ -182,7 +189,7 @@ def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict
         yield f"a handler uses {driver}, which gevent cannot make wait in greenlets: {instead}"
     waits = {} if arguments.stop_timeout is None else {"gearpool (--stop-timeout)": arguments.stop_timeout}
     for path in arguments.platform:
-        waits |= {f"{name} ({os.path.relpath(path)})": seconds for name, seconds in graces(path).items()}
+        waits |= {f"{name} ({_shown(path)})": seconds for name, seconds in graces(path).items()}
     for name, seconds in waits.items():
         if seconds < settings.drain_timeout_s + LEAVING_S:
             yield (
@@ -198,15 +205,27 @@ def _places(settings: Settings) -> Iterator[str]:
         path = Path(settings.base, socket)
         if len(os.fsencode(path)) > paths.MOST:
             yield f"control.socket {path} is longer than {paths.MOST} bytes, the most a socket's path may have"
-        elif not path.parent.is_dir():
-            yield f"control.socket: there is no folder {path.parent}, so that the daemon would not start"
+        elif problem := _cannot_write(path.parent):
+            yield f"control.socket: {problem}, so that the daemon would not start"
+    if settings.embedded is not None and settings.embedded.store != "memory":
+        store = Path(settings.base, settings.embedded.store)
+        if problem := _cannot_write(store.parent):
+            yield f"embedded.store: {problem}, so that the daemon would not start"
     for function in settings.functions:
         letters = function.dead_letter.file if function.dead_letter is not None else None
-        if letters is not None and not (folder := Path(settings.base, letters).parent).is_dir():
+        if letters is not None and (problem := _cannot_write(Path(settings.base, letters).parent)):
             yield (
-                f"functions.{function.name}.dead_letter: there is no folder {folder}; while no letter can be written "
+                f"functions.{function.name}.dead_letter: {problem}; while no letter can be written "
                 "each such job goes back to its server, to be run again"
             )
+
+
+def _cannot_write(folder: Path) -> str | None:
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"this user may not write to the folder {folder}"
+    return None
 
 
 def _servers(settings: Settings) -> tuple[dict[str, str], list[str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from gearpool import logs
 from gearpool.cli.main import COMMANDS
 from gearpool.settings import LogSettings
+from gearpool.supervisor import paths
 from gearpool.supervisor.daemon import Daemon
 from gearpool.supervisor.options import Options
 
@@ -42,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def overrides(arguments: argparse.Namespace) -> Sequence[str]:
     """The options that the checker applies to the file, at the start and at every reload."""
-    words = [word for path in arguments.config[1:] for word in ("-c", str(Path(path).absolute()))]
+    words = [word for path in arguments.config[1:] for word in ("-c", paths.absolute(path))]
     for name in ("processes", "concurrency", "servers", "log_level"):
         value = getattr(arguments, name)
         if value is not None:
@@ -53,4 +54,10 @@ def overrides(arguments: argparse.Namespace) -> Sequence[str]:
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to leave."""
     logs.configure(LogSettings(level=arguments.log_level or "info"))
-    return Daemon(Options(str(Path(arguments.config[0]).absolute()), overrides(arguments))).run()
+    return Daemon(Options(paths.absolute(arguments.config[0]), overrides(arguments), folder=_folder())).run()
+
+
+def _folder() -> str | None:
+    with contextlib.suppress(OSError):
+        return paths.working_directory()
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from gearpool.cli import control
 
@@ -20,4 +21,10 @@ configure = control.configure
 def run(arguments: argparse.Namespace) -> int:
     """Ask for it and wait."""
     result = control.ask(arguments, "reload", TIME_S)
-    return control.show(arguments, result, lambda _: "reloaded")
+    return control.show(arguments, result, as_text)
+
+
+def as_text(result: Any) -> str:
+    """What is in force now; by which link, since that may not lead where the operator thinks."""
+    resolved = result.get("config_resolved")
+    return f"reloaded {result['config']}" + (f" ({resolved})" if resolved else "")

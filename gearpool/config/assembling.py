@@ -75,7 +75,8 @@ def assemble(values: Values, path: Path) -> Settings:
     defaults = values.get("defaults", {})
     functions = tuple(_function(name, given, defaults) for name, given in values["functions"].items())
     processes = values.get("processes", 1) or cpus()
-    socket = values.get("control", {}).get("socket")
+    control = values.get("control", {})
+    socket = control.get("socket")
     return Settings(
         servers=tuple(servers),
         functions=functions,
@@ -83,7 +84,7 @@ def assemble(values: Values, path: Path) -> Settings:
         base=str(base),
         embedded=embedded,
         processes=processes,
-        control=ControlSettings(socket=None if socket is None else str(base / socket)),
+        control=ControlSettings(socket=None if socket is None else str(base / socket), group=control.get("group")),
         **_renamed(fields),
     )
 

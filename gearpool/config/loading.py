@@ -5,6 +5,7 @@ Law: the command line beats the environment beats the file, and every value reme
 
 from __future__ import annotations
 
+import grp
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -248,6 +249,11 @@ def _warnings(settings: Settings, loaded: Loaded) -> Iterable[Problem]:
         yield Problem(
             loaded.key_place("http"), "http", "is not served by this version; the control socket answers instead"
         )
+    if settings.control.group is not None and not _is_group(settings.control.group):
+        yield Problem(
+            loaded.place("control", "group"), "control.group",
+            f"there is no group {settings.control.group} on this machine; without it gearpool does not start",
+        )  # fmt: skip
     for function in settings.functions:
         path = f"functions.{function.name}"
         if function.concurrency is not None and function.concurrency > settings.concurrency:
@@ -266,6 +272,16 @@ def _warnings(settings: Settings, loaded: Loaded) -> Iterable[Problem]:
                 f"may run {function.timeout_s:g} s, longer than drain_timeout ({settings.drain_timeout_s:g} s): "
                 "a restart interrupts such jobs",
             )  # fmt: skip
+
+
+def _is_group(name: str) -> bool:
+    if name.isascii() and name.isdecimal():
+        return True
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

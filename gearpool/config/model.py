@@ -151,7 +151,15 @@ HTTP = Section(
         "token": Key(Text("a token"), "What operators must show to change anything.", "none", secret=True),
     },
 )
-CONTROL = Section("control", {"socket": Key(PATH, "Where commands reach the daemon.", "in the runtime directory")})
+CONTROL = Section(
+    "control",
+    {
+        "socket": Key(PATH, "Where commands reach the daemon.", "in the runtime directory"),
+        "group": Key(
+            Text("the name of a group"), "Members of this group may use the socket (mode 0660), too.", "none: mode 0600"
+        ),
+    },
+)
 RECONNECT = Section(
     "reconnect",
     {

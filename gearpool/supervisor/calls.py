@@ -5,10 +5,11 @@ Law: a call never waits for ever, and loads nothing that takes time to import.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,27 @@ from gearpool.errors import ConfigurationError, GearpoolError, NoServersAvailabl
 from gearpool.supervisor import paths
 
 TIME_S = 10.0
+FILE_S = 2.0
+"""How long a daemon may take to say which file it runs, when it is looked for by another name of that file."""
 
 
 class NoDaemonError(NoServersAvailable):
-    """No gearpool runs behind any of the sockets that are meant (exit 69): ``reasons`` by path."""
+    """No gearpool runs behind any of the sockets that are meant, or none that we may talk to (exit 69).
 
-    def __init__(self, reasons: Mapping[str, str]) -> None:
+    Attributes:
+        reasons: why not, by path.
+        denied: the path of one that we may not talk to; None: nobody refused us.
+    """
+
+    def __init__(self, reasons: Mapping[str, str], denied: str | None = None) -> None:
         super().__init__(reasons)
-        detail = "; ".join(f"{path}: {reason}" for path, reason in self.reasons.items())
-        self.args = (f"no running gearpool found ({detail})",)
+        self.denied = denied
+        if denied is not None:
+            others = {path: reason for path, reason in self.reasons.items() if path != denied}
+            tail = f" (no gearpool of yours was found: {_listed(others)})" if others else ""
+            self.args = (f"{denied}: {self.reasons[denied]}{tail}",)
+        else:
+            self.args = (f"no running gearpool found ({_listed(self.reasons)})",)
 
 
 class RefusedError(GearpoolError):
@@ -35,24 +48,68 @@ def find(socket_path: str | None, configuration: str | None, environment: Mappin
     """The socket of the daemon that is meant: as given, else that of the configuration file, else the only one alive.
 
     Raises:
-        NoDaemonError: no such daemon runs.
+        NoDaemonError: no such daemon runs, or it is another user's.
         ConfigurationError: several run and none was named.
     """
     if socket_path:
         return Path(socket_path)
     if configuration:
-        places = paths.candidates(configuration, environment)
-        for path in places:
-            if path.exists():
-                return path
-        raise NoDaemonError({os.fspath(path): "no gearpool runs this file" for path in places})
-    alive = [path for path in paths.all_sockets(environment) if _alive(path)]
-    if not alive:
-        raise NoDaemonError({os.fspath(path): "no gearpool" for path in paths.runtime_directories(environment)})
-    if len(alive) > 1:
+        return _of_file(configuration, environment)
+    alive, refused = _alive(paths.all_sockets(environment))
+    if len(alive) == 1:
+        return alive[0]
+    if alive:
         listed = "\n".join(f"  {path}" for path in alive)
         raise ConfigurationError(f"several gearpools run; say which by -c FILE or --socket PATH:\n{listed}")
-    return alive[0]
+    for directory in paths.runtime_directories(environment):
+        refused.setdefault(directory, _why_not_listed(directory))
+    raise _none_found(refused)
+
+
+def _of_file(configuration: str, environment: Mapping[str, str]) -> Path:
+    alive, refused = _alive(paths.candidates(configuration, environment))
+    if alive:
+        return alive[0]
+    # One that was started with another name of the same file: by another link, or by none.
+    running: dict[Path, str] = {}
+    for path in _alive(paths.all_sockets(environment))[0]:
+        with contextlib.suppress(GearpoolError, ValueError):
+            running[path] = str(call(path, "ping", FILE_S)["config"])
+    for path, file in running.items():
+        with contextlib.suppress(OSError):
+            if Path(file).samefile(configuration):
+                return path
+    refused.update((path, NoDaemonError({os.fspath(path): f"runs {file}"})) for path, file in running.items())
+    raise _none_found(refused)
+
+
+def _none_found(refused: Mapping[Path, NoDaemonError]) -> NoDaemonError:
+    """One error of several; what was denied comes first."""
+    reasons: dict[str, str] = {}
+    denied = None
+    for error in refused.values():
+        reasons.update(error.reasons)
+        denied = denied or error.denied
+    if denied is None:
+        for path in paths.others_directories():
+            reasons.setdefault(os.fspath(path), paths.whose(path))
+    return NoDaemonError(reasons, denied)
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{path}: {reason}" for path, reason in reasons.items())
+
+
+def _why_not_listed(directory: Path) -> NoDaemonError:
+    """What to say of a runtime directory in which nothing was found."""
+    name = os.fspath(directory)
+    try:
+        next(directory.iterdir(), None)
+    except PermissionError:
+        return NoDaemonError({name: paths.who_may(directory)}, name)
+    except OSError:
+        pass
+    return NoDaemonError({name: "no gearpool"})
 
 
 def call(path: Path, do: str, time_s: float = TIME_S, **fields: Any) -> Any:
@@ -99,17 +156,30 @@ def wait_until_gone(path: Path, time_s: float | None) -> bool:
 def _connected(path: Path) -> socket.socket:
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     stream.settimeout(TIME_S)
+    name = os.fspath(path)
     try:
-        stream.connect(os.fspath(path))
+        stream.connect(name)
+    except PermissionError as error:
+        stream.close()
+        raise NoDaemonError({name: paths.who_may(path)}, name) from error
+    except FileNotFoundError as error:
+        stream.close()
+        raise NoDaemonError({name: "no gearpool has this socket"}) from error
     except OSError as error:
         stream.close()
-        raise NoDaemonError({os.fspath(path): error.strerror or str(error)}) from error
+        raise NoDaemonError({name: error.strerror or str(error)}) from error
     return stream
 
 
-def _alive(path: Path) -> bool:
-    try:
-        _connected(path).close()
-    except NoDaemonError:
-        return False
-    return True
+def _alive(sockets: Sequence[Path]) -> tuple[list[Path], dict[Path, NoDaemonError]]:
+    """Those behind which somebody listens, and why the others are of no use."""
+    alive: list[Path] = []
+    refused: dict[Path, NoDaemonError] = {}
+    for path in sockets:
+        try:
+            _connected(path).close()
+        except NoDaemonError as error:
+            refused[path] = error
+        else:
+            alive.append(path)
+    return alive, refused

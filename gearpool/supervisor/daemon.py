@@ -126,10 +126,17 @@ class Daemon:
         self.go(Event.CHECKED)
         try:
             serve = Requests(self).serve
-            self._control = ControlSocket(self.loop, self.options.path, settings.control.socket, serve)
+            self._control = ControlSocket(self.loop, self.options.path, settings.control, serve)
         except CannotListenError as error:
             self._start_failed([str(error)], CANNOT_CREATE)
             return
+        closed = self._control.closed_to_group
+        if closed is not None:
+            text = (
+                f"members of the group {settings.control.group} cannot reach {self._control.path}, since {closed} is "
+                "closed to them; name another place by control.socket"
+            )
+            logs.emit(log, logging.WARNING, "control.unreachable", text)
         if settings.embedded is not None:
             self.keeper.start(settings, lambda: self._start_workers(settings), self._start_failed)
         else:
@@ -151,7 +158,7 @@ class Daemon:
             logging.INFO,
             "daemon.ready",
             f"serving {enabled} functions of {', '.join(map(str, settings.servers))} with {self.pool.wanted} processes",
-            config=self.options.path,
+            **report.files(self),
         )
         self.manager.started()
         self.reloader.catch_up()

@@ -1,4 +1,4 @@
-"""The control socket: one daemon a configuration file, mode 0600. Floor 4; stdlib only.
+"""The control socket: one daemon a configuration file, mode 0600, with a group 0660. Floor 4; stdlib only.
 
 Law: a lock held for life, not the socket file, says whether a daemon is alive: the kernel gives it back however the
 daemon ends, so a stale socket is replaced and a live one never is.
@@ -7,6 +7,7 @@ daemon ends, so a stale socket is replaced and a live one never is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gearpool.errors import ConfigurationError
+from gearpool.settings import ControlSettings
 from gearpool.supervisor import paths
 from gearpool.supervisor.channel import Channel, Message
 from gearpool.supervisor.loop import READ, Loop
@@ -34,7 +36,7 @@ class ControlSocket:
         self,
         loop: Loop,
         configuration: str,
-        path: str | None,
+        settings: ControlSettings,
         serve: Callable[[Message, Callable[[Message], None]], object],
     ) -> None:
         """Claim the configuration file and listen.
@@ -46,18 +48,27 @@ class ControlSocket:
         self._serve = serve
         self._channels: set[Channel] = set()
         usual = paths.own_directory() / paths.socket_name(configuration)
-        self.path = Path(path) if path else usual
-        self._link = usual if path else None
+        self.path = _in_place(Path(settings.socket)) if settings.socket else usual
+        self._link = usual if settings.socket else None
         try:
+            self._group = None if settings.group is None else paths.group_id(settings.group)
             if self.path == usual:
                 paths.private_directory(usual.parent)
             self._lock = _locked(Path(f"{self.path}.lock"))
             self._listener = self._listen()
         except (OSError, ConfigurationError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise CannotListenError(f"control socket {self.path}: {reason}") from error
+            raise CannotListenError(f"control socket {self.path}: {reason}{_remedy(error)}") from error
         self._publish()
         loop.watch(self._listener.fileno(), READ, self._accept)
+
+    @property
+    def closed_to_group(self) -> Path | None:
+        """The directory that keeps the group of ``control.group`` from the socket; None if nothing does."""
+        with contextlib.suppress(OSError):
+            if self._group is not None:
+                return paths.closed_to_group(self.path, self._group)
+        return None
 
     def close(self) -> None:
         """Listen no more and remove the socket."""
@@ -87,11 +98,26 @@ class ControlSocket:
                 listener.bind(os.fspath(self.path))
             finally:
                 os.umask(before)
+            if self._group is not None:
+                self._let_in(self._group)
             listener.listen(MOST)
         except OSError:
             listener.close()
             raise
         return listener
+
+    def _let_in(self, group: int) -> None:
+        if self._link is None:
+            paths.open_to_group(self.path.parent, group)
+        if self.path.stat().st_gid != group:
+            try:
+                os.chown(self.path, -1, group)
+            except OSError as error:
+                raise OSError(
+                    f"cannot be given to the group of control.group ({error.strerror}): the daemon's user must be a "
+                    "member of it (under systemd: Group= in the unit)"
+                ) from error
+        self.path.chmod(0o660)
 
     def _publish(self) -> None:
         """With a path of its own the socket is still to be found by the configuration file: a link stands there."""
@@ -101,7 +127,9 @@ class ControlSocket:
             paths.private_directory(self._link.parent)
             with contextlib.suppress(FileNotFoundError):
                 self._link.unlink()
-            self._link.symlink_to(self.path.absolute())
+            self._link.symlink_to(self.path)
+            if self._group is not None:
+                paths.open_to_group(self._link.parent, self._group)
 
     def _accept(self, _mask: int) -> None:
         with contextlib.suppress(OSError):
@@ -119,6 +147,21 @@ class ControlSocket:
 
             channel = Channel(self._loop, stream, on_message, on_end)
             channels.add(channel)
+
+
+def _in_place(path: Path) -> Path:
+    """The same place wherever links lead later: a socket is bound to an inode, not to a name."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about a directory that cannot be used."""
+    if isinstance(error, OSError) and error.errno in {errno.EROFS, errno.EACCES, errno.ENOENT, errno.ENOTDIR}:
+        return (
+            "; name a directory that this user may write to by control.socket or by the variable RUNTIME_DIRECTORY "
+            "(under systemd: RuntimeDirectory=gearpool; in a container with a read-only root: a tmpfs of that user's)"
+        )
+    return ""
 
 
 def _locked(path: Path) -> int:

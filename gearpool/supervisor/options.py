@@ -21,12 +21,17 @@ class Programs:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says. ``overrides`` are passed on to the checker, at the start and at every reload."""
+    """What the command line says. ``overrides`` are passed on to the checker, at the start and at every reload.
+
+    ``folder`` is the working directory as it was entered, which is entered anew at every reload: a link in it may have
+    been led elsewhere. None: it stays what it is.
+    """
 
     path: str
     overrides: Sequence[str] = ()
     programs: Programs = field(default_factory=Programs)
     start_s: float = START_S
+    folder: str | None = None
 
     @property
     def check(self) -> list[str]:

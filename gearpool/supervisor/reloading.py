@@ -6,13 +6,15 @@ changes nothing but the log.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gearpool import logs
 from gearpool.settings import Settings
-from gearpool.supervisor import changes, recycling
+from gearpool.supervisor import changes, recycling, report
 from gearpool.supervisor.checking import Check, Verdict
 from gearpool.supervisor.states import Event, Life
 
@@ -40,6 +42,7 @@ class Reloader:
         self.results = {"ok": 0, "failed": 0}
         self.code = ""
         self.check: Check | None = None
+        self._old_folder: int | None = None
 
     def ask(self, reply: Callable[[list[str]], object] | None = None) -> None:
         """Reload now or as soon as possible; ``reply(problems)`` at the end, with no problems if it worked."""
@@ -56,7 +59,8 @@ class Reloader:
         self._again = False
         daemon.go(Event.RELOAD)
         daemon.notifier.reloading()
-        logs.emit(log, logging.INFO, "daemon.reloading", "reading the configuration again")
+        logs.emit(log, logging.INFO, "daemon.reloading", "reading the configuration again", **report.files(daemon))
+        self._enter_folder()
         try:
             self.check = Check(daemon.loop, daemon.options.check, daemon.starts, self._checked)
         except OSError as error:
@@ -98,18 +102,37 @@ class Reloader:
 
         self._daemon.pool.introduce(new, ready, self._failed)
 
+    def _enter_folder(self) -> None:
+        """Enter the working directory anew: by now a link in its path may lead to another release."""
+        self._old_folder = None
+        if self._daemon.options.folder is not None:
+            with contextlib.suppress(OSError):
+                self._old_folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
+                os.chdir(self._daemon.options.folder)
+
+    def _leave_old_folder(self, *, back: bool = False) -> None:
+        """The reload is over; after one that changed nothing the workers to come begin where those of now did."""
+        descriptor, self._old_folder = self._old_folder, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                if back:
+                    os.fchdir(descriptor)
+            os.close(descriptor)
+
     def _done(self, verdict: Verdict, settings: Settings, how: str) -> None:
         self.code = verdict.code
         self.results["ok"] += 1
         self._daemon.use_log(settings)
         self._daemon.warn(verdict)
         self._daemon.recycler.start()
-        logs.emit(log, logging.INFO, "daemon.reloaded", how)
+        self._leave_old_folder()
+        logs.emit(log, logging.INFO, "daemon.reloaded", how, **report.files(self._daemon))
         self._end(Event.READY, [])
 
     def _failed(self, problems: list[str], _code: int | None) -> None:
         if self._daemon.life is not Life.RELOADING:
             return
+        self._leave_old_folder(back=True)
         self.results["failed"] += 1
         text = "nothing has changed: " + "; ".join(problems)
         logs.emit(log, logging.ERROR, "daemon.reload_failed", text, problems=problems)

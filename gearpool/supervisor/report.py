@@ -53,6 +53,13 @@ def summary(daemon: Daemon) -> str:
     return f"{state(daemon)}: {len(daemon.pool.serving())} workers, {in_progress(daemon)} jobs in progress"
 
 
+def files(daemon: Daemon) -> Message:
+    """The configuration file as it was given, and which file that is now if links lead elsewhere."""
+    path = daemon.options.path
+    real = os.path.realpath(path)
+    return {"config": path} if real == path else {"config": path, "config_resolved": real}
+
+
 def status(daemon: Daemon) -> Message:
     """All of it."""
     pool, jobserver = daemon.pool, daemon.keeper.child

@@ -151,7 +151,8 @@ class Requests:
             if problems:
                 reply({"ok": False, "error": "nothing has changed:\n" + "\n".join(problems)})
             else:
-                reply({"ok": True, "result": {"generation": self._daemon.pool.generation}})
+                generation = self._daemon.pool.generation
+                reply({"ok": True, "result": {"generation": generation, **report.files(self._daemon)}})
 
         self._settings()
         self._daemon.reloader.ask(done)

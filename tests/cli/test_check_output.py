@@ -67,14 +67,27 @@ def test_a_source_that_is_no_text_has_no_line_to_show() -> None:
         ("control: {socket: nowhere/x.sock}", "control.socket: there is no folder {here}/nowhere, so that"),
         (f"control: {{socket: {'x' * 120}}}", f"control.socket {{here}}/{'x' * 120} is longer than 107 bytes"),
         ("defaults: {dead_letter: {file: nowhere/x}}", "functions.f.dead_letter: there is no folder {here}/nowhere;"),
+        ("control: {group: nobody-is-in-it}", "1:18: control.group: there is no group nobody-is-in-it on this machine"),
     ],
-    ids=["no folder", "too long", "letters"],
+    ids=["no folder", "too long", "letters", "no group"],
 )
 def test_a_path_that_could_not_be_written_is_a_warning(key: str, warning: str) -> None:
     Path("workers.yaml").write_text(f"{key}\n{FILE}")
     done = gearpool("check", "-c", "workers.yaml", "--offline")
     (line,) = [line for line in done.err.splitlines() if line.startswith("warning: ")]
-    assert line.startswith("warning: workers.yaml: " + warning.format(here=Path.cwd()))
+    place = "workers.yaml:" if warning[0].isdigit() else "workers.yaml: "
+    assert line.startswith(f"warning: {place}{warning.format(here=Path.cwd())}")
+
+
+def test_it_works_in_a_folder_that_was_removed(tmp_path: Path) -> None:
+    """As an old release is by a deploy tool, while somebody's shell is still in it."""
+    Path("workers.yaml").write_text(FILE)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    done = gearpool("check", "-c", str(tmp_path / "workers.yaml"), "--offline")
+    assert done.err.splitlines()[-1].startswith("fine")
 
 
 def test_a_pipe_is_refused_and_not_waited_for() -> None:

@@ -272,7 +272,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "a path for the control section",
         FILE + "control: x.sock\n",
-        ["workers.yaml:4:10: control: expected a mapping with socket, got x.sock"],
+        ["workers.yaml:4:10: control: expected a mapping with socket, group, got x.sock"],
     ),
     (
         "a handler among the defaults",

@@ -18,8 +18,8 @@ MOST = 1.5
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """The unit as it is, but for the program, which need not be installed here."""
-    text, count = re.subn(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.MULTILINE)
-    assert count == 1
+    text, count = re.subn(r"^(Exec\w+)=\S+", r"\1=/bin/true", UNIT.read_text(), flags=re.MULTILINE)
+    assert count == 2
     copy = tmp_path / UNIT.name
     copy.write_text(text)
     return copy

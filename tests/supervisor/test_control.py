@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import socket
 import stat
+from collections.abc import Iterator
 
 import pytest
 
 from gearpool.errors import ConfigurationError, NoServersAvailable
 from gearpool.settings import ControlSettings
-from gearpool.supervisor import calls
+from gearpool.supervisor import calls, paths
 from tests.processes import wait_for
 from tests.supervisor.conftest import Factory
 from tests.supervisor.daemons import plain_settings
@@ -188,3 +191,88 @@ def test_settings_survive_the_trip(daemons: Factory) -> None:
     daemon = daemons(settings).start().until_ready()
     sent = daemon.hears(daemon.workers()[0], "start")["settings"]
     assert sent["functions"][0] == json.loads(json.dumps(dataclasses.asdict(settings.functions[0])))
+
+
+def test_a_daemon_is_found_by_another_name_of_its_file(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    (daemon.folder / "link").symlink_to(daemon.folder)
+    assert calls.find(None, str(daemon.folder / "link" / "workers.yaml"), daemon.environment) == daemon.socket()
+
+
+def test_a_daemon_of_another_file_is_named_when_none_runs_the_file_that_is_meant(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    other = daemon.folder / "other.yaml"
+    other.touch()
+    with pytest.raises(calls.NoDaemonError, match=f"runs {daemon.path}"):
+        calls.find(None, str(other), daemon.environment)
+
+
+def test_with_a_group_the_socket_is_the_groups_too(daemons: Factory) -> None:
+    group = str(os.getegid())
+    daemon = daemons(plain_settings(control=ControlSettings(group=group))).start().until_ready()
+    about = daemon.socket().stat()
+    assert (stat.S_IMODE(about.st_mode), about.st_gid) == (0o660, os.getegid())
+    assert stat.S_IMODE(daemon.runtime.stat().st_mode) == 0o750
+    assert not daemon.events("control.unreachable")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give the socket to another group")
+def test_a_socket_in_a_folder_that_is_closed_to_its_group_is_warned_of(daemons: Factory) -> None:
+    daemon = daemons()
+    place = daemon.folder / "closed" / "own.sock"
+    place.parent.mkdir(mode=0o700)
+    daemon.configure(plain_settings(control=ControlSettings(socket=str(place), group="4711")))
+    daemon.start().until_ready()
+    (warning,) = daemon.events("control.unreachable")
+    assert str(place.parent) in warning["message"]
+
+
+def test_a_group_that_does_not_exist_stops_the_start(daemons: Factory) -> None:
+    daemon = daemons(plain_settings(control=ControlSettings(group="nobody-is-in-it")))
+    assert daemon.start().wait() == 73
+    assert "no group nobody-is-in-it" in daemon.events("daemon.start_failed")[0]["message"]
+
+
+@contextlib.contextmanager
+def as_user(number: int, *groups: int) -> Iterator[None]:
+    """With another user's rights, as far as files are concerned."""
+    before = os.getgroups()
+    os.setgroups(groups)
+    os.setegid(number)
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
+
+
+STRANGER = 54321
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+@pytest.mark.parametrize("named", [True, False])
+def test_another_user_is_told_whose_the_daemon_is_and_how_to_reach_it(
+    named: bool, daemons: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = daemons().start().until_ready()
+    monkeypatch.setattr(paths, "SYSTEM", daemon.runtime)
+    with as_user(STRANGER), pytest.raises(calls.NoDaemonError) as refused:
+        calls.find(None, str(daemon.path) if named else None, {})
+    text = str(refused.value)
+    assert text.startswith(str(daemon.runtime))
+    assert "permission denied: it belongs to root; try as that user: sudo -u root" in text
+    assert "control: {group: NAME}" in text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+def test_a_member_of_the_group_is_let_in_and_a_stranger_is_told_of_it(
+    daemons: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = daemons(plain_settings(control=ControlSettings(group="4711"))).start().until_ready()
+    monkeypatch.setattr(paths, "SYSTEM", daemon.runtime)
+    with as_user(STRANGER, 4711):
+        assert calls.call(calls.find(None, None, {}), "ping")["state"] == "running"
+    with as_user(STRANGER), pytest.raises(calls.NoDaemonError, match="as a member of the group 4711"):
+        calls.find(None, None, {})
