@@ -142,4 +142,6 @@ def _complain(replies: Replies[Any]) -> int:
     for name, error in replies.failures.items():
         text = str(error)
         servers.complain(text if name in text else f"{name}: {text}")
+    for text in servers.odd_rows(replies).values():
+        servers.complain(text)
     return exits.OK

@@ -12,7 +12,7 @@ from gearpool.cli.values import duration
 from gearpool.errors import GearpoolError
 
 if TYPE_CHECKING:
-    from gearpool.client import Admin
+    from gearpool.client import Admin, Replies
 
 HELP = "functions with queued and running jobs and workers, over all servers"
 EXAMPLES = """examples:
@@ -76,17 +76,19 @@ def _business(row: dict[str, Any]) -> tuple[int, int, str]:
 
 
 def _look(admin: Admin, arguments: argparse.Namespace) -> dict[str, Any]:
-    """``{"functions": [{"function", counts…, "server" if --each}], "failures": {server: reason}}``."""
+    """``{"functions": [{"function", counts…, "server" if --each}], "failures": {server: reason}}``.
+
+    A server that sent something odd beside its rows is among the failures, too.
+    """
+    replies: Replies[Any]
     rows: dict[tuple[str, str], dict[str, int]] = {}
     if arguments.priorities:
-        queued = admin.priority_status()
-        failures = queued.failures
+        replies = queued = admin.priority_status()
         for server, answers in queued.items():
             for function, high, normal, low, workers in answers:
                 _add(rows, arguments, server, function, high=high, normal=normal, low=low, workers=workers)
     else:
-        status = admin.status()
-        failures = status.failures
+        replies = status = admin.status()
         for server, functions in status.items():
             for function, total, running, workers in functions:
                 _add(rows, arguments, server, function, queued=total - running, running=running, workers=workers)
@@ -96,7 +98,8 @@ def _look(admin: Admin, arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.each:
             entry["server"] = server
         functions_.append(entry)
-    return {"functions": functions_, "failures": {name: str(error) for name, error in failures.items()}}
+    failures = {name: str(error) for name, error in replies.failures.items()}
+    return {"functions": functions_, "failures": failures | servers.odd_rows(replies)}
 
 
 def _add(

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gearpool.cli.tables import shown
@@ -83,3 +84,14 @@ def print_json(value: Any) -> None:
 def complain(message: str) -> None:
     """A line on standard error, whatever a server or worker has put into it."""
     print(f"gearpool: {shown(message)}", file=sys.stderr, flush=True)
+
+
+def odd_rows(replies: Mapping[str, Any]) -> dict[str, str]:
+    """What to say of each server whose list has lines that are no row."""
+    found = {}
+    for server, rows in replies.items():
+        odd = getattr(rows, "odd", ())
+        if odd:
+            more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+            found[server] = f"{server} sent a line that is no row: {odd[0][:200]!r}{more}"
+    return found

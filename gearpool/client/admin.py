@@ -173,5 +173,7 @@ def _exchange(sock: Any, line: bytes, command: Command, deadline: Deadline, serv
             reply = reading.reply(sock.recv(65536))
             if reply is not None:
                 return reply
+            if deadline.expired():  # it sends on and on, and never an end
+                raise TimeoutError
     except OSError as error:
         raise reading.failed(error) from error

@@ -52,7 +52,7 @@ class Reading:
 
         Raises:
             ConnectionLost: the server closed the connection instead.
-            RemoteProtocolError: that is no text.
+            RemoteProtocolError: that is no text, or has no end.
         """
         if not data:
             raise ConnectionLost(self._server, "closed by the server")
@@ -60,12 +60,12 @@ class Reading:
         received += data
         if received[:1] == b"\0":
             raise RemoteProtocolError(f"{self._server} answers the text protocol with binary packets")
-        # The end of a reply is at the end of what was received; only then is it worth a look at the whole.
-        if received.endswith(b"\n"):
-            size = wire.reply_size(self._command, bytes(received))
-            if size:
-                return bytes(received[:size])
-        return None
+        # The end of a reply is at the end of what was received.
+        try:
+            size = wire.reply_size(self._command, received)
+        except RemoteProtocolError as error:
+            raise RemoteProtocolError(f"{self._server}: {error}") from None
+        return bytes(received[:size]) if size else None
 
     def failed(self, error: OSError) -> GearpoolError:
         """What it means that sending or receiving failed so; a TimeoutError: nothing came."""
@@ -86,6 +86,8 @@ def collect(names: list[str], answers: dict[str, _T], failures: dict[str, Gearpo
         if all(isinstance(error, ConnectFailed) for error in errors):
             reasons = {name: getattr(error, "reason", str(error)) for name, error in failures.items()}
             raise NoServersAvailable(reasons) from errors[0]
+        if isinstance(errors[0], RemoteProtocolError) and names[0] not in str(errors[0]):
+            raise RemoteProtocolError(f"{names[0]}: {errors[0]}") from errors[0]
         raise errors[0]
     replies: Replies[_T] = Replies()
     for name in names:

@@ -12,14 +12,24 @@ and the ``parse_*`` functions, each the inverse of its ``format_*``.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 from gearpool.errors import LocalProtocolError, RemoteProtocolError, ServerError
 from gearpool.protocol.names import text
+from gearpool.protocol.rows import Rows
+
+_T = TypeVar("_T")
 
 MAX_LINE = 8192
 """Longest request line in bytes a server takes."""
+
+MAX_REPLY = 64 << 20
+"""Longest list in bytes a client takes: two million jobs or so."""
+
+MAX_REPLY_LINE = 1 << 16
+"""Longest reply of one line a client takes."""
 
 MOST_WORDS = 5
 """gearmand closes a connection that sends six words or more."""
@@ -172,11 +182,19 @@ def queue_limits(arguments: tuple[bytes, ...]) -> tuple[int, int, int]:
 
     One number holds for all three priorities, none lifts the limits; what is no number counts as 0, as in gearmand.
     """
-    numbers = [int(word) if word.isdigit() else 0 for word in arguments[1:4]]
+    numbers = [_bounded(word) for word in arguments[1:4]]
     if len(numbers) == 3:
         return numbers[0], numbers[1], numbers[2]
     most = numbers[0] if numbers else 0
     return most, most, most
+
+
+def _bounded(word: bytes) -> int:
+    """A queue limit; more than a queue can hold is all that it can, however many digits it has."""
+    if not word.isdigit():
+        return 0
+    digits = word.lstrip(b"0")
+    return int(digits or b"0") if len(digits) <= _MAX_DIGITS else 2**32 - 1
 
 
 def ok(value: str) -> bytes:
@@ -241,14 +259,23 @@ def request(command: Command, *arguments: bytes) -> bytes:
     return line + b"\r\n"
 
 
-def reply_size(command: Command, received: bytes) -> int:
-    """How many bytes of ``received`` make up the whole reply to ``command``; 0 when some are still missing."""
+def reply_size(command: Command, received: bytes | bytearray) -> int:
+    r"""How many bytes of ``received`` make up the whole reply to ``command``; 0 when some are still missing.
+
+    A list ends where what was received ends: a line with a single dot before that belongs to a name with ``\n.\n`` in it.
+
+    Raises:
+        RemoteProtocolError: it is longer than any reply may be.
+    """
     if command in LISTING and not received.startswith(b"ERR "):
-        if received.startswith(END):
-            return len(END)
-        at = received.find(b"\n" + END)
-        return at + 1 + len(END) if at >= 0 else 0
-    return received.find(b"\n") + 1
+        if received == END or received.endswith(b"\n" + END):
+            return len(received)
+        size, most = 0, MAX_REPLY
+    else:
+        size, most = received.find(b"\n") + 1, MAX_REPLY_LINE
+    if not size and len(received) > most:
+        raise RemoteProtocolError(f"the reply to {command.value} has no end within {most >> 10} KiB")
+    return size
 
 
 def parse_ok(reply: bytes) -> str:
@@ -264,41 +291,61 @@ def parse_ok(reply: bytes) -> str:
     raise _refusal(reply)
 
 
-def parse_status(reply: bytes) -> list[FunctionRow]:
+def parse_status(reply: bytes) -> Rows[FunctionRow]:
     """The rows of ``status``. Raises as `parse_ok`."""
-    return [FunctionRow(name, *_numbers(rest, 3)) for name, rest in _rows(reply, 3)]
+    return _counted(reply, 3, lambda name, numbers: FunctionRow(name, *numbers))
 
 
-def parse_priority_status(reply: bytes) -> list[PriorityRow]:
+def parse_priority_status(reply: bytes) -> Rows[PriorityRow]:
     """The rows of ``prioritystatus``. Raises as `parse_ok`."""
-    return [PriorityRow(name, *_numbers(rest, 4)) for name, rest in _rows(reply, 4)]
+    return _counted(reply, 4, lambda name, numbers: PriorityRow(name, *numbers))
 
 
-def parse_workers(reply: bytes) -> list[WorkerRow]:
+def parse_workers(reply: bytes) -> Rows[WorkerRow]:
     """The rows of ``workers``. Raises as `parse_ok`."""
-    rows = []
+    rows: Rows[WorkerRow] = Rows()
+    begun: list[list[str]] = []
     for line in _lines(reply):
-        words = line.split(" ", 2)
-        # "- :" without functions, "ID : F1 F2" with; an id may hold colons, but no space follows them and precedes one.
-        name, colon, functions = (words[2] + " ").partition(" : ") if len(words) == 3 else ("", "", "")
-        if not colon or not (words[0].isascii() and words[0].isdigit()):
-            raise RemoteProtocolError(f"not a row of workers: {line!r}")
-        rows.append(WorkerRow(int(words[0]), words[1], name, tuple(each for each in functions.split(" ") if each)))
-    return rows
+        # A line that begins like no row goes on with the one before: with its id, or with the last of its functions.
+        if _WORKER.match(line) or not begun:
+            begun.append([line])
+        else:
+            begun[-1].append(line)
+    for lines in begun:
+        line = "\n".join(lines)
+        if (row := _worker(line)) is not None:
+            rows.append(row)
+        else:
+            rows.odd.append(line)
+    return rows.checked()
 
 
-def parse_jobs(reply: bytes) -> list[JobRow]:
+_WORKER = re.compile(r"\d{1,10} \S+ ", re.ASCII)
+
+
+def _worker(line: str) -> WorkerRow | None:
+    words = line.split(" ", 2)
+    # "- :" without functions, "ID : F1 F2" with; an id may hold colons, but no space follows them and precedes one.
+    name, colon, functions = (words[2] + " ").partition(" : ") if len(words) == 3 else ("", "", "")
+    if not colon or not _WORKER.match(line):
+        return None
+    return WorkerRow(int(words[0]), words[1], name, tuple(each for each in functions.split(" ") if each))
+
+
+def parse_jobs(reply: bytes) -> Rows[JobRow]:
     """The rows of ``show jobs``. Raises as `parse_ok`."""
-    rows = []
-    for handle, rest in _rows(reply, 3):
-        retries, ignored, background = _numbers(rest, 3)
-        rows.append(JobRow(handle, retries, bool(ignored), bool(background)))
+    return _counted(
+        reply,
+        3,
+        lambda handle, numbers: JobRow(handle, numbers[0], ignored=bool(numbers[1]), background=bool(numbers[2])),
+    )
+
+
+def parse_uniques(reply: bytes) -> Rows[str]:
+    """The rows of ``show unique jobs``; an id with line ends in it is several. Raises as `parse_ok`."""
+    rows: Rows[str] = Rows()
+    rows += _lines(reply)
     return rows
-
-
-def parse_uniques(reply: bytes) -> list[str]:
-    """The rows of ``show unique jobs``. Raises as `parse_ok`."""
-    return _lines(reply)
 
 
 def _lines(reply: bytes) -> list[str]:
@@ -307,21 +354,25 @@ def _lines(reply: bytes) -> list[str]:
     return [text(line.removesuffix(b"\r")) for line in reply[: -len(END)].split(b"\n")[:-1]]
 
 
-def _rows(reply: bytes, numbers: int) -> list[tuple[str, list[str]]]:
-    rows = []
+def _counted(reply: bytes, numbers: int, make: Callable[[str, list[int]], _T]) -> Rows[_T]:
+    """Rows of a name and so many numbers: a line without them goes on in the next, whose name has a line end in it."""
+    rows: Rows[_T] = Rows()
+    begun: list[str] = []
     for line in _lines(reply):
-        # From the right: a name that came over the binary protocol may have tabs.
+        # From the right: a name may have tabs.
         name, *rest = line.rsplit("\t", numbers)
-        if len(rest) != numbers:
-            raise RemoteProtocolError(f"expected a name and {numbers} numbers, got {line!r}")
-        rows.append((name, rest))
-    return rows
+        if len(rest) < numbers or not all(map(_NUMBER.fullmatch, rest)):
+            begun.append(line)
+            continue
+        rows.append(make("\n".join([*begun, name]), [int(word) for word in rest]))
+        begun.clear()
+    if begun:
+        rows.odd.append("\n".join(begun))
+    return rows.checked()
 
 
-def _numbers(words: list[str], count: int) -> list[int]:
-    if len(words) != count or not all(word.isascii() and word.isdigit() for word in words):
-        raise RemoteProtocolError(f"expected {count} numbers, got {words!r}")
-    return [int(word) for word in words]
+_MAX_DIGITS = 10
+_NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 
 
 def _refusal(reply: bytes) -> ServerError | RemoteProtocolError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +17,12 @@ import pytest
 
 from gearpool.cli import exits
 from gearpool.client import Client
+from gearpool.protocol import admin
 from gearpool.testing.servers import job_server
 from tests.cli.commands import environment, gearpool
 from tests.cli.terminals import COLOUR, at_terminal
 from tests.client.workers import ThreadWorker
+from tests.conformance.wire import T, Wire
 from tests.processes import free_port, running_gearmand
 
 
@@ -59,6 +64,102 @@ def test_queues_are_summed_over_servers_and_one_that_is_down_is_named(address: s
         assert looked["functions"] == [{"function": "later", "queued": 4, "running": 0, "workers": 0}]
         assert list(looked["failures"]) == [dead]
         assert dead in done.err
+
+
+@pytest.fixture
+def odd_names() -> Iterator[str]:
+    """A gearmand with a function and a client id that have line ends and escape sequences in them, and ``echo``."""
+    with running_gearmand() as server, Wire(server.port) as wire:
+        worker = ThreadWorker(server.address, {"echo": lambda job: job.data})
+        wire.say(T.SET_CLIENT_ID, b"web1\n")
+        wire.can(b"re\nsize", b"\x1b[2Jclear")
+        wire.settle()
+        yield server.address
+        worker.stop()
+
+
+def test_names_with_line_ends_and_escapes_are_shown_escaped_and_hide_no_other(odd_names: str) -> None:
+    for words in (
+        ["queues"],
+        ["queues", "--each"],
+        ["queues", "--priorities"],
+        ["admin", "status"],
+        ["admin", "workers"],
+    ):
+        done = gearpool(*words, "-s", odd_names)
+        assert r"re\nsize" in done.text, words
+        assert r"\x1b[2Jclear" in done.text, words
+        assert "\x1b" not in done.text, words
+        assert any("echo" in line.split() for line in done.text.splitlines()), words
+    looked = json.loads(gearpool("queues", "-s", odd_names, "--json").text)
+    assert "re\nsize" in [row["function"] for row in looked["functions"]]
+    (row,) = [line for line in gearpool("admin", "workers", "-s", odd_names).text.splitlines() if "web1" in line]
+    assert r"web1\n" in row
+    assert r"re\nsize" in row
+
+
+def test_a_unique_id_with_a_dot_on_a_line_ends_no_list_early() -> None:
+    with running_gearmand() as server:
+        with Client(server.address) as client, Wire(server.port) as wire:
+            client.submit_background_job("later", "x", unique="first")
+            for unique in (b"a\n.\nb", b"last"):
+                wire.submit(b"later", unique, b"x", T.SUBMIT_JOB_BG)
+        found = [
+            line.split()[1] for line in gearpool("admin", "unique-jobs", "-s", server.address).text.splitlines()[1:]
+        ]
+        assert {"first", "a", ".", "b", "last"} == set(found)
+
+
+@contextlib.contextmanager
+def saying(*parts: bytes, endless: bytes = b"") -> Iterator[str]:
+    """The address of a server that answers anything with this, and then for ever with that."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer = listener.accept()[0]
+                    with contextlib.suppress(OSError), peer:
+                        peer.recv(4096)
+                        for part in parts:
+                            peer.sendall(part)
+                        while endless:
+                            peer.sendall(endless)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.mark.parametrize("endless", [b"x" * 65536, b"f\t1\t0\t0\n" * 6000], ids=["no line", "no end"])
+@pytest.mark.parametrize("words", [["status"], ["version"], ["unique-jobs"]])
+def test_a_reply_without_end_is_told_with_its_server_and_takes_no_memory(
+    words: list[str], endless: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "MAX_REPLY", 1 << 20)
+    if words == ["version"] and endless.endswith(b"\n"):
+        return  # the first line is the reply
+    with saying(endless=endless) as address:
+        done = gearpool("admin", *words, "-s", address, code=1)
+    assert f"gearpool: {address}: the reply to " in done.err
+    assert "has no end within" in done.err
+
+
+def test_lines_that_are_no_row_are_told_with_their_server() -> None:
+    with saying(b"echo\t3\t1\t2\n\x1b[2Jodd\t1\n.\n") as address:
+        done = gearpool("queues", "-s", address)
+        assert "echo" in done.text
+        assert done.err == f"gearpool: {address} sent a line that is no row: '\\x1b[2Jodd\\t1'\n"
+        assert gearpool("admin", "status", "-s", address).err == done.err
+
+
+def test_what_a_server_refuses_with_drives_no_terminal() -> None:
+    with saying(b"ERR \x1b[2J\x9bforged\r\n") as address:
+        done = gearpool("admin", "status", "-s", address, code=1)
+        assert "\x1b" not in done.err
+        assert r"\x1b[2J" in done.err
 
 
 def test_queues_exits_with_69_when_no_server_answers() -> None:

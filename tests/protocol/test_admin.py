@@ -174,7 +174,50 @@ def test_a_reply_is_whole_at_its_last_byte(command: Command, reply: bytes) -> No
     for cut in range(len(reply)):
         assert admin.reply_size(command, reply[:cut]) == 0
     assert admin.reply_size(command, reply) == len(reply)
-    assert admin.reply_size(command, reply + b"more\n.\n") == len(reply)
+
+
+def test_a_line_with_a_dot_inside_a_list_is_no_end() -> None:
+    reply = b"u1\n.\nu2\n.\n"
+    assert admin.reply_size(Command.SHOW_UNIQUE_JOBS, reply) == len(reply)
+    assert admin.parse_uniques(reply) == ["u1", ".", "u2"]
+
+
+@pytest.mark.parametrize(
+    ("command", "size"), [(Command.VERSION, admin.MAX_REPLY_LINE), (Command.STATUS, admin.MAX_REPLY)]
+)
+def test_a_reply_without_end_is_an_error_at_its_limit(command: Command, size: int) -> None:
+    assert admin.reply_size(command, b"x" * size) == 0
+    with pytest.raises(RemoteProtocolError, match="has no end within"):
+        admin.reply_size(command, b"x" * (size + 1))
+
+
+def test_a_name_with_a_line_end_is_one_row_and_hides_no_other() -> None:
+    rows = admin.parse_status(b"re\nsize\t3\t1\t2\necho\t0\t0\t1\n.\n")
+    assert rows == [FunctionRow("re\nsize", 3, 1, 2), FunctionRow("echo", 0, 0, 1)]
+    assert rows.odd == []
+
+
+def test_an_id_or_a_function_with_a_line_end_is_one_worker_and_hides_no_other() -> None:
+    workers = admin.parse_workers(b"9 ::1 a : f\n35 10.0.0.1 web1\n : x y\n36 10.0.0.2 - : re\nsize z\n37 ::1 - :\n.\n")
+    assert workers == [
+        WorkerRow(9, "::1", "a", ("f",)),
+        WorkerRow(35, "10.0.0.1", "web1\n", ("x", "y")),
+        WorkerRow(36, "10.0.0.2", "-", ("re\nsize", "z")),
+        WorkerRow(37, "::1", "-", ()),
+    ]
+
+
+def test_lines_that_are_no_row_are_kept_apart_and_hide_no_row() -> None:
+    rows = admin.parse_status(b"echo\t0\t0\t1\nodd\t1\t2\n.\n")
+    assert (list(rows), rows.odd) == ([FunctionRow("echo", 0, 0, 1)], ["odd\t1\t2"])
+    workers = admin.parse_workers(b"nothing\n37 ::1 - :\n.\n")
+    assert (list(workers), workers.odd) == ([WorkerRow(37, "::1", "-", ())], ["nothing"])
+
+
+def test_a_number_of_any_length_is_no_traceback() -> None:
+    assert admin.parse_status(b"a\t1\t1\t1\nb\t" + b"9" * 5000 + b"\t1\t1\n.\n").odd
+    assert admin.queue_limits((b"f", b"9" * 5000)) == (2**32 - 1,) * 3
+    assert admin.queue_limits((b"f", b"0" * 5000 + b"7")) == (7, 7, 7)
 
 
 _name = st.binary(min_size=1, max_size=10).filter(lambda name: not set(name) & set(b"\n\r") and name != b".")
