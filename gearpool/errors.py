@@ -24,11 +24,44 @@ Callers branch on classes and attributes, never on texts::
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar
 
 
 class GearpoolError(Exception):
-    """The root: ``except GearpoolError`` catches whatever gearpool raises on purpose."""
+    """The root: ``except GearpoolError`` catches whatever gearpool raises on purpose.
+
+    Every error survives pickle (a process pool sends it to its caller so), copy and deepcopy, with its text and its
+    attributes; what only lives in one process (`JobError.again`) stays with copies and is left out of pickles.
+    """
+
+    _of_this_process: ClassVar[tuple[str, ...]] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew without its constructor, whose arguments are not those that ``Exception`` keeps."""
+        state = {name: value for name, value in self.__dict__.items() if name not in self._of_this_process}
+        return _made_anew, (type(self), self.args), state
+
+    def __copy__(self) -> Self:
+        made = _made_anew(type(self), self.args)
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = _made_anew(type(self), copy.deepcopy(self.args, memo))
+        for name, value in self.__dict__.items():
+            made.__dict__[name] = value if name in self._of_this_process else copy.deepcopy(value, memo)
+        return made
+
+
+_Error = TypeVar("_Error", bound=GearpoolError)
+
+
+def _made_anew(kind: type[_Error], arguments: tuple[Any, ...]) -> _Error:
+    error = kind.__new__(kind)
+    error.args = arguments
+    return error
 
 
 class ConfigurationError(GearpoolError):
@@ -152,13 +185,15 @@ class JobCancelled(GearpoolError):
 class JobError(GearpoolError):
     """A job ended, and not well. What to do about it is the caller's choice: `retry`, `accept`, or let it rise."""
 
+    _of_this_process = ("again",)
+    again: Callable[[float | None], bytes] | None = None
+    """Set by the client: submits the job again, waits so many seconds at most (None: no limit), gives the result."""
+
     def __init__(self, message: str, *, handle: str = "", function: str = "", server: str = "") -> None:
         super().__init__(message)
         self.handle = handle
         self.function = function
         self.server = server
-        self.again: Callable[[float | None], bytes] | None = None
-        """Set by the client: submits the job again, waits so many seconds at most (None: no limit), gives the result."""
 
     def retry(self, timeout: float | None = 300.0) -> bytes:
         """Submit the same job again and wait for its result.
@@ -171,7 +206,9 @@ class JobError(GearpoolError):
             GearpoolError: whatever else a submission may raise.
         """
         if self.again is None:
-            raise GearpoolError("this failure was not raised by a client: there is nothing to submit again")
+            raise UsageError(
+                "this failure was not raised by a client of this process: there is nothing to submit again"
+            )
         return self.again(timeout)
 
     def accept(self, value: bytes = b"") -> bytes:

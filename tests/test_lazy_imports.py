@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import gearpool.client
+import gearpool.errors
 import gearpool.supervisor
 
 
@@ -35,6 +39,21 @@ def test_every_public_name_can_be_had() -> None:
     assert set(gearpool.__all__) <= set(dir(gearpool))
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         gearpool.nothing_of_the_kind  # noqa: B018
+
+
+def test_type_checkers_see_the_names_that_are_loaded_on_demand() -> None:
+    tree = ast.parse(Path(gearpool.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        alias.asname: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert seen == gearpool._HOMES
+
+
+def test_every_error_and_everything_of_the_client_is_importable_from_the_package() -> None:
+    raised = [kind.__name__ for kind in vars(gearpool.errors).values() if isinstance(kind, type)]
+    raised = [name for name in raised if issubclass(getattr(gearpool.errors, name, int), BaseException)]
+    assert {*raised, *gearpool.client.__all__} - {"Admin"} <= set(gearpool.__all__)
 
 
 @pytest.mark.parametrize("words", [["--version"], ["ping", "--help"], ["status", "--help"], ["schema", "--help"]])
