@@ -1,0 +1,204 @@
+"""Many submissions, a window of them under way. No server: what is sent is ended by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+
+from gearpool.client.aio.jobs import AsyncJob
+from gearpool.client.aio.windows import windowed
+from gearpool.client.orders import make_order, payload
+from gearpool.errors import InvalidArgument
+from gearpool.protocol.packets import PacketType
+from gearpool.timing import Deadline
+
+
+class Sending:
+    """Takes what is sent; ends it at once if asked to."""
+
+    request_timeout = 10.0
+
+    def __init__(self, *, ends: bool = True) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.sent: list[AsyncJob] = []
+        self.batches: list[int] = []
+        self._ends = ends
+
+    def ended(self, job: AsyncJob) -> None: ...
+
+    def distrust(self, server: str) -> None: ...
+
+    def make(self) -> Callable[[object], AsyncJob]:
+        order = make_order("f")
+        return lambda item: AsyncJob(self, order, b"", payload(item), Deadline.never())  # type: ignore[arg-type]  # on purpose
+
+    async def send(self, jobs: list[AsyncJob]) -> None:
+        self.batches.append(len(jobs))
+        for job in jobs:
+            self.sent.append(job)
+            if self._ends:
+                self.loop.call_soon(self.end, job)
+
+    @staticmethod
+    def end(job: AsyncJob) -> None:
+        job.ended(PacketType.WORK_COMPLETE, job._data)
+
+
+def run(use: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(60):
+            await use()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+async def slowly(items: Iterator[object] | list[object]) -> AsyncIterator[object]:
+    for number, item in enumerate(items):
+        if number % 3 == 0:
+            await asyncio.sleep(0)
+        yield item
+
+
+@pytest.fixture(params=["iterable", "async iterable"])
+def source(request: pytest.FixtureRequest) -> Callable[[list[object]], object]:
+    """The items, one way or the other."""
+    return list if request.param == "iterable" else slowly
+
+
+def test_jobs_come_in_the_order_of_the_items(source: Callable[[list[object]], object]) -> None:
+    async def use() -> None:
+        sending = Sending()
+        items = [b"%d" % number for number in range(700)]
+        jobs = windowed(source([*items]), sending.make, sending.send, 50)  # type: ignore[arg-type]  # either
+        assert [await job async for job in jobs] == items
+
+    run(use)
+
+
+def test_items_are_taken_only_as_far_as_the_window_reaches() -> None:
+    async def use() -> None:
+        sending = Sending(ends=False)
+        counter = itertools.count()
+        jobs = windowed((b"%d" % number for number in counter), sending.make, sending.send, 8)
+        first = await anext(jobs)
+        assert len(sending.sent) == 8
+        assert next(counter) == 8
+        sending.end(first)
+        await anext(jobs)
+        assert len(sending.sent) <= 9
+        await jobs.aclose()  # type: ignore[attr-defined]  # a generator
+
+    run(use)
+
+
+def test_an_endless_async_source_is_not_read_past_the_window() -> None:
+    async def use() -> None:
+        sending = Sending(ends=False)
+        taken: list[bytes] = []
+
+        async def endless() -> AsyncIterator[bytes]:
+            for number in itertools.count():
+                taken.append(b"%d" % number)
+                yield taken[-1]
+
+        jobs = windowed(endless(), sending.make, sending.send, 8)
+        await anext(jobs)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(sending.sent) == 9  # the one that was yielded is no longer of the window
+        assert len(taken) == 10
+        await jobs.aclose()  # type: ignore[attr-defined]  # a generator
+
+    run(use)
+
+
+def test_a_slow_async_source_holds_up_no_job() -> None:
+    async def use() -> None:
+        sending, go = Sending(), asyncio.Event()
+
+        async def hesitant() -> AsyncIterator[bytes]:
+            yield b"first"
+            await go.wait()
+            yield b"second"
+
+        jobs = windowed(hesitant(), sending.make, sending.send, 100)
+        assert await (await anext(jobs)) == b"first"
+        go.set()
+        assert await (await anext(jobs)) == b"second"
+        assert [job async for job in jobs] == []
+
+    run(use)
+
+
+def test_an_item_that_cannot_be_sent_is_raised_after_what_was(source: Callable[[list[object]], object]) -> None:
+    async def use() -> None:
+        sending = Sending()
+        items: list[object] = [b"x"] * 300
+        items[260] = object()
+        jobs = windowed(source(items), sending.make, sending.send, 1000)  # type: ignore[arg-type]  # either
+        results = []
+
+        async def collect() -> None:
+            async for job in jobs:
+                results.append(await job)  # noqa: PERF401 - those before the error count
+
+        with pytest.raises(InvalidArgument, match="payload"):
+            await collect()
+        assert len(results) == len(sending.sent) == 260
+
+    run(use)
+
+
+def test_an_error_of_the_source_is_raised_after_what_was_submitted(source: Callable[[list[object]], object]) -> None:
+    async def use() -> None:
+        sending = Sending()
+
+        def broken() -> Iterator[bytes]:
+            yield from [b"x"] * 10
+            raise LookupError("mine")
+
+        items = broken() if source is list else slowly(broken())
+        jobs = windowed(items, sending.make, sending.send, 1000)
+        results = []
+
+        async def collect() -> None:
+            async for job in jobs:
+                results.append(await job)  # noqa: PERF401 - those before the error count
+
+        with pytest.raises(LookupError, match="mine"):
+            await collect()
+        assert len(results) == 10
+
+    run(use)
+
+
+def test_who_stops_to_iterate_or_is_cancelled_leaves_no_task(source: Callable[[list[object]], object]) -> None:
+    async def use() -> None:
+        sending = Sending(ends=False)
+
+        async def read() -> None:
+            async for job in windowed(source([b"x"] * 50), sending.make, sending.send, 10):  # type: ignore[arg-type]  # either
+                await job
+
+        reader = asyncio.ensure_future(read())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        reader.cancel()
+        await asyncio.wait({reader})
+        del reader
+        await asyncio.get_running_loop().shutdown_asyncgens()
+
+    run(use)
+
+
+def test_a_window_of_none_is_refused_when_it_is_asked_for() -> None:
+    async def use() -> None:
+        sending = Sending()
+        with pytest.raises(InvalidArgument, match="window"):
+            windowed([b"x"], sending.make, sending.send, 0)
+
+    run(use)
