@@ -109,10 +109,6 @@ class Session:
         self.pending.clear()
         return calls
 
-    def followed(self) -> list[Call]:
-        """The calls whose end is awaited."""
-        return [call for _, calls in self.under_way() for call in calls]
-
     def forget(self, handle: bytes, call: Call) -> None:
         """Nothing more will come for this call: the server does not know the job any more."""
         entry = self.jobs.get(handle)

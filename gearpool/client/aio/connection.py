@@ -1,7 +1,8 @@
 """One connection to one job server on an asyncio loop: a protocol that feeds a session. Floor 3.
 
 Law: a call is queued in the session as its bytes are queued for writing, so both have one order. What is submitted
-before the loop turns goes out in one write. Nothing waits here but `room`, for a server that does not read.
+before the loop's next iteration goes out in one write. Nothing waits here but `room`, for a server that does not read.
+While calls are under way a timer does what time asks for (`gearpool.client.upkeep`); an idle connection has none.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Callable, Sequence
 
 from gearpool.client.connection import BACKLOG, SEND_LIMIT_S
 from gearpool.client.session import Call, Session
+from gearpool.client.submission import Submission
+from gearpool.client.upkeep import FORGOTTEN, Upkeep
 from gearpool.errors import RemoteProtocolError
 from gearpool.net.reasons import describe
 from gearpool.net.streams import RECEIVE_SIZE
@@ -28,7 +31,9 @@ class AsyncConnection(asyncio.BufferedProtocol):
         server: ``host:port``.
         transport: connected.
         session: fresh.
+        request_timeout: seconds of silence after which a request counts as unanswered.
         on_end: called once with this connection.
+        on_left: called with (server, reason, calls) when the server has forgotten these jobs.
     """
 
     def __init__(
@@ -36,7 +41,10 @@ class AsyncConnection(asyncio.BufferedProtocol):
         server: str,
         transport: asyncio.Transport,
         session: Session,
+        *,
+        request_timeout: float,
         on_end: Callable[[AsyncConnection], None],
+        on_left: Callable[[str, str, list[Call]], None],
     ) -> None:
         self.server = server
         self.session = session
@@ -44,8 +52,8 @@ class AsyncConnection(asyncio.BufferedProtocol):
         """Why it ended; None while it lives."""
         self.retired = False
         """It left a request unanswered: let it finish what it has, and give it nothing new."""
-        self.heard_at = time.monotonic()
-        """When bytes last came."""
+        self.reads = 0
+        """How many times bytes have come."""
         self._transport = transport
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -57,6 +65,13 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self._waiting_for_room: asyncio.Future[None] | None = None
         self._stuck: asyncio.TimerHandle | None = None
         self._gone = self._loop.create_future()
+
+        def on_forgotten(submissions: list[Submission]) -> None:
+            on_left(server, FORGOTTEN, list[Call](submissions))
+
+        self._upkeep = Upkeep(session, server, request_timeout, time.monotonic(), on_forgotten)
+        self._tick: asyncio.TimerHandle | None = None
+        self._tick_at = 0.0
         transport.set_write_buffer_limits(high=BACKLOG)
         transport.set_protocol(self)
 
@@ -68,7 +83,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
     @property
     def busy(self) -> bool:
         """Jobs are running whose results come over it."""
-        return bool(self.session.jobs)
+        return self.session.busy
 
     @property
     def full(self) -> bool:
@@ -96,6 +111,8 @@ class AsyncConnection(asyncio.BufferedProtocol):
         elif not self._flush_is_due:
             self._flush_is_due = True
             self._loop.call_soon(self._flush)
+        if self._tick is None:
+            self._tick_later()
         return True
 
     def _flush(self) -> None:
@@ -147,7 +164,8 @@ class AsyncConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
-        self.heard_at = time.monotonic()
+        self.reads += 1
+        self._upkeep.heard = True
         if self.ended is not None:
             return
         try:
@@ -175,6 +193,29 @@ class AsyncConnection(asyncio.BufferedProtocol):
             self._waiting_for_room.set_result(None)
             self._waiting_for_room = None
 
+    def _tick_later(self) -> None:
+        self._tick_at = time.monotonic() + self._upkeep.step_s
+        self._tick = self._loop.call_later(self._upkeep.step_s, self._tick_now, self.reads)
+
+    def _tick_now(self, reads: int) -> None:
+        now = time.monotonic()
+        if now > self._tick_at + self._upkeep.step_s and self.reads != reads:
+            # The loop was blocked, and what came meanwhile is still being read: only then is it known what is missing.
+            self._tick = self._loop.call_later(0, self._tick_now, self.reads)
+            return
+        self._tick = None
+        if self.ended is not None:
+            return
+        due = self._upkeep.tick(now, drained=True)
+        if due.silent:
+            self.retired = True
+        if due.calls and not self.full:
+            self.call(due.calls, due.data)
+        if self.retired and not self.session.busy:
+            self.shut()
+        elif self._tick is None and (self.session.pending or self.session.jobs):
+            self._tick_later()
+
     def _expect_progress(self) -> None:
         self._stuck = self._loop.call_later(SEND_LIMIT_S, self._no_progress, self._transport.get_write_buffer_size())
 
@@ -189,5 +230,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
             return
         self.ended = reason
         self._out.clear()
+        if self._tick is not None:
+            self._tick.cancel()
         self.resume_writing()
         self._on_end(self)

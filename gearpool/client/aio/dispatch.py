@@ -15,12 +15,10 @@ import weakref
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from gearpool.client.aio import checks
-from gearpool.client.aio.connection import AsyncConnection
 from gearpool.client.aio.jobs import AsyncJob, AsyncRequest
 from gearpool.client.aio.pool import AsyncPool
 from gearpool.client.aio.time_limits import Limited, TimeLimits
-from gearpool.client.results import JobStatus, number, status_of
+from gearpool.client.results import JobStatus, status_of
 from gearpool.client.session import Call
 from gearpool.client.submission import UNSET, resubmission_pause
 from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable, TimedOut
@@ -30,9 +28,6 @@ from gearpool.protocol.names import handle_name
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
 from gearpool.timing import Backoff, Deadline
-
-ASKED_AT_ONCE = 1000
-"""Jobs that one write asks about."""
 
 
 class AsyncDispatch:
@@ -74,6 +69,7 @@ class AsyncDispatch:
             "modules": modules,
             "connect_timeout": connect_timeout,
             "options": [b"exceptions"] if exceptions else [],
+            "request_timeout": request_timeout,
             "max_packet": max_packet,
         }
         self._pid = 0
@@ -113,8 +109,8 @@ class AsyncDispatch:
                 dispatch._on_end(server, reason, calls)
 
         self.pool = AsyncPool(self._servers, on_end=on_end, **self._options)  # type: ignore[arg-type]  # of __init__
-        self._limits = TimeLimits(loop.call_later, self._expired)
-        self._looks: weakref.WeakKeyDictionary[AsyncConnection, _Look] = weakref.WeakKeyDictionary()
+        self._limits = TimeLimits(loop.call_later, self._expired, self._drained)
+        self._reads = 0
         # Random once a client, then counted: as unique as a random id each time, at a tenth of the cost.
         self._prefix = os.urandom(12).hex().encode()
         self._count = itertools.count()
@@ -189,7 +185,6 @@ class AsyncDispatch:
         for job in jobs:
             job.sent = True
             add(job)
-        self._look_by(connection, checks.first_due(jobs, now, self.request_timeout))
 
     # What `AsyncJob` asks of its owner.
 
@@ -197,70 +192,27 @@ class AsyncDispatch:
         """It is over: its time limit is no longer needed."""
         self._limits.discard(job)
 
-    def distrust(self, server: str) -> None:
-        """An answer is missing on the connection in use, and answers come in order: ask nothing more over it."""
-        connection = self.pool.current(server)
+    def distrust(self, job: AsyncJob) -> None:
+        """Its answer is missing, and answers come in order: ask nothing more over the connection in use."""
+        connection = self.pool.current(job.server)
         if connection is not None:
             connection.retired = True
 
+    def forget(self, job: AsyncJob) -> None:
+        """Nobody waits for it any more."""
+        if job.handle is not None:
+            for connection in self.pool.of(job.server):
+                connection.session.abandon(handle_name(job.handle), job)
+
     def _expired(self, job: Limited) -> None:
         assert isinstance(job, AsyncJob)
-        if job.over:
-            return
-        connection = self.pool.current(job.server)
-        if not job.handle and connection is not None and self._silent(job, connection):
-            connection.retired = True
-        job.settle(job.failure())
+        job.expire()
+        self.forget(job)
 
-    def _silent(self, job: AsyncJob, connection: AsyncConnection) -> bool:
-        return max(job.since, connection.heard_at) + self.request_timeout <= time.monotonic()
-
-    # Looking after the jobs under way.
-
-    def _look_by(self, connection: AsyncConnection, at: float) -> None:
-        look = self._looks.get(connection)
-        if look is None:
-            look = self._looks[connection] = _Look(self, connection)
-        look.by(at)
-
-    async def _look(self, connection: AsyncConnection) -> float:
-        """See to what is due of this connection; when to look again."""
-        found = checks.due(connection.session, time.monotonic(), connection.heard_at, self.request_timeout)
-        if found.unanswered:
-            connection.retired = True
-            for job in found.unanswered:
-                job.settle(job.unacknowledged())
-        if not found.ask:
-            return found.next_at
-        unknown = await self._unknown(connection.server, found.ask)
-        if unknown:
-            # When gearmand discards, it discards all that a lost connection left.
-            unknown += await self._unknown(connection.server, checks.doubtful(connection.session, found.ask))
-            for job in unknown:
-                connection.session.forget(handle_name(job.handle or ""), job)
-            self._on_end(connection.server, "the server does not know the job any more", list[Call](unknown))
-        return checks.due(connection.session, time.monotonic(), connection.heard_at, self.request_timeout).next_at
-
-    async def _unknown(self, server: str, jobs: list[AsyncJob]) -> list[AsyncJob]:
-        """Which of these the server does not know any more; none if it cannot be asked."""
-        unknown: list[AsyncJob] = []
-        for start in range(0, len(jobs), ASKED_AT_ONCE):
-            part = [(job, job.handle) for job in jobs[start : start + ASKED_AT_ONCE]]
-            questions = [AsyncRequest(PacketType.STATUS_RES) for _ in part]
-            data = b"".join([request(PacketType.GET_STATUS, handle_name(handle or "")) for _, handle in part])
-            try:
-                answers = await self._ask_all(server, questions, data, Deadline.after(self.request_timeout))
-            except GearpoolError:
-                # The connection is lost, and then they have been told; or the server is slow, and they have limits.
-                answers = []
-            now = time.monotonic()
-            for job, _ in part:
-                job.checks += 1
-                job.checked_at = now
-            for (job, handle), answer in zip(part, answers, strict=False):
-                if number(answer[1]) == 0 and job.runs_as(server, handle or ""):
-                    unknown.append(job)
-        return unknown
+    def _drained(self) -> bool:
+        """Nothing has come since this was last asked."""
+        before, self._reads = self._reads, self.pool.reads
+        return before == self._reads
 
     # Asking.
 
@@ -385,42 +337,3 @@ class AsyncDispatch:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-class _Look:
-    """When one connection is looked at next. One look at a time."""
-
-    def __init__(self, dispatch: AsyncDispatch, connection: AsyncConnection) -> None:
-        self._dispatch = weakref.ref(dispatch)
-        self._connection = connection
-        self._loop = dispatch.loop
-        self._at = float("inf")
-        self._timer: asyncio.TimerHandle | None = None
-        self._busy = False
-
-    def by(self, at: float) -> None:
-        """At this moment at the latest."""
-        if at >= self._at:
-            return
-        self._at = at
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(max(0.0, at - time.monotonic()), self._look)
-
-    def _look(self) -> None:
-        dispatch = self._dispatch()
-        self._timer, self._at = None, float("inf")
-        if dispatch is None or self._connection.ended is not None:
-            return
-        if self._busy:
-            self.by(time.monotonic() + 1.0)
-            return
-        self._busy = True
-        dispatch.start(self._run(dispatch))
-
-    async def _run(self, dispatch: AsyncDispatch) -> None:
-        try:
-            at = await dispatch._look(self._connection)
-        finally:
-            self._busy = False
-        self.by(at)

@@ -14,7 +14,7 @@ from gearpool.client.orders import Order
 from gearpool.client.requests import Request
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET, Submission
-from gearpool.errors import GearpoolError, JobTimedOut, SubmitUnknown
+from gearpool.errors import GearpoolError, JobCancelled, JobTimedOut, SubmitUnknown
 from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline
 
@@ -28,8 +28,11 @@ class Owner(Protocol):
     def ended(self, job: AsyncJob) -> None:
         """It is over: its time limit is no longer needed."""
 
-    def distrust(self, server: str) -> None:
-        """The server left a submission unanswered."""
+    def distrust(self, job: AsyncJob) -> None:
+        """The server has left its submission unanswered."""
+
+    def forget(self, job: AsyncJob) -> None:
+        """Nobody waits for it any more."""
 
 
 class AsyncJob(Submission, asyncio.Future[bytes]):
@@ -59,8 +62,6 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
     """
 
     _waiters: set[asyncio.Future[None]] | None = None
-    checks = 0
-    checked_at = 0.0
 
     def __init__(
         self,
@@ -96,8 +97,8 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
         """
         limit = Deadline.after(self._owner.request_timeout if timeout is UNSET else timeout)
         if not self.acknowledged and not await self._change(limit, lambda: self.acknowledged) and timeout is UNSET:
-            # The server may talk of other jobs all the time: then the checks do not find it silent.
-            self._owner.distrust(self.server)
+            # The server may talk of other jobs all the time: then it is not silent, and only this answer is missing.
+            self._owner.distrust(self)
         return self.accepted()
 
     async def events(self) -> AsyncIterator[Event]:
@@ -131,7 +132,11 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
         """
         if not asyncio.Future.cancel(self, msg):
             return False
-        self.settle(GearpoolError("the job was cancelled by its caller"))
+        handle, server = self.handle or "", self.server
+        self.give_up(
+            JobCancelled("the job was given up by its caller", handle=handle, function=self.function, server=server)
+        )
+        self._owner.forget(self)
         return True
 
     # What the submission calls.

@@ -37,8 +37,9 @@ class AsyncPool:
         modules: how names are resolved, see `gearpool.net.dialing.Modules`.
         connect_timeout: seconds for one server to be reached.
         options: OPTION_REQ options, sent on every new connection.
+        request_timeout: seconds of silence after which a request counts as unanswered.
         max_packet: largest packet taken from a server, bytes.
-        on_end: called with (server, reason, calls left open) when a connection has ended.
+        on_end: called with (server, reason, calls left open) when a connection has ended, or a server has forgotten jobs.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class AsyncPool:
         modules: Modules,
         connect_timeout: float,
         options: Iterable[bytes],
+        request_timeout: float,
         max_packet: int,
         on_end: OnEnd,
     ) -> None:
@@ -56,6 +58,7 @@ class AsyncPool:
         self._modules = modules
         self._connect_timeout = connect_timeout
         self._options = tuple(options)
+        self._request_timeout = request_timeout
         self._max_packet = max_packet
         self._on_end = on_end
         self._names = tuple(self.servers)
@@ -135,6 +138,15 @@ class AsyncPool:
         """How many connections there are."""
         return len(self._all)
 
+    @property
+    def reads(self) -> int:
+        """How many times bytes have come, over the connections that there are."""
+        return sum(connection.reads for connection in self._all)
+
+    def of(self, server: str) -> list[AsyncConnection]:
+        """All connections to this server, retired ones too."""
+        return [connection for connection in self._all if connection.server == server]
+
     async def _open(self, name: str, deadline: Deadline) -> AsyncConnection:
         while True:
             if self.closed:
@@ -167,7 +179,14 @@ class AsyncPool:
             self._failed(name, error.reason)
             raise
         before = self._live.get(name)
-        connection = AsyncConnection(name, transport, Session(self._max_packet), self._ended)
+        connection = AsyncConnection(
+            name,
+            transport,
+            Session(self._max_packet),
+            request_timeout=self._request_timeout,
+            on_end=self._ended,
+            on_left=self._on_end,
+        )
         for option in self._options:
             # First on the connection, hence in force for all that follows; its answer is not waited for.
             connection.call([AsyncRequest(PacketType.OPTION_RES)], request(PacketType.OPTION_REQ, option))

@@ -1,6 +1,7 @@
 """The time limits of many jobs with few timers. Floor 3; the timer is handed in.
 
-Law: a limit is met within `TICK_S` after it, never before. Jobs are kept in buckets of one tick, with one timer each: a
+Law: a limit is met within `TICK_S` after it, never before; after a time in which the loop was blocked nothing expires
+before what came meanwhile has been read. Jobs are kept in buckets of one tick, with one timer each: a
 timer for each job would cost as much as the rest of the job, and most never expire.
 """
 
@@ -14,6 +15,8 @@ from typing import Protocol
 from gearpool.timing import Clock, Deadline
 
 TICK_S = 0.02
+LATE_S = 0.5
+"""A timer that comes so much too late comes after the loop was blocked."""
 
 
 class Limited(Protocol):
@@ -37,6 +40,7 @@ class TimeLimits:
     Args:
         call_later: calls a function after so many seconds, as `asyncio.loop.call_later`.
         expired: called with what has expired.
+        drained: whether nothing has been read since it was last called.
         clock: the monotonic clock of the deadlines.
     """
 
@@ -44,10 +48,12 @@ class TimeLimits:
         self,
         call_later: Callable[[float, Callable[[int], None], int], Timer],
         expired: Callable[[Limited], None],
+        drained: Callable[[], bool] = lambda: True,
         clock: Clock = time.monotonic,
     ) -> None:
         self._call_later = call_later
         self._expired = expired
+        self._drained = drained
         self._clock = clock
         self._buckets: dict[int, tuple[set[Limited], Timer]] = {}
 
@@ -82,9 +88,9 @@ class TimeLimits:
                 del self._buckets[tick]
 
     def _expire(self, tick: int) -> None:
-        early = tick * TICK_S - self._clock()
-        if early > 0:  # loops differ in how they round
-            self._buckets[tick] = self._buckets[tick][0], self._call_later(early, self._expire, tick)
+        early = tick * TICK_S - self._clock()  # loops differ in how they round
+        if early > 0 or (early < -LATE_S and not self._drained()):
+            self._buckets[tick] = self._buckets[tick][0], self._call_later(max(0.0, early), self._expire, tick)
             return
         for limited in self._buckets.pop(tick)[0]:
             self._expired(limited)

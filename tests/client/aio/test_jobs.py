@@ -34,12 +34,16 @@ class Owner:
         self.loop = asyncio.get_running_loop()
         self.over: list[AsyncJob] = []
         self.distrusted: list[str] = []
+        self.forgotten: list[AsyncJob] = []
 
     def ended(self, job: AsyncJob) -> None:
         self.over.append(job)
 
-    def distrust(self, server: str) -> None:
-        self.distrusted.append(server)
+    def distrust(self, job: AsyncJob) -> None:
+        self.distrusted.append(job.server)
+
+    def forget(self, job: AsyncJob) -> None:
+        self.forgotten.append(job)
 
     def job(self, *, acknowledged: bool = True, background: bool = False, data: bytes = b"data") -> AsyncJob:
         job = AsyncJob(self, make_order("f", background=background), b"", data, Deadline.never())
@@ -226,6 +230,7 @@ def test_cancelling_who_awaits_a_job_gives_the_job_up() -> None:
             await asyncio.wait_for(job, 0.001)
         assert job.cancelled()
         assert owner.over == [job]
+        assert owner.forgotten == [job]
         job.ended(T.WORK_COMPLETE, b"too late")
         assert job.cancelled()
         assert [event async for event in job.events()] == []

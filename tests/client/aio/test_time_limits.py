@@ -56,7 +56,7 @@ class Clock:
 
 def test_each_limit_is_met_within_a_tick_and_never_before() -> None:
     clock, expired = Clock(), list[tuple[float, Limited]]()
-    limits = TimeLimits(clock.call_later, lambda job: expired.append((clock.now, job)), clock)
+    limits = TimeLimits(clock.call_later, lambda job: expired.append((clock.now, job)), clock=clock)
     rng = random.Random(7)
     jobs = [Job(Deadline(clock.now + rng.uniform(0.0, 3.0))) for _ in range(500)]
     for job in jobs:
@@ -71,7 +71,7 @@ def test_each_limit_is_met_within_a_tick_and_never_before() -> None:
 
 def test_jobs_of_one_limit_share_a_timer_which_ends_with_the_last_of_them() -> None:
     clock = Clock()
-    limits = TimeLimits(clock.call_later, lambda job: None, clock)
+    limits = TimeLimits(clock.call_later, lambda job: None, clock=clock)
     jobs = [Job(Deadline(clock.now + 300.0)) for _ in range(1000)]
     for job in jobs:
         limits.add(job)
@@ -86,7 +86,7 @@ def test_jobs_of_one_limit_share_a_timer_which_ends_with_the_last_of_them() -> N
 
 def test_what_has_ended_does_not_expire_and_what_has_no_limit_is_not_kept() -> None:
     clock, expired = Clock(), list[Limited]()
-    limits = TimeLimits(clock.call_later, expired.append, clock)
+    limits = TimeLimits(clock.call_later, expired.append, clock=clock)
     ended, endless, other = Job(Deadline(clock.now + 1.0)), Job(Deadline.never()), Job(Deadline(clock.now + 1.0))
     for job in (ended, endless, other):
         limits.add(job)
@@ -99,7 +99,7 @@ def test_what_has_ended_does_not_expire_and_what_has_no_limit_is_not_kept() -> N
 
 def test_a_timer_that_comes_early_expires_nothing_before_its_time() -> None:
     clock, expired = Clock(late=0.005), list[float]()  # uvloop counts in whole milliseconds
-    limits = TimeLimits(clock.call_later, lambda job: expired.append(clock.now), clock)
+    limits = TimeLimits(clock.call_later, lambda job: expired.append(clock.now), clock=clock)
     job = Job(Deadline(clock.now + 1.0))
     limits.add(job)
     clock.late = 0.0
@@ -119,8 +119,25 @@ def test_one_that_expires_may_end_another() -> None:
         for other in (first, second):
             limits.discard(other)
 
-    limits = TimeLimits(clock.call_later, end, clock)
+    limits = TimeLimits(clock.call_later, end, clock=clock)
     limits.add(first)
     limits.add(second)
     clock.advance(clock.now + 2.0)
     assert set(map(id, expired)) == {id(first), id(second)}
+
+
+def test_after_the_loop_was_blocked_nothing_expires_before_everything_is_read() -> None:
+    clock, expired = Clock(), list[Limited]()
+    reads = [True, True, False]  # whether bytes came since the last look
+    limits = TimeLimits(clock.call_later, expired.append, lambda: not reads.pop(0), clock)
+    answered, silent = Job(Deadline(clock.now + 1.0)), Job(Deadline(clock.now + 1.0))
+    limits.add(answered)
+    limits.add(silent)
+    timer = clock.timers.pop()
+    clock.now += 12.0
+    timer.call()
+    assert not expired
+    limits.discard(answered)  # its answer lay in the socket
+    clock.advance(clock.now)
+    assert expired == [silent]
+    assert not reads
