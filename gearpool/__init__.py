@@ -22,6 +22,7 @@ _HOMES = {
     "Data": "gearpool.client",
     "Draining": "gearpool.jobs",
     "Event": "gearpool.client",
+    "EventsDropped": "gearpool.errors",
     "FunctionRow": "gearpool.protocol.admin",
     "GearpoolError": "gearpool.errors",
     "Interrupt": "gearpool.jobs",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from gearpool.errors import ConfigurationError as ConfigurationError
     from gearpool.errors import ConnectFailed as ConnectFailed
     from gearpool.errors import ConnectionLost as ConnectionLost
+    from gearpool.errors import EventsDropped as EventsDropped
     from gearpool.errors import GearpoolError as GearpoolError
     from gearpool.errors import InvalidArgument as InvalidArgument
     from gearpool.errors import JobCancelled as JobCancelled

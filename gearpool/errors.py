@@ -17,6 +17,7 @@ Callers branch on classes and attributes, never on texts::
     ├── TimedOut                  nobody answered in time (exit 75; also a TimeoutError)
     │   └── JobTimedOut           the job did not end in time; it may still run: .handle
     ├── JobCancelled              the caller gave the job up: .handle, .function, .server
+    ├── EventsDropped             more events were unread than are kept: .dropped, .limit
     └── JobError                  a job ended badly: .handle, .function, .server
         ├── JobFailed             WORK_FAIL (exit 1)
         └── JobException          WORK_EXCEPTION: .payload
@@ -180,6 +181,20 @@ class JobCancelled(GearpoolError):
         self.handle = handle
         self.function = function
         self.server = server
+
+
+class EventsDropped(GearpoolError):
+    """A job sent more than was read: here events are missing. Its result is not; reading may go on.
+
+    Attributes:
+        dropped: how many are missing.
+        limit: bytes of unread events that are kept for a job.
+    """
+
+    def __init__(self, dropped: int, limit: int) -> None:
+        super().__init__(f"{dropped} events are missing here: more than {limit} bytes of this job's were unread")
+        self.dropped = dropped
+        self.limit = limit
 
 
 class JobError(GearpoolError):

@@ -7,6 +7,7 @@ is silent, a job that it has forgotten) is found by the reader's `upkeep`, or at
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from gearpool.client.orders import Order
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET, Submission
 from gearpool.client.waiting import Waitable
-from gearpool.errors import GearpoolError, InvalidArgument
+from gearpool.errors import GearpoolError, InvalidArgument, JobTimedOut, SubmitUnknown
 from gearpool.timing import Deadline
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class JobFuture(Submission, Waitable):
         retries: how many times it may yet be submitted again after a lost connection.
     """
 
-    _callbacks: list[Callable[[JobFuture], None]] | None = None
+    # Nothing that a callback raises in the reader's thread, even SystemExit, may end the other jobs of the connection.
+    _survives = BaseException
+    _callbacks: deque[Callable[[JobFuture], object]] | None = None
 
     def __init__(
         self,
@@ -116,6 +119,7 @@ class JobFuture(Submission, Waitable):
         Raises:
             JobTimedOut: the job did not end in time.
             SubmitUnknown: the server never acknowledged it.
+            EventsDropped: more came than is kept for a reader; a new call of this goes on after what is missing.
         """
         limit = None if timeout is UNSET else Deadline.after(timeout)
         while True:
@@ -125,18 +129,22 @@ class JobFuture(Submission, Waitable):
                 if (limit or self._deadline).expired():
                     break  # a worker that never stops sending does not outrun the limit
             if over and not self._events:
+                if isinstance(self._error, JobTimedOut | SubmitUnknown):
+                    raise self._error
                 return
             self._wait_or_expire(lambda: bool(self._events) or self.done(), limit)
             if not self.done() and (limit or self._deadline).expired():
                 raise self.failure()
 
-    def add_done_callback(self, callback: Callable[[JobFuture], None]) -> None:
-        """Call ``callback(self)`` once it is done, at once if it is. It runs in the reader's thread: be quick."""
-        if self._callbacks is None:
-            self._callbacks = []
-        self._callbacks.append(callback)
+    def add_done_callback(self, callback: Callable[[JobFuture], object]) -> None:
+        """Call ``callback(self)`` once it is done, at once if it is.
+
+        It runs in the thread that reads for this client: be quick. What it raises is logged.
+        """
+        callbacks: deque[Callable[[JobFuture], object]] = self.__dict__.setdefault("_callbacks", deque())
+        callbacks.append(callback)
         if self.done():
-            self._call_back()
+            self._run_callbacks(Exception)  # this thread is the caller's: an interrupt goes through
 
     # What the submission calls, in the reader's thread.
 
@@ -148,12 +156,17 @@ class JobFuture(Submission, Waitable):
         if self._waiters:
             self.wake()
         if self._callbacks:
-            self._call_back()
+            self._run_callbacks()
 
-    def _call_back(self) -> None:
-        callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            callback(self)
+    def _run_callbacks(self, survives: type[BaseException] | None = None) -> None:
+        # The reader and whoever adds one may both come here: each callback is taken by one of them.
+        callbacks = self._callbacks
+        while callbacks:
+            try:
+                callback = callbacks.popleft()
+            except IndexError:
+                return
+            self._call_back("a callback", callback, self, survives)
 
     def _again(self, timeout: float | None) -> bytes:
         return self._dispatch.again(self._order, self._unique, self._data, timeout)

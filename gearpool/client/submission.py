@@ -10,10 +10,10 @@ One is made for each job, so it holds little: what most jobs never change stays 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from gearpool.client.events import UnreadEvents, ignore
 from gearpool.client.orders import Order
 from gearpool.client.results import Data, Event, JobHandle, Progress, Warned, number
 from gearpool.client.session import Call
@@ -31,6 +31,7 @@ from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline, exponential, jittered
 
 _log = logging.getLogger("gearpool.client")
+_T = TypeVar("_T")
 
 UNSET: Any = object()
 """An argument not given, where None means "no limit"."""
@@ -52,7 +53,7 @@ class Submission(Call):
         deadline: until when it is waited for.
         retries: how many times it may be submitted again after a lost connection.
         verify: it may be coalesced into another's job; see `doubtful`.
-        on_event: called with each event instead of keeping it.
+        on_event: called with each event instead of keeping it; `events.ignore` if nobody can read them.
 
     Attributes:
         server: ``host:port`` of the server it went to last.
@@ -64,7 +65,9 @@ class Submission(Call):
     server = ""
     sent = False
     _on_event: Callable[[Event], None] | None = None
-    _events: deque[Event] | None = None
+    _events: UnreadEvents | None = None
+    _survives: type[BaseException] = Exception
+    _complained = False
     _handle = b""
     _kind: PacketType | None = None
     _payload = b""
@@ -143,6 +146,8 @@ class Submission(Call):
 
     def told(self, kind: PacketType, arguments: list[bytes]) -> None:
         """WORK_DATA, WORK_WARNING, WORK_STATUS."""
+        if self._on_event is ignore or self._error is not None:
+            return
         event: Event
         if kind is PacketType.WORK_STATUS:
             event = Progress(number(arguments[1]), number(arguments[2]))
@@ -151,24 +156,33 @@ class Submission(Call):
         else:
             event = Warned(arguments[1])
         if self._on_event is not None:
-            try:
-                self._on_event(event)
-            except Exception:  # noqa: BLE001 - the caller's own function
-                _log.exception(
-                    "on_event of job %s/%s (%s) raised an exception", self.server, self.handle, self.function
-                )
+            self._call_back("on_event", self._on_event, event)
             return
         events = self._events
         if events is None:
-            events = self._events = deque()
-        elif kind is PacketType.WORK_STATUS:
-            try:
-                if isinstance(events[-1], Progress):
-                    events.pop()
-            except IndexError:
-                pass  # read meanwhile
-        events.append(event)
+            events = self._events = UnreadEvents()
+        events.put(event)
         self._changed()
+
+    def _call_back(
+        self,
+        what: str,
+        callback: Callable[[_T], object],
+        argument: _T,
+        survives: type[BaseException] | None = None,
+    ) -> None:
+        """Call a function of the user's: what it raises is logged, once a job, and the job goes on."""
+        caught = survives or self._survives
+        try:
+            callback(argument)
+        except caught as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            if not self._complained:
+                self._complained = True
+                _log.exception(
+                    "%s of job %s/%s (%s) raised an exception", what, self.server, self.handle, self.function
+                )
 
     def ended(self, kind: PacketType, payload: bytes) -> None:
         """WORK_COMPLETE, WORK_FAIL, WORK_EXCEPTION."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, overload
 
 from gearpool.client.dispatch import Dispatch
+from gearpool.client.events import ignore
 from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order, payload
 from gearpool.client.results import Event, JobHandle
@@ -68,7 +69,7 @@ class Submitting:
             timeout=timeout,
             retry=retry,
             reducer=reducer,
-            on_event=on_event,
+            on_event=on_event or ignore,
         ).result()
 
     def submit(

@@ -11,6 +11,7 @@ from typing import Literal, overload
 from gearpool.client.aio.dispatch import AsyncDispatch
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.windows import windowed
+from gearpool.client.events import ignore
 from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order, payload
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
@@ -73,7 +74,7 @@ class AsyncSubmitting:
                 timeout=timeout,
                 retry=retry,
                 reducer=reducer,
-                on_event=on_event,
+                on_event=on_event or ignore,
             )
         )
 
