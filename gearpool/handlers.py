@@ -11,8 +11,10 @@ import functools
 import importlib
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gearpool.errors import ConfigurationError
@@ -122,13 +124,29 @@ def _inside(name: str) -> str:
     return f'; {module} has {last!r}, so write "{module}:{last}.METHOD"' if found else ""
 
 
+def _searched(name: str) -> list[str]:
+    """The folders in which a module of this name was looked for, without those of the standard library."""
+    package = name.rpartition(".")[0]
+    if package:
+        return [str(each) for each in getattr(sys.modules.get(package), "__path__", ())] or [
+            f"{package}, which is no package"
+        ]
+    library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    places = [str(Path(each or ".").absolute()) for each in sys.path]
+    return [
+        place for place in dict.fromkeys(places)
+        if place not in library and not place.endswith((".zip", "lib-dynload", ".egg-info"))
+    ]  # fmt: skip
+
+
 def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            hint = _inside(error.name) or f"\n    searched: {', '.join(_searched(error.name))}"
             raise HandlerError(
-                f"there is no module {error.name!r} on import_path or among the installed packages{_inside(error.name)}"
+                f"there is no module {error.name!r} on import_path or among the installed packages{hint}"
             ) from error
         raise HandlerError(_story(f"importing {name}", error)) from error
     except KeyboardInterrupt:

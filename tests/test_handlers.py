@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import functools
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import gearpool
 from gearpool.handlers import HandlerError, examine, exception_class, load, resolve
 
 
@@ -114,7 +116,19 @@ def test_a_method_behind_dots_only_is_told_to_stand_behind_a_colon(module: Calla
     assert str(raised.value).endswith("""shop_m has 'shop', so write "shop_m:shop.METHOD\"""")
     with pytest.raises(HandlerError) as raised:
         load("shop_m.nope.sell")
-    assert str(raised.value).endswith("installed packages")
+    assert str(raised.value).endswith("searched: shop_m, which is no package")
+
+
+def test_a_module_that_is_not_there_is_told_with_the_folders_searched(
+    module: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "app"), "", sysconfig.get_path("stdlib"), "/opt/site-packages"])
+    with pytest.raises(HandlerError) as raised:
+        load("no_such_module_x.f")
+    assert str(raised.value).endswith(f"\n    searched: {tmp_path}/app, {Path.cwd()}, /opt/site-packages")
+    with pytest.raises(HandlerError) as raised:
+        load("gearpool.no_such_module_x.f")
+    assert str(raised.value).endswith(f"\n    searched: {Path(gearpool.__file__).parent}")
 
 
 @pytest.mark.parametrize(

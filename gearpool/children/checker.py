@@ -195,15 +195,24 @@ def _found_by_chance(loaded: Loaded, folders: list[str]) -> list[Problem]:
     found: list[Problem] = []
     for function in loaded.settings.functions:
         module = sys.modules.get(function.handler.partition(":")[0].partition(".")[0])
-        path = getattr(module, "__file__", None)
-        if module is None or not isinstance(path, str) or module.__name__ == "gearpool":
+        if module is None or module.__name__ == "gearpool":
             continue
-        folder = Path(path).parent.parent if hasattr(module, "__path__") else Path(path).parent
-        if str(folder) == here:
+        if here in _folders_of(module):
             message = "was found only because this is run in its folder; name that folder in import_path"
             path = f"functions.{function.name}.handler"
             found.append(Problem(loaded.place("functions", function.name, "handler"), path, message))
     return found
+
+
+def _folders_of(module: ModuleType) -> list[str]:
+    """The folders on the path in which a top-level module was found; a namespace package may have several."""
+    parts = getattr(module, "__path__", None)
+    path = getattr(module, "__file__", None)
+    if parts is not None and not isinstance(path, str):
+        return [str(Path(part).parent) for part in parts]
+    if not isinstance(path, str):
+        return []
+    return [str(Path(path).parent if parts is None else Path(path).parent.parent)]
 
 
 def _entry(item: Item, name: str) -> Item | None:

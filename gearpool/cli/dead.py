@@ -11,8 +11,9 @@ from typing import Any
 
 from gearpool import deadfile
 from gearpool.cli import exits, servers
+from gearpool.cli.tables import shown
 from gearpool.deadfile import BadLetter, Letter
-from gearpool.logs import visible
+from gearpool.errors import GearpoolError
 
 HELP = "list, show, submit again or drop the letters of a dead-letter file"
 EXAMPLES = """examples:
@@ -24,6 +25,7 @@ EXAMPLES = """examples:
 """
 INTERMIXED = True
 DROP_EVERY_S = 1.0
+_BAD_SHOWN = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,11 +58,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _letters(arguments: argparse.Namespace) -> list[Letter]:
     letters = []
+    bad: list[str] = []
+    good = 0
     for number, letter in deadfile.read(arguments.file):
         if isinstance(letter, BadLetter):
-            print(f"gearpool dead: {arguments.file}:{number}: {letter}", file=sys.stderr)
-        elif (not arguments.ids or letter.id in arguments.ids) and arguments.function in (None, letter.function):
+            if len(bad) <= _BAD_SHOWN:
+                bad.append(f"{arguments.file}:{number}: {letter}")
+            continue
+        good += 1
+        if (not arguments.ids or letter.id in arguments.ids) and arguments.function in (None, letter.function):
             letters.append(letter)
+    for text in bad[:_BAD_SHOWN]:
+        print(f"gearpool dead: {shown(text)}", file=sys.stderr)
+    if len(bad) > _BAD_SHOWN:
+        print("gearpool dead: … and more lines that are no letter", file=sys.stderr)
+    if bad and not good:
+        raise GearpoolError(f"{arguments.file} is no file of dead letters: not one of its lines is a letter")
     return letters
 
 
@@ -69,7 +82,7 @@ def _list(arguments: argparse.Namespace, letters: list[Letter]) -> int:
         if arguments.json:
             print(json.dumps(_fields(letter)))
         else:
-            function, error = visible(letter.function), visible(letter.error.partition("\n")[0])
+            function, error = shown(letter.function), shown(letter.error.partition("\n")[0])
             print(f"{letter.id}  {_moment(letter.time)}  {function}  attempts {letter.attempts}  {error}")
     return exits.OK
 
@@ -81,9 +94,9 @@ def _show(arguments: argparse.Namespace, letters: list[Letter]) -> int:
             continue
         for name, value in _fields(letter).items():
             if name not in ("traceback", "payload"):
-                print(f"{name:10} {visible(str(value))}")
+                print(f"{name:10} {_moment(letter.time) if name == 'time' else shown(str(value))}")
         print(f"{'payload':10} {letter.payload[:1000]!r}{'…' * (len(letter.payload) > 1000)} ({len(letter.payload)} B)")
-        print("\n".join(map(visible, letter.traceback.split("\n"))))
+        print("\n".join(map(shown, letter.traceback.split("\n"))))
     return exits.OK
 
 
@@ -96,7 +109,7 @@ def _retry(arguments: argparse.Namespace, letters: list[Letter]) -> int:
                 # The letter's own id as unique: submitted twice, after a crash in between say, it is one job.
                 job = client.submit_background_job(letter.function, letter.payload, unique=f"dead-{letter.id}")
                 submitted.add(letter.id)
-                print(job)
+                print(shown(str(job)))
                 # Not after each: to drop letters is to write the whole file again.
                 if time.monotonic() - dropped_at >= DROP_EVERY_S:
                     deadfile.remove(arguments.file, lambda each: each.id in submitted)
@@ -116,7 +129,7 @@ def _drop(arguments: argparse.Namespace, letters: list[Letter]) -> int:
 
 def _moment(when: float) -> str:
     try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+        return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(when))
     except (OverflowError, ValueError, OSError):
         return f"{when:g}"  # whoever wrote that: it is still a letter
 

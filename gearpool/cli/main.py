@@ -18,7 +18,8 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import gearpool
@@ -81,7 +82,28 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to get help, and leave with 64."""
         self.print_usage(sys.stderr)
-        self.exit(exits.USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+        self.exit(exits.USAGE, f"{self.prog}: {shown(message)}{self._hint(message)}\nTry '{self.prog} --help'.\n")
+
+    def _hint(self, message: str) -> str:
+        """What may have been meant by arguments that this command does not know."""
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        if not unknown:
+            return ""
+        if self.prog == "gearpool" and (name := next((word for word in words.split() if word in COMMANDS), None)):
+            return f"\nA command comes first: gearpool {name} …"
+        for word in words.split():
+            near = nearest(word.partition("=")[0], self._option_string_actions)
+            if word.startswith("--") and near:
+                return f"\nDid you mean {near}?"
+        return ""
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of ``words`` that is most like ``word``, if one is."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(words), 1, 0.6)
+    return near[0] if near else None
 
 
 def build(name: str) -> tuple[Parser, object]:
@@ -124,6 +146,15 @@ def _run(words: list[str]) -> int:
         return exits.OK
     if words and words[0] in COMMANDS:
         name, rest = words[0], words[1:]
+    elif words and not words[0].startswith("-"):
+        near = nearest(words[0], COMMANDS)
+        meant = f"; did you mean '{near}'?" if near else ""
+        configuration = f" To run a configuration file: gearpool -c {words[0]}." if Path(words[0]).exists() else ""
+        print(
+            f"gearpool: there is no command {shown(repr(words[0]))}{meant}{configuration}\nTry 'gearpool --help'.",
+            file=sys.stderr,
+        )
+        return exits.USAGE
     else:
         name, rest = "daemon", words
     parser, module = build(name)

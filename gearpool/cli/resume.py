@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from gearpool.cli import control
 
@@ -23,4 +24,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask for it."""
     result = control.ask(arguments, "resume", function=arguments.function)
-    return control.show(arguments, result, lambda _: f"resumed {arguments.function or 'grabbing'}")
+    return control.show(arguments, result, lambda _: as_text(arguments.function, result))
+
+
+def as_text(function: str | None, result: Any) -> str:
+    """What goes on, and what does not."""
+    lines = [f"resumed {function or 'grabbing'}"]
+    if result.get("quiet"):
+        lines.append("the daemon as a whole is still paused: gearpool resume")
+    still = result.get("paused_functions") or []
+    if still:
+        lines.append(f"still paused: {', '.join(still)} (gearpool resume FUNCTION)")
+    return "\n".join(lines)

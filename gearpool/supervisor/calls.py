@@ -59,7 +59,7 @@ def find(socket_path: str | None, configuration: str | None, environment: Mappin
     if len(alive) == 1:
         return alive[0]
     if alive:
-        listed = "\n".join(f"  {path}" for path in alive)
+        listed = "\n".join(f"  {_with_file(path)}" for path in alive)
         raise ConfigurationError(f"several gearpools run; say which by -c FILE or --socket PATH:\n{listed}")
     for directory in paths.runtime_directories(environment):
         refused.setdefault(directory, _why_not_listed(directory))
@@ -73,14 +73,27 @@ def _of_file(configuration: str, environment: Mapping[str, str]) -> Path:
     # One that was started with another name of the same file: by another link, or by none.
     running: dict[Path, str] = {}
     for path in _alive(paths.all_sockets(environment))[0]:
-        with contextlib.suppress(GearpoolError, ValueError):
-            running[path] = str(call(path, "ping", FILE_S)["config"])
+        if file := _file_of(path):
+            running[path] = file
     for path, file in running.items():
         with contextlib.suppress(OSError):
             if Path(file).samefile(configuration):
                 return path
     refused.update((path, NoDaemonError({os.fspath(path): f"runs {file}"})) for path, file in running.items())
     raise _none_found(refused)
+
+
+def _file_of(path: Path) -> str | None:
+    """The configuration file that the daemon behind the socket runs; None if it does not say."""
+    with contextlib.suppress(GearpoolError, ValueError, TypeError, KeyError):
+        return str(call(path, "ping", FILE_S)["config"])
+    return None
+
+
+def _with_file(path: Path) -> str:
+    """How to name the daemon behind the socket on the command line."""
+    file = _file_of(path)
+    return f"--socket {path}" if file is None else f"-c {file}   (--socket {path})"
 
 
 def _none_found(refused: Mapping[Path, NoDaemonError]) -> NoDaemonError:

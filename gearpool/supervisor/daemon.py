@@ -175,8 +175,8 @@ class Daemon:
         self._exit = code or INTERNAL
         self.stop(0.0)
 
-    def stop(self, within_s: float | None = None) -> None:
-        """Drain and leave, within ``drain_timeout`` unless told otherwise; idempotent."""
+    def stop(self, within_s: float | None = None, hint: str = "") -> None:
+        """Drain and leave, within ``drain_timeout`` unless told otherwise; idempotent. ``hint`` ends what is logged."""
         if self.life in {Life.DRAINING, Life.STOPPED}:
             return
         self.go(Event.STOP)
@@ -187,7 +187,9 @@ class Daemon:
         seconds = within_s if within_s is not None else self.pool.drain_timeout_s
         if not self._exit:
             jobs = report.in_progress(self)
-            logs.emit(log, logging.INFO, "daemon.draining", f"leaving within {seconds:g} s; {jobs} jobs in progress")
+            logs.emit(
+                log, logging.INFO, "daemon.draining", f"leaving within {seconds:g} s; {jobs} jobs in progress{hint}"
+            )
         self.manager.stopping()
         end = time.monotonic() + seconds + LEAVE_S
         self.pool.drain(seconds, lambda: self.keeper.stop(max(LEAST_S, end - time.monotonic()), self._gone))
@@ -275,7 +277,7 @@ class Daemon:
         if self.life is Life.DRAINING:
             self.hasten()
         else:
-            self.stop()
+            self.stop(hint="; Ctrl-C or INT once more ends them now")
 
     def be_quiet(self, quiet: bool) -> None:
         """Take no more jobs, or go on."""

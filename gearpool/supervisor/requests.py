@@ -96,11 +96,12 @@ class Requests:
         function = message.get("function")
         if function is None:
             self._daemon.be_quiet(paused)
-            return {"quiet": paused}
+            return {"quiet": paused, "paused_functions": sorted(self._daemon.pool.paused)}
         self._function(function)
         self._daemon.pool.pause(function, paused)
         logs.emit(log, logging.INFO, "function.paused" if paused else "function.resumed", function=function)
-        return {"function": function, "paused": paused}
+        still = {"quiet": self._daemon.pool.quiet, "paused_functions": sorted(self._daemon.pool.paused)}
+        return {"function": function, "paused": paused, **still}
 
     def _resize(self, message: Message, _reply: Reply) -> Any:
         function, concurrency = message.get("function"), message.get("concurrency")

@@ -75,10 +75,18 @@ def test_handlers_are_looked_for_beside_the_file_and_not_where_it_is_run(site: S
     assert (answer.get("problems"), site.code) == (None, 0)
 
 
-def test_a_handler_that_is_found_only_where_the_command_is_run_is_warned_of(site: Site) -> None:
-    site.write(shop="def f(arg): return arg\n")
+@pytest.mark.parametrize("kind", ["module", "package", "namespace package"])
+def test_a_handler_that_is_found_only_where_the_command_is_run_is_warned_of(site: Site, kind: str) -> None:
+    if kind == "module":
+        site.write(shop="def f(arg): return arg\n")
+    else:
+        (site.folder / "shop").mkdir()
+        (site.folder / "shop" / "images.py").write_text("def f(arg): return arg\n")
+        if kind == "package":
+            (site.folder / "shop" / "__init__.py").touch()
     (site.folder / "etc").mkdir()
-    (site.folder / "etc" / "workers.yaml").write_text(HEAD + "functions: {f: shop.f}\n")
+    handler = "shop.f" if kind == "module" else "shop.images.f"
+    (site.folder / "etc" / "workers.yaml").write_text(HEAD + f"functions: {{f: {handler}}}\n")
     answer = site.answer("", file="etc/workers.yaml")
     assert answer["warnings"] == [
         (
@@ -140,7 +148,7 @@ def test_problems_of_the_file_and_of_imports_come_together_in_the_order_of_their
         "servers: s:1\nconcurrency: none\nfunctions:\n  f: {handler: shop.g, timeout: 30}\n  g: nowhere.f\n"
         "  h: {handler: shop.f, on_error: {shop.Lost: retry}}\nproceses: 2\n"
     )
-    assert answer == {
+    assert {"problems": [problem.partition("\n    searched: ")[0] for problem in answer["problems"]]} == {
         "problems": [
             "workers.yaml:2:14: concurrency: expected a whole number from 1 to 1000000, got none",
             "workers.yaml:4:16: functions.f.handler: shop has no 'g'",
@@ -157,10 +165,12 @@ def test_problems_of_the_file_and_of_imports_come_together_in_the_order_of_their
 
 
 def test_a_folder_of_import_path_that_is_not_there_is_told_beside_what_it_may_be_the_reason_of(site: Site) -> None:
-    assert site.answer(HEAD + "import_path: [., lib]\nfunctions: {f: shop.f}\n")["problems"] == [
-        f"workers.yaml:3:18: import_path: there is no folder {site.folder}/lib",
-        "workers.yaml:4:16: functions.f.handler: there is no module 'shop' on import_path or among the installed packages",
-    ]
+    folder, handler = site.answer(HEAD + "import_path: [., lib]\nfunctions: {f: shop.f}\n")["problems"]
+    assert folder == f"workers.yaml:3:18: import_path: there is no folder {site.folder}/lib"
+    message, _, searched = handler.partition("\n    searched: ")
+    expected = "there is no module 'shop' on import_path or among the installed packages"
+    assert message == f"workers.yaml:4:16: functions.f.handler: {expected}"
+    assert searched.startswith(f"{site.folder}, {site.folder}/lib, ")
     site.write(shop="def f(arg): return arg\n")
     assert site.answer("", file="workers.yaml")["warnings"] == [
         f"workers.yaml:3:18: import_path: there is no folder {site.folder}/lib"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,30 @@ def test_show_has_everything(path: Path) -> None:
     assert "b'payload 1' (9 B)" in text
     assert "the traceback" in text
     assert "H:x:0" not in text
+
+
+def test_dates_are_readable_and_have_their_zone(path: Path) -> None:
+    when = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(letter(0).time))
+    assert when.startswith("1970-01-1")
+    assert when in gearpool("dead", "list", str(path)).text
+    assert f"time       {when}" in gearpool("dead", "show", str(path), letter(0).id).text
+
+
+@pytest.mark.parametrize("action", ["list", "show", "drop", "retry"])
+@pytest.mark.parametrize("content", [b"servers: x\nfunctions: y\n" * 100, b"\x7fELF\0\1\x1b[2J\n\xff", b'{"a": 1}\n'])
+def test_a_file_of_another_kind_is_an_error_and_stays_as_it_is(tmp_path: Path, action: str, content: bytes) -> None:
+    file = tmp_path / "workers.yaml"
+    file.write_bytes(content)
+    done = gearpool("dead", action, str(file), "--all", "-s", "127.0.0.1:1", code=1)
+    assert f"{file} is no file of dead letters" in done.err
+    assert len(done.err.splitlines()) <= 7, "not a line for each line"
+    assert "\x1b" not in done.err
+    assert file.read_bytes() == content
+
+
+def test_an_empty_file_has_no_letters(tmp_path: Path) -> None:
+    (tmp_path / "dead.jsonl").touch()
+    assert gearpool("dead", "list", str(tmp_path / "dead.jsonl")).out == b""
 
 
 def test_drop_takes_only_what_is_named(path: Path) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -210,3 +213,46 @@ def test_overrides_are_passed_on_to_the_checker() -> None:
         config=["base.yaml", "/conf.d"], processes="auto", concurrency=None, servers="a:1,b:2", log_level="debug"
     )
     assert overrides(given) == ["-c", "/conf.d", "--processes", "auto", "--servers", "a:1,b:2", "--log-level", "debug"]
+
+
+def test_several_daemons_are_named_by_their_files(daemons: Factory) -> None:
+    one, other = daemons().start().until_ready(), daemons().start().until_ready()
+    both = tempfile.mkdtemp(prefix="gearpool-")
+    for daemon in (one, other):
+        (Path(both) / daemon.socket().name).symlink_to(daemon.socket())
+    answer = subprocess.run(
+        [sys.executable, "-m", "gearpool", "ping"], env={**one.environment, "RUNTIME_DIRECTORY": both}, cwd=ROOT,
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 78
+    assert f"-c {one.path} " in answer.stderr
+    assert f"-c {other.path} " in answer.stderr
+
+
+def test_resume_names_what_is_still_paused(daemons: Factory) -> None:
+    functions = tuple(
+        dataclasses.replace(plain_settings().functions[0], name=name) for name in ("work", "mail", "news")
+    )
+    daemon = daemons(plain_settings(functions=functions)).start().until_ready()
+
+    def say(*words: str) -> str:
+        answer = gearpool(daemon, *words, "-c", str(daemon.path))
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    for words in (["pause", "work"], ["pause", "mail"], ["pause"]):
+        say(*words)
+    assert say("resume", "work").splitlines() == [
+        "resumed work",
+        "the daemon as a whole is still paused: gearpool resume",
+        "still paused: mail (gearpool resume FUNCTION)",
+    ]
+    assert say("resume").splitlines() == ["resumed grabbing", "still paused: mail (gearpool resume FUNCTION)"]
+    assert say("resume", "mail") == "resumed mail\n"
+
+
+def test_the_first_ctrl_c_tells_of_the_second(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    daemon.send(signal.SIGINT)
+    daemon.wait()
+    assert "Ctrl-C or INT once more ends them now" in daemon.events("daemon.draining")[0]["message"]

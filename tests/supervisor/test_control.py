@@ -84,7 +84,8 @@ def test_garbage_on_the_socket_harms_nobody(daemons: Factory) -> None:
 def test_pause_and_resume_reach_the_workers_and_those_to_come(daemons: Factory) -> None:
     daemon = daemons().start().until_ready()
     (pid,) = daemon.workers()
-    assert daemon.ask("pause", function="work") == {"function": "work", "paused": True}
+    answer = daemon.ask("pause", function="work")
+    assert answer == {"function": "work", "paused": True, "quiet": False, "paused_functions": ["work"]}
     daemon.hears(pid, "pause")
     daemon.ask("recycle")
     (new,) = daemon.until_workers(1, without=pid)

@@ -1,0 +1,56 @@
+"""What is said of a command line that is not understood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gearpool.cli.main import COMMANDS
+from tests.cli.commands import gearpool
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("statsu", "status"), ("quues", "queues"), ("sumbit", "submit"), ("loglevel", "log-level")]
+)
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(typed: str, meant: str) -> None:
+    done = gearpool(typed, "x", "--json", code=64)
+    assert done.err.startswith(f"gearpool: there is no command '{typed}'; did you mean '{meant}'?\n")
+    assert "-c" not in done.err
+
+
+def test_a_word_that_is_like_no_command_is_told_so() -> None:
+    assert gearpool("xyzzy\x1b[2J", code=64).err == (
+        "gearpool: there is no command '\\x1b[2J'\n".replace("'", "'xyzzy", 1) + "Try 'gearpool --help'.\n"
+    )
+
+
+def test_a_file_in_a_commands_place_is_told_how_to_be_run(tmp_path: Path) -> None:
+    file = tmp_path / "workers.yaml"
+    file.touch()
+    assert f"To run a configuration file: gearpool -c {file}." in gearpool(str(file), code=64).err
+
+
+def test_a_command_after_the_options_is_told_to_come_first() -> None:
+    assert "A command comes first: gearpool status" in gearpool("-c", "workers.yaml", "status", code=64).err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["submit", "--backgruond", "f"], "--background"),
+        (["queues", "--wacth"], "--watch"),
+        (["check", "-c", "x", "--ofline=1"], "--offline"),
+        (["status", "--jsno"], "--json"),
+        (["--prosesses", "2", "-c", "x"], "--processes"),
+    ],
+)
+def test_a_mistyped_option_is_answered_with_the_one_that_was_meant(words: list[str], meant: str) -> None:
+    assert f"Did you mean {meant}?" in gearpool(*words, code=64).err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_refuses_what_it_does_not_know_with_64_and_a_way_to_its_help(name: str) -> None:
+    done = gearpool(name, "--no-such-option", code=64)
+    assert f"Try 'gearpool {name}" in done.err
+    assert done.out == b""
