@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-PROGRAMS = ["echo", "sleeps", "fairness", "footprint", "embedded", "client"]
+PROGRAMS = ["echo", "sleeps", "fairness", "footprint", "embedded", "client", "asyncio"]
 
 
 def main() -> int:
