@@ -1,0 +1,39 @@
+"""FastAPI under uvicorn, with one AsyncClient in its lifespan."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Iterator
+
+import gearpool
+from gearpool.testing import job_server, working
+from tests.applications.serving import reverses, serving
+
+
+def fail(arg: bytes) -> bytes:
+    raise gearpool.Abort("on purpose")
+
+
+def letters(arg: bytes) -> Iterator[bytes]:
+    for letter in arg.decode():
+        yield letter.encode()
+
+
+def test_a_fastapi_application_awaits_jobs_streams_them_and_hands_them_over() -> None:
+    with (
+        job_server() as server,
+        working(server, reverse=lambda arg: arg[::-1], fail=fail, letters=letters),
+        serving("uvicorn", "tests.applications.fastapi_app:app", "--fd", "{fd}", server=server.address) as site,
+    ):
+        texts = [f"text {number}" for number in range(40)]
+        assert site.ask_all([reverses(text) for text in texts]) == [(200, {"result": text[::-1]}) for text in texts]
+        assert site.ask("/several/300") == (200, [f"item {number}"[::-1] for number in range(300)])
+        assert site.ask("/stream/abc") == (200, "abc")
+        assert site.ask("/never")[0] == 504
+        assert site.ask("/fails") == (502, {"error": "failed", "function": "fail"})
+        code, answer = site.ask("/later/x", method="POST")
+        assert code == 202
+        assert site.ask("/jobs/" + urllib.parse.quote(answer["job"])) == (200, {"known": True, "running": False})
+        server.stop()
+        code, answer = site.ask("/reverse/x")
+        assert (code, list(answer["servers"])) == (503, [server.address])
