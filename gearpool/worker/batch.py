@@ -21,6 +21,7 @@ from gevent.hub import get_hub
 
 from gearpool.jobs import Job
 from gearpool.metrics import QUICK_S
+from gearpool.net.greenlet_streams import let_others_run
 from gearpool.page import NO_FUNCTION, STEP, Activity, pack, tagged
 from gearpool.protocol.names import text
 from gearpool.worker.functions import FAIR_S
@@ -155,8 +156,7 @@ class Batch:
                     callback.stop()
                     if page is not None:
                         page.write(now, NO_FUNCTION, Activity.OTHER, b"", b"")
-                    self._loop.run_callback(me.switch)
-                    self._hub.switch()
+                    let_others_run(self._hub)
                     if session.closed:
                         return True
                     callback = self._loop.run_callback(self._on_wait)

@@ -1,7 +1,7 @@
 """When a session asks for jobs, and for how many. Floor 3.
 
-Law: a grab is sent only against a reserved slot. What was asked for comes as a job or as NO_JOB; until the server says
-that there is more (NOOP), nothing is asked for again.
+Law: a grab is sent only against a reserved slot, and keeps it until it is answered or its connection is gone. What was
+asked for comes as a job or as NO_JOB; until the server says that there is more (NOOP), nothing is asked for again.
 
 Sources: gearmand 1.1.20 and 2.0.0 on the wire. [GRAB × n, PRE_SLEEP] loses no wake-up; the next NOOP comes only after a
 GRAB; a NOOP may come before the answer to a GRAB without being it.
@@ -18,16 +18,22 @@ from gevent.hub import get_hub
 from gearpool.errors import RemoteProtocolError
 from gearpool.protocol.codec import request
 from gearpool.protocol.packets import PacketType
+from gearpool.timing import exponential
 from gearpool.worker.functions import Function
+from gearpool.worker.shares import ServerShare
 from gearpool.worker.slots import FunctionSlots
 
 if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
 
-REGRAB_S = 5.0
-"""An idle session grabs again this often: gearmand 1.1.20 does not wake anybody when an EPOCH job becomes due."""
+GATE_S = 5.0
+"""A closed gate is looked at again after so long at the latest."""
 SPIN_S = 0.02
 """A NOOP sooner than this after a grab that brought nothing counts as fruitless."""
+FRUITLESS = 8
+"""So many fruitless wake-ups in a row are ordinary with many workers; after that the grabs become rarer."""
+REST_S = 0.002
+LONGEST_REST_S = 1.0
 
 _GRAB = request(PacketType.GRAB_JOB_UNIQ)
 _PRE_SLEEP = request(PacketType.PRE_SLEEP)
@@ -40,16 +46,22 @@ class Grabs:
         pool: whose slots and budget limit them.
         function: what is grabbed; its gates and slots limit them, too.
         speak: called when there may be something to ask for again.
+        share: what the server may keep unanswered, over all its sessions.
 
     Attributes:
         under_way: grabs that are not answered, each with a reserved slot.
+        asked: how many grabs were ever sent.
         woken: the server may have jobs.
     """
 
-    def __init__(self, pool: Pool, function: Function, speak: Callable[[], None]) -> None:
+    def __init__(
+        self, pool: Pool, function: Function, speak: Callable[[], None], share: ServerShare | None = None
+    ) -> None:
         self.function_slots: FunctionSlots = function.slots
         self.under_way = 0
+        self.asked = 0
         self.woken = True
+        self._share = share or ServerShare()
         self._pool = pool
         self._function = function
         self._speak = speak
@@ -59,6 +71,12 @@ class Grabs:
         self._asked_at = 0.0
         self._fruitless = 0
         self._resting: Any = None
+        self._marked = 0
+
+    @property
+    def answered_so_far(self) -> int:
+        """How many grabs were ever answered."""
+        return self.asked - self.under_way
 
     def ask(self, now: float, pending: int) -> bytes:
         """What to send now to be given jobs, their slots reserved; empty if there is no reason to ask.
@@ -80,13 +98,18 @@ class Grabs:
             if allowed is not None and allowed < wanted:
                 if allowed <= 0:
                     if not function.paused:
-                        self._rest(min(REGRAB_S, function.gate_wait_s(now)) + 0.001)
+                        self._rest(min(GATE_S, function.gate_wait_s(now)) + 0.001)
                     return b""
                 wanted = allowed
         if pool.budget is not None:
             wanted = min(wanted, pool.budget)
             if wanted <= 0:
                 pool.short.add(self)
+                return b""
+        share = self._share
+        if share.limited:
+            wanted = min(wanted, share.allowed(self, pool.slots.limit, function.slots.limit, self.under_way))
+            if wanted <= 0:
                 return b""
         granted = pool.slots.reserve(self, wanted)
         if granted == 0:
@@ -97,12 +120,14 @@ class Grabs:
             pool.budget -= granted
         self.woken = False
         self.under_way += granted
+        self.asked += granted
+        share.unanswered += granted
         self._asked_at = now
         return _GRAB * granted + _PRE_SLEEP
 
-    def ask_again(self, now: float) -> bool:
-        """Whether it is time to `ask` although no NOOP came; from then on it will."""
-        if self.under_way or now - self._asked_at < REGRAB_S:
+    def ask_again(self, now: float, after_s: float) -> bool:
+        """Whether it is time to `ask` although no NOOP came for ``after_s``; from then on it will."""
+        if self.under_way or now - self._asked_at < after_s:
             return False
         self._asked_at = now
         self.woken = True
@@ -110,15 +135,22 @@ class Grabs:
         return True
 
     def answered(self, jobs: int, none: int) -> None:
-        """``jobs`` of the grabs brought a job, ``none`` brought NO_JOB.
+        """``jobs`` of the grabs brought a job, which has their slot from now on; ``none`` brought NO_JOB.
 
         Raises:
-            RemoteProtocolError: more came than was asked for.
+            RemoteProtocolError: more came than was asked for. Nothing has changed then: the jobs have no slot, and the
+                grabs keep theirs until `close`.
         """
-        self.under_way -= jobs + none
-        self._came += jobs
-        if self.under_way < 0:
+        answers = jobs + none
+        if answers > self.under_way:
             raise RemoteProtocolError("the server assigned more jobs than were asked for")
+        self.under_way -= answers
+        share = self._share
+        share.unanswered -= answers
+        share.doubted = False
+        if share.waiting:
+            share.feed()
+        self._came += jobs
         if none:
             self._pool.give_back(none)
             if self._pool.slots.release(self.function_slots, none):
@@ -142,8 +174,19 @@ class Grabs:
             # gearmand 1.1.20 answers PRE_SLEEP with NOOP and GRAB with NO_JOB without end when the queue holds a
             # future EPOCH job and a LOW one. With many workers a few fruitless wake-ups are ordinary.
             self._fruitless += 1
-            if self._fruitless > 8 and self._resting is None:
-                self._rest(min(1.0, 0.001 * 2 ** (self._fruitless - 8)) * (0.5 + random.random()))
+            if self._fruitless > FRUITLESS and self._resting is None:
+                rest_s = exponential(self._fruitless - FRUITLESS, REST_S, 2.0, LONGEST_REST_S)
+                self._rest(rest_s * (0.5 + random.random()))
+
+    def are_answered(self) -> bool:
+        """Whether all grabs are answered that were under way when this was last true. Called at each tick.
+
+        So the age of a grab is known to a tick, or twice the limit, without a clock being read for each.
+        """
+        if self.under_way and self.answered_so_far < self._marked:
+            return False
+        self._marked = self.asked
+        return True
 
     def feed(self) -> None:
         """Slots are free: see `slots.Hungry`."""
@@ -158,6 +201,7 @@ class Grabs:
         """Wait for slots no longer."""
         self._pool.slots.forget(self)
         self._pool.short.discard(self)
+        self._share.forget(self)
 
     def close(self) -> int:
         """The connection is gone; returns how many slots were reserved for what will not come now."""
@@ -167,6 +211,8 @@ class Grabs:
             self._resting.close()
             self._resting = None
         lost, self.under_way = self.under_way, 0
+        self._share.unanswered -= lost
+        self._share.feed()
         self._function.did_not_come(lost)
         return lost
 

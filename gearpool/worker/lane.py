@@ -7,7 +7,8 @@ but the last registered and 2.0.0 even loses jobs when a connection has several.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
@@ -20,12 +21,17 @@ from gearpool.timing import Deadline
 from gearpool.worker.functions import Function
 from gearpool.worker.reach import Reach
 from gearpool.worker.session import Session
+from gearpool.worker.shares import ServerShare
 
 if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
 
 CONNECT_S = 5.0
 """One try to connect, DNS and TLS included; it also bounds how late a server's return is seen."""
+LATE_S = 0.5
+"""A try that took so much longer than it may was held up by ourselves."""
+AGAIN = 3
+"""So often such a try is made again at once."""
 
 
 class Lane:
@@ -37,7 +43,9 @@ class Lane:
         descriptor: the socket's, while it is connected.
     """
 
-    def __init__(self, pool: Pool, function: Function, server: ServerSettings, reach: Reach) -> None:
+    def __init__(
+        self, pool: Pool, function: Function, server: ServerSettings, reach: Reach, share: ServerShare | None = None
+    ) -> None:
         self.function = function
         self.server = server
         self.name = str(server)
@@ -47,6 +55,8 @@ class Lane:
         self.connects = 0
         self._pool = pool
         self._reach = reach
+        self._share = share or ServerShare()
+        self._connected_at = 0.0
         self._stopping = Event()
         self._greenlet = gevent.spawn(self._run)
 
@@ -85,11 +95,12 @@ class Lane:
                 # It hands jobs back: a new session at once would be given the same ones again at once.
                 self._stopping.wait(1.0 + random.random())
             else:
-                self._lost(session.reason)
+                steady = time.monotonic() - self._connected_at >= self._pool.patience.steady_s
+                self._lost(session.reason, was_steady=steady)
 
     def _connect(self) -> Session | None:
         try:
-            sock = dialing.connect(self.server, Deadline.after(CONNECT_S), modules=greenlets.modules())
+            sock = self._dial()
         except ConnectFailed as error:
             self._lost(error.reason)
             return None
@@ -97,7 +108,8 @@ class Lane:
             sock.close()
             return None
         self.descriptor = sock.fileno()
-        session = self.session = Session(self._pool, self.function, self.name, greenlet_stream(sock))
+        session = self.session = Session(self._pool, self.function, self.name, greenlet_stream(sock), self._share)
+        self._connected_at = time.monotonic()
         self.connects += 1
         self._pool.connected(self)
         self.last_error = ""
@@ -105,6 +117,21 @@ class Lane:
         session.start()
         return session
 
-    def _lost(self, reason: str) -> None:
+    def _dial(self) -> Any:
+        """A connected socket. Raises `ConnectFailed`.
+
+        A try that took much longer than it may was held up by ourselves: this process was stopped, or one of its jobs
+        blocked it. What the server answered meanwhile is lost with the try; that says nothing of the server.
+        """
+        for _ in range(AGAIN):
+            began = time.monotonic()
+            try:
+                return dialing.connect(self.server, Deadline.after(CONNECT_S), modules=greenlets.modules())
+            except ConnectFailed:
+                if self._stopping.is_set() or time.monotonic() - began < CONNECT_S + LATE_S:
+                    raise
+        return dialing.connect(self.server, Deadline.after(CONNECT_S), modules=greenlets.modules())
+
+    def _lost(self, reason: str, *, was_steady: bool = False) -> None:
         self.last_error = reason
-        self._pool.lost(self, reason, self._reach.lost(self))
+        self._pool.lost(self, reason, self._reach.lost(self, was_steady=was_steady))

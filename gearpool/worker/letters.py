@@ -12,7 +12,6 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import gevent
 from gevent.event import AsyncResult
 
 from gearpool import deadfile
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 10.0
 """How long the server may take to acknowledge a letter."""
+ANSWER_LOOKS = 10
 
 
 class LetterFailed(Exception):
@@ -75,9 +75,21 @@ class Letters:
             unique = unique_id(uuid.uuid5(uuid.NAMESPACE_URL, f"{job.function}/{job.unique or job.handle}").hex)
             if not session.reports.submit_letter(function_name(to.function), unique, job.argument, answer):
                 raise LetterFailed("the connection is gone")
-            try:
-                problem = answer.get(timeout=ANSWER_S)
-            except gevent.Timeout as late:
-                raise LetterFailed(f"the server did not acknowledge the letter within {ANSWER_S:g} s") from late
+            if not _is_answered(answer):
+                raise LetterFailed(f"the server did not acknowledge the letter within {ANSWER_S:g} s")
+            problem = answer.get()
             if problem is not None:
                 raise LetterFailed(str(problem))
+
+
+def _is_answered(answer: AsyncResult) -> bool:
+    """Whether the server has answered in time; time in which this process was stopped or blocked does not count."""
+    looks = ANSWER_LOOKS
+    while looks:
+        began = time.monotonic()
+        answer.wait(timeout=ANSWER_S / ANSWER_LOOKS)
+        if answer.ready():
+            return True
+        if time.monotonic() - began < 2 * ANSWER_S / ANSWER_LOOKS:
+            looks -= 1
+    return False

@@ -118,8 +118,10 @@ class Limits:
 
     def timeout_of(self, run: Run) -> JobTimeout:
         """What is raised into ``run`` at its limit."""
-        settings = run.session.function.settings
-        return JobTimeout(f"over its time limit of {settings.timeout_s:g} s")
+        # Of the job and not of the configuration, which may have been changed to none since.
+        job = run.job
+        limit_s = (job.deadline or job.started) - job.started
+        return JobTimeout(f"over its time limit of {limit_s:g} s")
 
     def begin_grace(self, run: Run) -> None:
         """From now on ``run`` has its grace to end by itself."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,9 +19,9 @@ from gevent.hub import get_hub
 
 from gearpool import logs
 from gearpool.jobs import Draining, End, Job, Killed, Outcome, known_of
+from gearpool.limited_log import LimitedLog
 from gearpool.page import Page
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
-from gearpool.protocol.names import MAX_CLIENT_ID, client_id
 from gearpool.settings import ReconnectSettings, ServerSettings
 from gearpool.timing import Deadline
 from gearpool.worker.batch import Batch
@@ -33,16 +31,17 @@ from gearpool.worker.grabs import Grabs
 from gearpool.worker.lane import Lane
 from gearpool.worker.letters import Letters
 from gearpool.worker.limits import Limits
+from gearpool.worker.patience import Patience, tick
 from gearpool.worker.reach import Reach
 from gearpool.worker.retries import Retries
 from gearpool.worker.runs import Run, Runs, drop_locals
 from gearpool.worker.session import Session
+from gearpool.worker.shares import ServerShare
 from gearpool.worker.slots import Slots
 from gearpool.worker.verdicts import Verdicts
 
 log = logging.getLogger("gearpool.worker")
 
-TICK_S = 1.0
 DRAINING_GRACE_S = 1.0
 """How long a handler has to end after Draining, before it is killed; and a connection to end after its last job."""
 TELL_EVERY_S = 3.0
@@ -61,6 +60,7 @@ class Pool:
         page: where to show what is on the CPU, if anybody looks.
         stuck: called with the reason when this process should be replaced.
         max_packet: the largest packet taken from a server, in bytes.
+        patience: how long servers are waited for.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Pool:
         page: Page | None = None,
         stuck: Callable[[str], None] | None = None,
         max_packet: int = DEFAULT_MAX_PACKET,
+        patience: Patience | None = None,
     ) -> None:
         self.functions = {function.name: function for function in functions}
         self.servers = tuple(servers)
@@ -87,6 +88,9 @@ class Pool:
         self.quiet = False
         self.page = page
         self.max_packet = max_packet
+        self.patience = patience or Patience()
+        self.limited_log = LimitedLog(log)
+        """For events that a server can cause."""
         self.verdicts = Verdicts(self)
         self.retries = Retries(self)
         self.letters = Letters(base)
@@ -102,11 +106,13 @@ class Pool:
         self.on_settled: Callable[[int], None] | None = None
         """Called with how many jobs have come to their end."""
         self._reach = {str(server): Reach(reconnect or ReconnectSettings()) for server in self.servers}
-        self._worker_id = worker_id
+        self._shares = {name: ServerShare(alone=len(self._reach) == 1) for name in self._reach}
+        self.worker_id = worker_id
         self._replace = stuck
         self._feed_due = False
         self._loop: Any = None
         self._tick: Any = None
+        self._ticked_at = 0.0
         self._over: set[Job] = set()
         self._server_up: dict[str, bool] = {}
         self._hastened = Event()
@@ -120,10 +126,15 @@ class Pool:
         """
         if self._loop is not None:
             return
+<<<<<<< HEAD
         self._loop = get_hub().loop
         self.crew.start()
         self._tick = self._loop.timer(TICK_S, TICK_S)
+=======
+        self._tick = self._loop.timer(self.patience.tick_s, self.patience.tick_s)
+>>>>>>> 26d78c9 (Sessions: slots balance under every sequence of packets; our own pause is not the server's silence)
         self._tick.start(self._on_tick)
+        self._ticked_at = time.monotonic()
         for function in self.functions.values():
             if function.settings.enabled:
                 self.open(function)
@@ -131,7 +142,9 @@ class Pool:
     def open(self, function: Function) -> None:
         """Serve ``function`` on every server."""
         self.functions[function.name] = function
-        self.lanes += [Lane(self, function, server, self._reach[str(server)]) for server in self.servers]
+        for server in self.servers:
+            name = str(server)
+            self.lanes.append(Lane(self, function, server, self._reach[name], self._shares[name]))
 
     def shut(self, name: str) -> None:
         """Serve the function ``name`` no more; its running jobs go on to their end."""
@@ -184,6 +197,7 @@ class Pool:
             lane.stop()
         for session in list(self.sessions):
             session.close("stopped")
+        self.limited_log.tell(all_of_them=True)
         self.limits.close()
         self.retries.hand_back()
         self.crew.close()
@@ -218,8 +232,11 @@ class Pool:
 
     def _on_tick(self) -> None:
         now = time.monotonic()
+        look = tick(now - self._ticked_at, now, self.patience.tick_s)
+        self._ticked_at = now
         for session in list(self.sessions):
-            session.tick(now)
+            session.tick(look)
+        self.limited_log.tell()
 
     # What sessions tell.
 
@@ -336,23 +353,17 @@ class Pool:
             self.reconnects += 1
         if not self._server_up.get(lane.name):
             self._server_up[lane.name] = True
-            logs.emit(log, logging.INFO, "server.connected", f"serving {lane.name}", server=lane.name)
+            self.limited_log.emit(
+                logging.INFO, "server.connected", f"serving {lane.name}", key=lane.name, server=lane.name
+            )  # fmt: skip
 
     def lost(self, lane: Lane, reason: str, delay_s: float) -> None:
         """``lane`` has none, and tries again in ``delay_s``."""
         if self._server_up.get(lane.name) is not False:
             self._server_up[lane.name] = False
-            logs.emit(
-                log, logging.WARNING, "server.lost", reason, server=lane.name, retry_in_s=round(delay_s, 2)
+            self.limited_log.emit(
+                logging.WARNING, "server.lost", reason, key=lane.name, server=lane.name, retry_in_s=round(delay_s, 2)
             )  # fmt: skip
-
-    def client_id(self, function: str) -> bytes:
-        """What SET_CLIENT_ID says of the connection of ``function``."""
-        name = self._worker_id or f"{socket.gethostname()}-{os.getpid()}-{function}"
-        raw = name.encode("utf-8", "replace")[:MAX_CLIENT_ID]
-        for byte in (b"\0", b" ", b"\t", b"\r", b"\n"):
-            raw = raw.replace(byte, b"_")
-        return client_id(raw)
 
     @property
     def busy(self) -> bool:

@@ -43,12 +43,19 @@ class Reach:
     def reached(self, lane: object) -> None:
         """``lane`` has a connection."""
         self.up = True
-        self._backoff.reset()
         self.leave(lane)
         self._announce()
 
-    def lost(self, lane: object) -> float:
-        """``lane`` has none: it could not connect, or lost its connection. Returns the next scout's wait in seconds."""
+    def lost(self, lane: object, *, was_steady: bool = False) -> float:
+        """``lane`` has none: it could not connect, or lost its connection. Returns the next scout's wait in seconds.
+
+        Args:
+            lane: which.
+            was_steady: its connection had lasted. A server that takes connections only to break them, or that we leave
+                again for what it sends, is not asked twice a second for ever.
+        """
+        if was_steady:
+            self._backoff.reset()
         if self.up or self._scout is lane:
             self.up = False
             self._delay_s = self._backoff.next()

@@ -45,6 +45,8 @@ class Reports:
         self._pool = pool
         self._outbox = outbox
         self._soon = soon
+        self.streamed = 0
+        """Parts, warnings and progress that were sent: each may be answered with an error."""
         self._letters: deque[Any] = deque()
         """Who waits for the JOB_CREATED of a dead letter, in the order of submission."""
 
@@ -112,6 +114,7 @@ class Reports:
     def _stream_out(self, job: Job, packet: bytes) -> None:
         if self._outbox.closed or self._pool.is_over(job):
             return
+        self.streamed += 1
         self._outbox.parts.append(packet)
         self._outbox.flush()
         self._outbox.wait_for_room()

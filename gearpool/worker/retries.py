@@ -74,6 +74,7 @@ class Retries:
             self._forget(entry)
             entry.session.hand_back()
 
+<<<<<<< HEAD
     def forget(self, session: Session) -> None:
         """The connection of ``session`` is gone: the server hands out again what came over it."""
         gone = [entry for _, _, entry in self._heap if entry.session is session]
@@ -86,21 +87,29 @@ class Retries:
         for entry in gone:
             self._forget(entry)
         self._pool.settled(len(gone))
+=======
+    def drop(self, session: Session) -> None:
+        """The connection of ``session`` is gone: its jobs are handed out again and wait here no longer."""
+        gone = [entry for _, _, entry in self._heap if entry.session is session]
+        gone += [entry for entry in self._ready if entry.session is session]
+        if gone:
+            self._heap = [row for row in self._heap if row[2].session is not session]
+            heapq.heapify(self._heap)
+            self._ready.difference_update(gone)
+            for entry in gone:
+                self._forget(entry)
+>>>>>>> 26d78c9 (Sessions: slots balance under every sequence of packets; our own pause is not the server's silence)
 
     def begin(self, entry: Waiting) -> None:
         """Its time has come: run it if there is a slot, else when there is one."""
         if entry not in self._ready:
             return
         pool = self._pool
-        if not entry.session.closed and not entry.holds_slot and not pool.slots.reserve(entry, 1):
+        if not entry.holds_slot and not pool.slots.reserve(entry, 1):
             return
         self._ready.discard(entry)
         session = entry.session
         session.function.waiting -= 1
-        if session.closed:
-            if entry.holds_slot:
-                pool.drop_slot(session.function)
-            return
         entry.job.attempt += 1
         job = entry.job
         pool.crew.run(lambda: session.run_again(job))
@@ -128,9 +137,6 @@ class Retries:
         now = time.monotonic()
         while self._heap and self._heap[0][0] <= now:
             entry = heapq.heappop(self._heap)[2]
-            if entry.session.closed:
-                self._forget(entry)
-                continue
             self._ready.add(entry)
             self.begin(entry)
         if self._heap:

@@ -1,7 +1,8 @@
 """One connection of a lane: asks for jobs of one function, runs them, sends what they report. Floor 3.
 
 Law: a session is replaced, not repaired. It holds many jobs at once; what it was asked for and what it ran dies with its
-connection, because the server hands everything out again.
+connection, because the server hands everything out again. A job that came is either under way as a grab or pending, never
+both and never neither, whenever anything else may run: so slots balance wherever a connection ends.
 
 The way of a job: `grabs` says when to ask and for how many, [GRAB_JOB_UNIQ × n, PRE_SLEEP] in one write; the greenlet that
 reads the answer (the leader, `lead`) has the `batch` run the jobs; what becomes of them the `reports` put into the
@@ -22,14 +23,17 @@ from gearpool.errors import RemoteProtocolError
 from gearpool.jobs import Interrupt, Job
 from gearpool.logs import emit
 from gearpool.net.greenlet_streams import GreenletStream
-from gearpool.protocol.codec import Decoder, request
+from gearpool.protocol.codec import Decoder, Packet, request
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.worker.batch import Batch
 from gearpool.worker.functions import Function
-from gearpool.worker.grabs import REGRAB_S, Grabs
+from gearpool.worker.grabs import Grabs
+from gearpool.worker.identity import identity
 from gearpool.worker.outbox import Outbox
+from gearpool.worker.patience import Patience, Silence, Tick
 from gearpool.worker.reports import Reports
+from gearpool.worker.shares import ServerShare
 
 if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
@@ -38,10 +42,14 @@ log = logging.getLogger("gearpool.worker")
 
 READ = 64 * 1024
 """Bytes asked for at once. From 128 KiB on glibc maps each buffer anew: 18 us a read instead of 2.4 (measured)."""
-SILENT_S = 15.0
-"""A server that has not answered for so long is taken for dead: regrab + silence stays below 30 s."""
-PART_S = 1.0
-"""How long the server has to close its side of a connection that was retired."""
+SLOWEST_B_PER_S = 4096
+"""A grab may stay unanswered for longer while its answer comes at least so fast: a job may be large and the way slow."""
+ODD_BURST = 1000
+"""Packets that nothing of ours gave a reason for, which a server may send at once before its connection is given up."""
+ODD_MOST = 100 * ODD_BURST
+ODD_PER_S = 50
+ODD_BYTES = 1024
+"""So many bytes of such a packet count as a further one."""
 
 _ECHO = request(PacketType.ECHO_REQ, b"gearpool")
 _ASSIGN = PacketType.JOB_ASSIGN_UNIQ
@@ -57,6 +65,7 @@ class Session:
         function: what it serves.
         server: the server's name for logs.
         stream: the connection, on which SET_CLIENT_ID and CAN_DO have not been sent yet.
+        share: what the server may keep unanswered, over all its sessions.
 
     Attributes:
         changed: set when the session is closed or retired: its lane looks.
@@ -67,7 +76,9 @@ class Session:
         handed_back: how many of those will not be reported: the server hands them out again when the connection ends.
     """
 
-    def __init__(self, pool: Pool, function: Function, server: str, stream: GreenletStream) -> None:
+    def __init__(
+        self, pool: Pool, function: Function, server: str, stream: GreenletStream, share: ServerShare | None = None
+    ) -> None:
         self.function = function
         self.server = server
         self.changed = Event()
@@ -77,21 +88,31 @@ class Session:
         self.handed_back = 0
         self.outbox = Outbox(stream, self.speak, self.close)
         self.reports = Reports(pool, server, self.outbox, self._soon)
-        self._grabs = Grabs(pool, function, self._soon)
+        self._share = share or ServerShare()
+        self._grabs = Grabs(pool, function, self._soon, self._share)
         self._batch = Batch(pool, self, self._lead)
         self._pool = pool
         self._stream = stream
         self._loop = get_hub().loop
         self._decoder = Decoder(RESPONSE_MAGIC, pool.max_packet)
-        self._heard_at = time.monotonic()
+        self._patience: Patience = pool.patience
+        self._silence, self._unanswered = Silence(), Silence()
+        self._heard = True
+        self._bytes = self._bytes_at_mark = 0
+        self._echoes = 0
+        """ECHO_REQ that are not answered."""
+        self._may_be_odd = float(ODD_BURST)
+        self._reasons = 0
+        """Of what we sent, for how much `_may_be_odd` was raised already."""
         self._speak_due = False
-        self._parted_at: float | None = None
+        self._parted_s: float | None = None
+        """How long ago its retired connection was ended on our side."""
 
     # Life.
 
     def start(self) -> None:
         """Register and begin to serve."""
-        self.outbox.parts.append(request(PacketType.SET_CLIENT_ID, self._pool.client_id(self.function.name)))
+        self.outbox.parts.append(request(PacketType.SET_CLIENT_ID, identity(self._pool.worker_id, self.function.name)))
         self.outbox.parts.append(request(PacketType.CAN_DO, self.function.wire_name))
         self._pool.sessions.add(self)
         self._pool.crew.run(self._lead)
@@ -144,7 +165,10 @@ class Session:
         pool = self._pool
         pool.sessions.discard(self)
         self.outbox.close()
-        will_not_run = self._batch.close() + self._grabs.close()
+        not_begun = self._batch.close()
+        self.function.did_not_come(not_begun)
+        will_not_run = not_begun + self._grabs.close()
+        pool.retries.drop(self)
         pool.give_back(will_not_run)
         if pool.slots.release(self.function.slots, will_not_run):
             pool.feed_soon()
@@ -153,33 +177,62 @@ class Session:
         self._stream.close()
         self.changed.set()
 
-    def tick(self, now: float) -> None:
-        """Called every second or so: grab again when idle, and notice a dead server."""
+    def tick(self, tick: Tick) -> None:
+        """Called every second or so: grab again when idle, and notice a server that is dead or answers nothing."""
         if self.closed:
             return
-        if self._parted_at is not None and now - self._parted_at >= PART_S:
-            # The server should have closed its side at once; it is dead, or it never saw the end.
-            self.close("retired")
+        patience, silence = self._patience, self._silence
+        if self._parted_s is not None:
+            self._parted_s += tick.heard_s
+            if tick.in_time and self._parted_s >= patience.part_s:
+                # The server should have closed its side at once; it is dead, or it never saw the end.
+                self.close("retired")
             return
-        silent = now - self._heard_at
-        if silent < REGRAB_S:
-            return
-        if silent >= SILENT_S:
-            self.close(f"no answer for {silent:.0f} s")
-        elif self._grabs.ask_again(now):
+        self._may_be_odd = max(self._may_be_odd, min(ODD_BURST, self._may_be_odd + ODD_PER_S * tick.heard_s))
+        if self._heard or self._batch.pending:
+            # While jobs are pending nobody reads: what the server said meanwhile is not read yet.
+            self._heard = False
+            silence.broken()
+        else:
+            silence.lasts(tick, patience)
+        if silence.is_over(patience.silent_s, tick, patience):
+            self.close(f"no answer for {silence.seconds:.0f} s")
+        elif self._leaves_grabs_unanswered(tick):
+            # Whatever else it says, it keeps slots that other servers may need.
+            self._share.doubted = True
+            self.close(f"asked for jobs, the server has not answered for {self._unanswered.seconds:.0f} s")
+        elif silence.must_ask(patience):
+            self._ask_again(tick.now)
+
+    def _leaves_grabs_unanswered(self, tick: Tick) -> bool:
+        patience, unanswered = self._patience, self._unanswered
+        if self._grabs.are_answered():
+            unanswered.broken()
+            self._bytes_at_mark = self._bytes
+        elif not self._batch.pending:
+            unanswered.lasts(tick, patience)
+        limit_s = patience.doubted_s if self._share.doubted else patience.unanswered_s
+        if not unanswered.is_over(limit_s, tick, patience):
+            return False
+        return self._bytes - self._bytes_at_mark < SLOWEST_B_PER_S * unanswered.seconds
+
+    def _ask_again(self, now: float) -> None:
+        under_way = self._grabs.under_way
+        if self._grabs.ask_again(now, self._patience.regrab_s):
             self._ask(now)
-            if not self._grabs.under_way:
-                self.outbox.parts.append(_ECHO)
-            self.outbox.flush()
+        if self._grabs.under_way == under_way:
+            self._echoes += 1
+            self.outbox.parts.append(_ECHO)
+        self.outbox.flush()
 
     # Hearing.
 
-    def _lead(self) -> None:
+    def _lead(self) -> None:  # noqa: C901 - written out: this runs for each read
         """Run what is pending, speak, read; until leadership passes on or the connection ends."""
         me = getcurrent()
         batch, pool = self._batch, self._pool
         batch.begin(me)
-        receive, decoder = self._stream.receive, self._decoder
+        receive, decoder, grabs = self._stream.receive, self._decoder, self._grabs
         pending, monotonic = batch.pending, time.monotonic
         try:
             while not self.closed:
@@ -193,23 +246,42 @@ class Session:
                 if not data:
                     self.close(self.reason or "closed by the server")
                     return
-                now = self._heard_at = monotonic()
+                now = monotonic()
+                self._heard = True
+                self._bytes += len(data)
                 none = 0
                 before = len(pending)
+                others: list[Packet] | None = None
                 for kind, arguments in decoder.feed(data):
                     if kind is _ASSIGN:
                         pending.append(arguments)
                     elif kind is _NO_JOB:
                         none += 1
-                    elif kind is _NOOP:
-                        self._grabs.noop(now, len(pending))
+                    elif kind is _NOOP and not grabs.woken:
+                        grabs.noop(now, len(pending))
+                    elif others is None:
+                        others = [(kind, arguments)]
                     else:
+<<<<<<< HEAD
                         self._other(kind, arguments)
                 # The payloads in them are the jobs', which may be over before more comes.
                 data, arguments = b"", []
                 jobs = len(pending) - before
                 if jobs or none:
                     self._grabs.answered(jobs, none)
+=======
+                        others.append((kind, arguments))
+                if none or len(pending) > before:
+                    try:
+                        grabs.answered(len(pending) - before, none)
+                    except BaseException:
+                        # They have no slots; the grabs keep theirs until `close`.
+                        while len(pending) > before:
+                            pending.pop()
+                        raise
+                if others is not None:
+                    self._hear_others(others)
+>>>>>>> 26d78c9 (Sessions: slots balance under every sequence of packets; our own pause is not the server's silence)
         except (OSError, RemoteProtocolError) as error:
             self.close(str(error) or type(error).__name__)
         except Interrupt:
@@ -226,25 +298,59 @@ class Session:
         finally:
             pool.leaders.pop(me, None)
 
-    def _other(self, kind: PacketType, arguments: list[bytes]) -> None:
-        if kind is PacketType.ECHO_RES or (kind is PacketType.JOB_CREATED and self.reports.letter_answered(None)):
+    def _hear_others(self, packets: list[Packet]) -> None:
+        """What neither brings a job nor says that there is none or that there may be one.
+
+        Raises:
+            RemoteProtocolError: not for a worker, or more of it than a server has reason to send.
+        """
+        for kind, arguments in packets:
+            if kind is PacketType.ECHO_RES and self._echoes:
+                self._echoes -= 1
+            elif kind is PacketType.JOB_CREATED and self.reports.letter_answered(None):
+                continue
+            elif kind is PacketType.ERROR:
+                self._hear_error(text(arguments[0]), text(arguments[1]))
+            elif kind is not _NOOP and kind is not PacketType.ECHO_RES:
+                raise RemoteProtocolError(f"{kind.name} is not for a worker")
+            else:
+                self._hear_odd(1)
+            if arguments:
+                self._hear_odd(len(arguments[-1]) // ODD_BYTES)
+
+    def _hear_error(self, code: str, message: str) -> None:
+        if code != "JOB_NOT_FOUND" and self.reports.letter_answered(ConnectionError(f"{code}: {message}")):
             return
-        if kind is not PacketType.ERROR:
-            raise RemoteProtocolError(f"{kind.name} is not for a worker")
-        code, message = text(arguments[0]), text(arguments[1])
+        self._hear_odd(1)
         if code == "JOB_NOT_FOUND":
             # The server does not say which: it was requeued or cancelled meanwhile, or the server has restarted.
             self.function.counters.outcomes["orphaned"] += 1
-            emit(
-                log, logging.WARNING, "job.orphaned",
+            self._pool.limited_log.emit(
+                logging.WARNING, "job.orphaned",
                 "the server no longer knows a job that was reported: it was cancelled, or handed to another worker",
+                key=f"{self.server} {self.function.name}",
                 function=self.function.name, server=self.server, running=self.holding,
             )  # fmt: skip
-        elif not self.reports.letter_answered(ConnectionError(f"{code}: {message}")):
-            emit(
-                log, logging.ERROR, "server.error", message,
+        else:
+            self._pool.limited_log.emit(
+                logging.ERROR, "server.error", message, key=f"{self.server} {self.function.name}",
                 function=self.function.name, server=self.server, code=code,
             )  # fmt: skip
+
+    def _hear_odd(self, count: int) -> None:
+        """Something came that nobody asked for.
+
+        Raises:
+            RemoteProtocolError: it was too much.
+        """
+        self._may_be_odd -= count
+        if self._may_be_odd < 0:
+            # Each report of a job may be answered with an error: as many are no wonder.
+            reasons = self._grabs.answered_so_far + self.reports.streamed
+            self._may_be_odd += min(reasons - self._reasons, ODD_MOST)
+            self._reasons = reasons
+            if self._may_be_odd < 0:
+                raise RemoteProtocolError("the server sends packets without end that nothing gave it a reason for")
 
     # Speaking.
 
@@ -276,6 +382,6 @@ class Session:
 
     def _part(self) -> None:
         """Retired: end the connection once nothing runs; the server hands out again what is held back."""
-        if self._parted_at is None and not self._batch.busy and self.holding <= self.handed_back:
-            self._parted_at = time.monotonic()
+        if self._parted_s is None and not self._batch.busy and self.holding <= self.handed_back:
+            self._parted_s = 0.0
             self._stream.finish()

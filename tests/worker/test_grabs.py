@@ -14,11 +14,12 @@ from gearpool.protocol.codec import Decoder
 from gearpool.protocol.packets import REQUEST_MAGIC, PacketType
 from gearpool.settings import BreakerSettings
 from gearpool.worker.functions import Function
-from gearpool.worker.grabs import REGRAB_S, SPIN_S, Grabs
+from gearpool.worker.grabs import SPIN_S, Grabs
 from gearpool.worker.pool import Pool
 from tests.processes import wait_for
 from tests.worker.serving import function
 
+REGRAB_S = 5.0
 LATER = SPIN_S + 1.0
 """Long enough after a grab for a NOOP to be an ordinary one."""
 
@@ -194,14 +195,14 @@ def test_a_budget_is_what_may_still_be_asked_for_and_comes_back_with_what_does_n
 def test_an_idle_session_asks_again_after_a_while(asker: Asker) -> None:
     asker.ask()
     asker.grabs.answered(0, 1)
-    assert not asker.grabs.ask_again(asker.now + REGRAB_S / 2)
-    assert asker.grabs.ask_again(asker.now + REGRAB_S)
+    assert not asker.grabs.ask_again(asker.now + REGRAB_S / 2, REGRAB_S)
+    assert asker.grabs.ask_again(asker.now + REGRAB_S, REGRAB_S)
     assert asker.ask() == 1
 
 
 def test_a_question_that_is_not_answered_is_not_asked_again(asker: Asker) -> None:
     asker.ask()
-    assert not asker.grabs.ask_again(asker.now + REGRAB_S)
+    assert not asker.grabs.ask_again(asker.now + REGRAB_S, REGRAB_S)
 
 
 def test_a_server_that_wakes_for_nothing_again_and_again_is_asked_more_slowly(asker: Asker) -> None:

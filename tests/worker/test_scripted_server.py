@@ -10,6 +10,7 @@ import pytest
 
 from gearpool.protocol.codec import Decoder, Packet, response
 from gearpool.protocol.packets import REQUEST_MAGIC, PacketType
+from gearpool.settings import BreakerSettings
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
@@ -111,3 +112,20 @@ def test_garbage_from_the_server_ends_the_connection_and_not_the_worker(script: 
     script.answers.append([b"HTTP/1.1 400 Bad Request\r\n\r\n"])
     with serving([function("echo", lambda arg: arg)], script.address):
         wait_for(lambda: script.connections >= 2, "a second connection")
+
+
+def test_a_probe_that_is_lost_with_its_connection_before_it_began_is_not_waited_for(script: Script) -> None:
+    """The breaker lets one job through; if that never begins, another one must be the probe."""
+    breaker = BreakerSettings(failures=1, within_s=60.0, pause_s=0.01)
+
+    def fail(arg: bytes) -> bytes:
+        if arg:
+            return arg
+        raise ValueError
+
+    script.answers.append([assign(b"H:x:1"), response(PacketType.NOOP)])  # opens the breaker
+    # The probe, and in the same read what ends the connection.
+    script.answers.append([assign(b"H:x:2"), response(PacketType.OPTION_RES, b"not for a worker")])
+    script.answers.append([assign(b"H:x:3", payload=b"x")])
+    with serving([function("echo", fail, breaker=breaker)], script.address):
+        wait_for(lambda: (PacketType.WORK_COMPLETE, [b"H:x:3", b"x"]) in script.heard, "another probe")
