@@ -179,6 +179,15 @@ class Job:
             return None
         return (self.started or time.monotonic()) + self._timeout_s
 
+    def set_limit(self, timeout_s: float | None) -> None:
+        """For the worker: how long this run may take, counted from `started`."""
+        self._timeout_s = timeout_s
+
+    def extend(self, seconds: float) -> None:
+        """For the worker: this run's process was stopped, or blocked by another job, for so long."""
+        if self._timeout_s is not None:
+            self._timeout_s += seconds
+
     def remaining(self) -> float | None:
         """Seconds until the deadline, never below 0; None without a limit."""
         deadline = self.deadline

@@ -185,6 +185,7 @@ class Batch:
             pool.drop_slot(function)
             return
         job.started = time.monotonic()
+        job.set_limit(function.settings.timeout_s)
         run = Run(self._session, job, me)
         pool.begin(run)
         if pool.page is not None:

@@ -1,6 +1,7 @@
 """Time limits of handlers that wait: JobTimeout at the limit, the end at the grace. Floor 3.
 
-Law: no timer a job. All runs of a function have the same limit, so their deadlines come in the order of their starts: a
+Law: time in which this process was stopped, or blocked by one of its jobs, does not count against the others. No timer a
+job: all runs of a function have the same limit, so their deadlines come in the order of their starts: a
 queue, and one timer for its head. A job that never waits is never in the queue; the supervisor sees that one.
 """
 
@@ -9,17 +10,22 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from gevent import GreenletExit
 from gevent.hub import get_hub
 
-from gearpool.jobs import JobTimeout
+from gearpool.jobs import Job, JobTimeout
 from gearpool.logs import emit
 from gearpool.worker.runs import Run
 
 log = logging.getLogger("gearpool.worker")
+
+LATE_S = 0.5
+"""A timer that comes so much too late shows that this process was away."""
+EXCUSED_S = 60.0
+"""A run is given back no more than this in all, so that it ends even in a process that is blocked again and again."""
 
 
 class Deadlines:
@@ -27,10 +33,12 @@ class Deadlines:
 
     Args:
         due: called in the hub with each run whose deadline has come, once.
+        late: called before that if the deadline has come long ago: perhaps nobody is to blame (see `excuse`).
     """
 
-    def __init__(self, due: Callable[[Run], None]) -> None:
+    def __init__(self, due: Callable[[Run], None], late: Callable[[], None]) -> None:
         self._due = due
+        self._late = late
         # OrderedDict and not dict: taking from the front of a dict again and again is quadratic.
         self._queue: OrderedDict[Run, float] = OrderedDict()
         self._timer: Any = None
@@ -47,6 +55,11 @@ class Deadlines:
     def remove(self, run: Run) -> None:
         """``run`` has ended; nothing happens if it is not watched. The timer is left to find out."""
         self._queue.pop(run, None)
+
+    def excuse(self, seconds: Callable[[Run], float]) -> None:
+        """Give each run so many seconds more. See `Limits.excuse`."""
+        for run in self._queue:
+            self._queue[run] += seconds(run)
 
     def close(self) -> None:
         """Watch nobody any more."""
@@ -68,6 +81,8 @@ class Deadlines:
         self._stop()
         now = time.monotonic()
         queue = self._queue
+        if queue and now - next(iter(queue.values())) > LATE_S:
+            self._late()
         while queue:
             run, deadline = next(iter(queue.items()))
             if deadline > now:
@@ -83,11 +98,15 @@ class Limits:
     Args:
         overdue: called in the hub with a run that has not ended even at its grace; it is to be reported without it.
         stuck: called with a run that swallowed even its killing.
+        late: called when a deadline is seen long after it came; it looks whether this process was away.
     """
 
-    def __init__(self, overdue: Callable[[Run], None], stuck: Callable[[Run], None]) -> None:
+    def __init__(
+        self, overdue: Callable[[Run], None], stuck: Callable[[Run], None], late: Callable[[], None] = lambda: None
+    ) -> None:
         self._overdue = overdue
         self._stuck = stuck
+        self._late = late
         self._limits: dict[str, Deadlines] = {}
         self._graces: dict[str, Deadlines] = {}
 
@@ -96,7 +115,8 @@ class Limits:
         function = run.job.function
         limits = self._limits.get(function)
         if limits is None:
-            limits = self._limits[function] = Deadlines(self.time_out)
+            limits = self._limits[function] = Deadlines(self.time_out, self._late)
+        run.watched_at = time.monotonic()
         run.due = run.job.started + timeout_s
         limits.add(run, run.due)
 
@@ -109,6 +129,33 @@ class Limits:
             if graces is not None:
                 graces.remove(run)
 
+    def excuse(self, seconds: float, since: float, but: Container[Job]) -> None:
+        """This process was away for ``seconds``: give them back to those who could not run because of it.
+
+        Args:
+            seconds: for how long.
+            since: ``time.monotonic()`` of about when it began; what was not watched yet may be what blocked it.
+            but: jobs that are known to have blocked it.
+        """
+
+        def given(run: Run) -> float:
+            if run.watched_at > since or run.job in but:
+                return 0.0
+            return min(seconds, EXCUSED_S - run.excused_s)
+
+        def give(run: Run) -> float:
+            more = given(run)
+            run.excused_s += more
+            run.job.extend(more)
+            if run.due is not None:
+                run.due += more
+            return more
+
+        for graces in self._graces.values():
+            graces.excuse(given)
+        for limits in self._limits.values():
+            limits.excuse(give)
+
     def time_out(self, run: Run) -> None:
         """The limit has come: JobTimeout, and the grace begins. Called in the hub."""
         if run.ended or run.thrown:
@@ -120,7 +167,7 @@ class Limits:
         """What is raised into ``run`` at its limit."""
         # Of the job and not of the configuration, which may have been changed to none since.
         job = run.job
-        limit_s = (job.deadline or job.started) - job.started
+        limit_s = (job.deadline or job.started) - job.started - run.excused_s
         return JobTimeout(f"over its time limit of {limit_s:g} s")
 
     def begin_grace(self, run: Run) -> None:
@@ -128,7 +175,7 @@ class Limits:
         function = run.job.function
         graces = self._graces.get(function)
         if graces is None:
-            graces = self._graces[function] = Deadlines(self.end)
+            graces = self._graces[function] = Deadlines(self.end, self._late)
         graces.add(run, time.monotonic() + run.session.function.settings.timeout_grace_s)
 
     def end(self, run: Run) -> None:

@@ -89,12 +89,11 @@ class Pool:
         self.page = page
         self.max_packet = max_packet
         self.patience = patience or Patience()
-        self.limited_log = LimitedLog(log)
-        """For events that a server can cause."""
+        self.limited_log = LimitedLog(log)  # for events that a server can cause
         self.verdicts = Verdicts(self)
         self.retries = Retries(self)
         self.letters = Letters(base)
-        self.limits = Limits(self._report_without, self._stuck)
+        self.limits = Limits(self._report_without, self._stuck, self._on_tick)
         self.draining = False
         self.log_jobs = False
         """Log each job that is complete, at info; those that are not are logged anyway."""
@@ -113,6 +112,7 @@ class Pool:
         self._loop: Any = None
         self._tick: Any = None
         self._ticked_at = 0.0
+        self.blocked_by: set[Job] = set()  # seen on the CPU for long since the last look at the sessions
         self._over: set[Job] = set()
         self._server_up: dict[str, bool] = {}
         self._hastened = Event()
@@ -143,8 +143,8 @@ class Pool:
         """Serve ``function`` on every server."""
         self.functions[function.name] = function
         for server in self.servers:
-            name = str(server)
-            self.lanes.append(Lane(self, function, server, self._reach[name], self._shares[name]))
+            known = self._reach[str(server)], self._shares[str(server)]
+            self.lanes.append(Lane(self, function, server, *known))
 
     def shut(self, name: str) -> None:
         """Serve the function ``name`` no more; its running jobs go on to their end."""
@@ -233,6 +233,11 @@ class Pool:
     def _on_tick(self) -> None:
         now = time.monotonic()
         look = tick(now - self._ticked_at, now, self.patience.tick_s)
+        if look.away_s:
+            # It began within a tick's time after the last look: up to so much more.
+            away_s = min(now - self._ticked_at, 2 * look.away_s)
+            self.limits.excuse(away_s, self._ticked_at + self.patience.tick_s, self.blocked_by)
+        self.blocked_by.clear()
         self._ticked_at = now
         for session in list(self.sessions):
             session.tick(look)
@@ -355,7 +360,7 @@ class Pool:
             self._server_up[lane.name] = True
             self.limited_log.emit(
                 logging.INFO, "server.connected", f"serving {lane.name}", key=lane.name, server=lane.name
-            )  # fmt: skip
+            )
 
     def lost(self, lane: Lane, reason: str, delay_s: float) -> None:
         """``lane`` has none, and tries again in ``delay_s``."""

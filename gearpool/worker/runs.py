@@ -24,15 +24,29 @@ class Run:
         abandoned: it was reported without waiting for its end; what it does now concerns nobody.
         thrown: the interrupts thrown at it so far, in order.
         holds_slot: False once its slot has been given back.
+        watched_at: ``time.monotonic()`` since when its time limit is watched.
+        excused_s: how much time it was given back, since its process was stopped or blocked.
     """
 
-    __slots__ = ("abandoned", "due", "ended", "greenlet", "holds_slot", "job", "session", "thrown")
+    __slots__ = (
+        "abandoned",
+        "due",
+        "ended",
+        "excused_s",
+        "greenlet",
+        "holds_slot",
+        "job",
+        "session",
+        "thrown",
+        "watched_at",
+    )
 
     def __init__(self, session: Session, job: Job, greenlet: Any) -> None:
         self.session = session
         self.job = job
         self.greenlet = greenlet
         self.due: float | None = None
+        self.watched_at = self.excused_s = 0.0
         self.ended = False
         self.abandoned = False
         self.holds_slot = True

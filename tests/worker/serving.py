@@ -19,20 +19,28 @@ from gearpool.settings import ErrorAction, FunctionSettings, ReconnectSettings
 from gearpool.timing import Deadline
 from gearpool.worker import snapshots
 from gearpool.worker.functions import Function
+from gearpool.worker.patience import Patience
 from gearpool.worker.pool import Pool
 
 _T = TypeVar("_T")
+SHORT = Patience(
+    tick_s=0.05, regrab_s=0.2, silent_s=0.6, unanswered_s=0.6, doubted_s=0.1, part_s=0.1, steady_s=0.4
+)  # fmt: skip
+"""A session's limits at a twentieth of their length."""
 _END_S = 20.0
 
 
 class Serving:
     """A running pool; `call` runs something in its thread."""
 
-    def __init__(self, functions: list[Function], servers: list[str], concurrency: int, base: str) -> None:
+    def __init__(
+        self, functions: list[Function], servers: list[str], concurrency: int, base: str, patience: Patience | None
+    ) -> None:
         self._functions = functions
         self._servers = servers
         self._concurrency = concurrency
         self._base = base
+        self._patience = patience
         self._wanted: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._ready = threading.Event()
         self.pool: Pool
@@ -84,6 +92,7 @@ class Serving:
             concurrency=self._concurrency,
             reconnect=ReconnectSettings(delay_s=0.05, max_delay_s=0.2),
             base=self._base,
+            patience=self._patience,
         )
         self.pool.start()
         self._ready.set()
@@ -116,10 +125,14 @@ def function(
 
 @contextlib.contextmanager
 def serving(
-    functions: Iterable[Function], *servers: str, concurrency: int = 100, base: str | Path = "."
+    functions: Iterable[Function],
+    *servers: str,
+    concurrency: int = 100,
+    base: str | Path = ".",
+    patience: Patience | None = None,
 ) -> Iterator[Serving]:
     """A pool for the duration of a block."""
-    running = Serving(list(functions), list(servers), concurrency, str(base))
+    running = Serving(list(functions), list(servers), concurrency, str(base), patience)
     try:
         yield running
     finally:

@@ -1,0 +1,153 @@
+"""A worker that was stopped, or blocked by one of its jobs, does not take its own pause for the server's silence.
+
+With a session's limits at a twentieth of their length (`serving.SHORT`), and pauses that are several times as long.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+from gevent.monkey import get_original
+
+from gearpool import Client, Job
+from tests.processes import wait_for
+from tests.worker.serving import SHORT, function, serving
+
+_SERVE = """
+import sys, time, gevent
+from pathlib import Path
+from gearpool.net.addresses import parse_server
+from gearpool.worker import snapshots
+from gearpool.worker.pool import Pool
+from tests.worker.serving import SHORT, function
+
+def hold(arg):
+    print("start", flush=True)
+    while not Path(sys.argv[2]).exists():
+        gevent.sleep(0.01)
+    return b"done"
+
+pool = Pool([function("hold", hold), function("idle", lambda arg: arg)], [parse_server(sys.argv[1])], patience=SHORT)
+pool.start()
+while True:
+    gevent.sleep(0.05)
+    print("alive", pool.reconnects, flush=True)
+"""
+
+
+class Stoppable:
+    """A worker process; `lines` is what it prints."""
+
+    def __init__(self, server: str, release: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, server, str(release)], stdout=subprocess.PIPE, text=True
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def count(self, word: str) -> int:
+        return sum(line.startswith(word) for line in self.lines)
+
+    def lives_on(self, times: int) -> None:
+        before = self.count("alive")
+        wait_for(lambda: self.count("alive") >= before + times, "the worker to run on")
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            self.lines.extend(iter(lines.readline, ""))
+
+
+@pytest.fixture
+def stoppable(server: str, tmp_path: Path) -> Iterator[Stoppable]:
+    made = Stoppable(server, tmp_path / "release")
+    yield made
+    made.end()
+
+
+def test_a_job_of_a_worker_that_was_stopped_runs_once(
+    stoppable: Stoppable, server: str, client: Client, tmp_path: Path
+) -> None:
+    future = client.submit("hold", b"")
+    wait_for(lambda: stoppable.count("start") == 1, "the job to start")
+    for _ in range(2):
+        stoppable.process.send_signal(signal.SIGSTOP)
+        time.sleep(3 * SHORT.silent_s)
+        stoppable.process.send_signal(signal.SIGCONT)
+        stoppable.lives_on(8)  # ticks
+    (tmp_path / "release").touch()
+    assert future.result(20) == b"done"
+    assert stoppable.count("start") == 1
+    assert stoppable.lines[-1] == "alive 0\n"
+
+
+def test_a_job_beside_one_that_blocks_the_process_runs_once_and_keeps_its_time(server: str, client: Client) -> None:
+    starts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    release = threading.Event()
+    left: list[float] = []
+
+    def hold(arg: bytes, job: Job) -> bytes:
+        starts.put(arg)
+        while not release.is_set():
+            gevent.sleep(0.01)
+        left.append(job.remaining() or 0.0)
+        return arg
+
+    def block(arg: bytes) -> bytes:
+        get_original("time", "sleep")(4 * SHORT.silent_s)
+        return arg
+
+    functions = [function("hold", hold, timeout_s=3 * SHORT.silent_s), function("block", block)]
+    with serving(functions, server, patience=SHORT) as running:
+        held = client.submit("hold", b"")
+        starts.get(timeout=10)
+        assert client.submit_job("block", b"", timeout=20) == b""
+        running.call(lambda _: gevent.sleep(4 * SHORT.tick_s))
+        release.set()
+        assert held.result(20) == b""  # its time limit passed while it could not run
+        assert starts.empty()
+        assert running.snapshot()["reconnects"] == 0
+        assert running.outcomes("hold") == {"complete": 1}
+
+
+def test_jobs_that_compute_for_longer_than_the_server_may_be_silent_are_not_given_up(
+    server: str, client: Client
+) -> None:
+    """The session does not read while it has jobs to run: what the server said meanwhile is not read yet."""
+    runs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def compute(arg: bytes) -> bytes:
+        runs.put(arg)
+        end = time.monotonic() + (0.06 if len(arg) == 1 else 0.0)
+        while time.monotonic() < end:
+            pass
+        return arg
+
+    with serving([function("compute", compute)], server, patience=SHORT) as running:
+        for _ in range(5):  # so that it grabs many at once
+            list(client.map("compute", [b"quick"] * 200, window=200))
+        while not runs.empty():
+            runs.get()
+        running.call(lambda pool: pool.pause("compute"))
+        futures = [client.submit("compute", b"%d" % (number % 10)) for number in range(24)]
+        wait_for(lambda: all(future.handle for future in futures), "the jobs to be queued")
+        running.call(lambda pool: pool.unpause("compute"))
+        assert [future.result(60) for future in futures] == [b"%d" % (number % 10) for number in range(24)]
+        assert runs.qsize() == 24
+        assert running.snapshot()["reconnects"] == 0
