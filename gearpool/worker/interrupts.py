@@ -113,7 +113,7 @@ class Interrupts:
         if now - beat.since >= STALL_S and beat.turn != self._stalled_turn:
             self._stalled_turn = beat.turn
             if job is not None:
-                self._pool.blocked_by.add(job)
+                self._pool.blocked_by.append(job)
             self._stall(job.function if job else "", job, frame, now)
         if job is None or job.deadline is None or now < job.deadline or is_ours(frame) or is_entering(frame):
             return None

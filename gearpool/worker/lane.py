@@ -6,7 +6,10 @@ but the last registered and 2.0.0 even loses jobs when a connection has several.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +83,12 @@ class Lane:
             self.session.close("stopped")
         self._greenlet.kill(block=False)
 
+    def disconnect(self) -> None:
+        """Shut the socket down, so that the server notices at once; from a thread other than the pool's."""
+        if self.connected:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.descriptor)) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._reach.enter(self, self._stopping)
@@ -111,7 +120,7 @@ class Lane:
         session = self.session = Session(self._pool, self.function, self.name, greenlet_stream(sock), self._share)
         self._connected_at = time.monotonic()
         self.connects += 1
-        self._pool.connected(self)
+        self._pool.server_log.connected(self.name, again=self.connects > 1)
         self.last_error = ""
         self._reach.reached(self)
         session.start()
@@ -134,4 +143,4 @@ class Lane:
 
     def _lost(self, reason: str, *, was_steady: bool = False) -> None:
         self.last_error = reason
-        self._pool.lost(self, reason, self._reach.lost(self, was_steady=was_steady))
+        self._pool.server_log.lost(self.name, reason, self._reach.lost(self, was_steady=was_steady))

@@ -6,7 +6,6 @@ arguments, knows no file and no supervisor, and nothing of it is global.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +18,6 @@ from gevent.hub import get_hub
 
 from gearpool import logs
 from gearpool.jobs import Draining, End, Job, Killed, Outcome, known_of
-from gearpool.limited_log import LimitedLog
 from gearpool.page import Page
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.settings import ReconnectSettings, ServerSettings
@@ -35,6 +33,7 @@ from gearpool.worker.patience import Patience, tick
 from gearpool.worker.reach import Reach
 from gearpool.worker.retries import Retries
 from gearpool.worker.runs import Run, Runs, drop_locals
+from gearpool.worker.server_log import ServerLog
 from gearpool.worker.session import Session
 from gearpool.worker.shares import ServerShare
 from gearpool.worker.slots import Slots
@@ -89,7 +88,7 @@ class Pool:
         self.page = page
         self.max_packet = max_packet
         self.patience = patience or Patience()
-        self.limited_log = LimitedLog(log)  # for events that a server can cause
+        self.server_log = ServerLog(log)
         self.verdicts = Verdicts(self)
         self.retries = Retries(self)
         self.letters = Letters(base)
@@ -97,7 +96,6 @@ class Pool:
         self.draining = False
         self.log_jobs = False
         """Log each job that is complete, at info; those that are not are logged anyway."""
-        self.reconnects = 0
         self.budget: int | None = None
         """How many more jobs may be grabbed; None without limit."""
         self.short: set[Grabs] = set()
@@ -112,9 +110,8 @@ class Pool:
         self._loop: Any = None
         self._tick: Any = None
         self._ticked_at = 0.0
-        self.blocked_by: set[Job] = set()  # seen on the CPU for long since the last look at the sessions
+        self.blocked_by: list[Job] = []  # seen on the CPU for long since the last look at the sessions
         self._over: set[Job] = set()
-        self._server_up: dict[str, bool] = {}
         self._hastened = Event()
 
     # Life.
@@ -126,13 +123,9 @@ class Pool:
         """
         if self._loop is not None:
             return
-<<<<<<< HEAD
         self._loop = get_hub().loop
         self.crew.start()
-        self._tick = self._loop.timer(TICK_S, TICK_S)
-=======
         self._tick = self._loop.timer(self.patience.tick_s, self.patience.tick_s)
->>>>>>> 26d78c9 (Sessions: slots balance under every sequence of packets; our own pause is not the server's silence)
         self._tick.start(self._on_tick)
         self._ticked_at = time.monotonic()
         for function in self.functions.values():
@@ -197,7 +190,7 @@ class Pool:
             lane.stop()
         for session in list(self.sessions):
             session.close("stopped")
-        self.limited_log.tell(all_of_them=True)
+        self.server_log.tell(all_of_them=True)
         self.limits.close()
         self.retries.hand_back()
         self.crew.close()
@@ -205,12 +198,10 @@ class Pool:
     def disconnect(self) -> None:
         """End the connections from a thread other than the pool's, whose event loop does not run now.
 
-        Only the sockets are touched: they are shut down, so the servers notice at once. `close` frees the rest.
+        Only the sockets are touched. `close` frees the rest.
         """
         for lane in self.lanes:
-            if lane.connected:
-                with contextlib.suppress(OSError), socket.socket(fileno=os.dup(lane.descriptor)) as connection:
-                    connection.shutdown(socket.SHUT_RDWR)
+            lane.disconnect()
 
     def _wait_idle(self, deadline: Deadline, tell: Callable[[int, list[str]], None] | None) -> bool:
         told = time.monotonic()
@@ -241,7 +232,7 @@ class Pool:
         self._ticked_at = now
         for session in list(self.sessions):
             session.tick(look)
-        self.limited_log.tell()
+        self.server_log.tell()
 
     # What sessions tell.
 
@@ -351,24 +342,6 @@ class Pool:
         for session in list(self.sessions):
             if session.function is function:
                 session.resume()
-
-    def connected(self, lane: Lane) -> None:
-        """``lane`` has a connection."""
-        if lane.connects > 1:
-            self.reconnects += 1
-        if not self._server_up.get(lane.name):
-            self._server_up[lane.name] = True
-            self.limited_log.emit(
-                logging.INFO, "server.connected", f"serving {lane.name}", key=lane.name, server=lane.name
-            )
-
-    def lost(self, lane: Lane, reason: str, delay_s: float) -> None:
-        """``lane`` has none, and tries again in ``delay_s``."""
-        if self._server_up.get(lane.name) is not False:
-            self._server_up[lane.name] = False
-            self.limited_log.emit(
-                logging.WARNING, "server.lost", reason, key=lane.name, server=lane.name, retry_in_s=round(delay_s, 2)
-            )  # fmt: skip
 
     @property
     def busy(self) -> bool:

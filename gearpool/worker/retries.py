@@ -74,7 +74,6 @@ class Retries:
             self._forget(entry)
             entry.session.hand_back()
 
-<<<<<<< HEAD
     def forget(self, session: Session) -> None:
         """The connection of ``session`` is gone: the server hands out again what came over it."""
         gone = [entry for _, _, entry in self._heap if entry.session is session]
@@ -87,18 +86,6 @@ class Retries:
         for entry in gone:
             self._forget(entry)
         self._pool.settled(len(gone))
-=======
-    def drop(self, session: Session) -> None:
-        """The connection of ``session`` is gone: its jobs are handed out again and wait here no longer."""
-        gone = [entry for _, _, entry in self._heap if entry.session is session]
-        gone += [entry for entry in self._ready if entry.session is session]
-        if gone:
-            self._heap = [row for row in self._heap if row[2].session is not session]
-            heapq.heapify(self._heap)
-            self._ready.difference_update(gone)
-            for entry in gone:
-                self._forget(entry)
->>>>>>> 26d78c9 (Sessions: slots balance under every sequence of packets; our own pause is not the server's silence)
 
     def begin(self, entry: Waiting) -> None:
         """Its time has come: run it if there is a slot, else when there is one."""

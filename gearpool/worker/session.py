@@ -168,7 +168,6 @@ class Session:
         not_begun = self._batch.close()
         self.function.did_not_come(not_begun)
         will_not_run = not_begun + self._grabs.close()
-        pool.retries.drop(self)
         pool.give_back(will_not_run)
         if pool.slots.release(self.function.slots, will_not_run):
             pool.feed_soon()
@@ -262,15 +261,9 @@ class Session:
                     elif others is None:
                         others = [(kind, arguments)]
                     else:
-<<<<<<< HEAD
-                        self._other(kind, arguments)
+                        others.append((kind, arguments))
                 # The payloads in them are the jobs', which may be over before more comes.
                 data, arguments = b"", []
-                jobs = len(pending) - before
-                if jobs or none:
-                    self._grabs.answered(jobs, none)
-=======
-                        others.append((kind, arguments))
                 if none or len(pending) > before:
                     try:
                         grabs.answered(len(pending) - before, none)
@@ -281,7 +274,6 @@ class Session:
                         raise
                 if others is not None:
                     self._hear_others(others)
->>>>>>> 26d78c9 (Sessions: slots balance under every sequence of packets; our own pause is not the server's silence)
         except (OSError, RemoteProtocolError) as error:
             self.close(str(error) or type(error).__name__)
         except Interrupt:
@@ -325,14 +317,14 @@ class Session:
         if code == "JOB_NOT_FOUND":
             # The server does not say which: it was requeued or cancelled meanwhile, or the server has restarted.
             self.function.counters.outcomes["orphaned"] += 1
-            self._pool.limited_log.emit(
+            self._pool.server_log.emit(
                 logging.WARNING, "job.orphaned",
                 "the server no longer knows a job that was reported: it was cancelled, or handed to another worker",
                 key=f"{self.server} {self.function.name}",
                 function=self.function.name, server=self.server, running=self.holding,
             )  # fmt: skip
         else:
-            self._pool.limited_log.emit(
+            self._pool.server_log.emit(
                 logging.ERROR, "server.error", message, key=f"{self.server} {self.function.name}",
                 function=self.function.name, server=self.server, code=code,
             )  # fmt: skip

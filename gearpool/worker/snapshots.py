@@ -54,7 +54,7 @@ def snapshot(pool: Pool) -> dict[str, Any]:
         "functions": functions,
         "servers": servers,
         "slots": {"limit": pool.slots.limit, "used": pool.slots.used},
-        "reconnects": pool.reconnects,
+        "reconnects": pool.server_log.reconnects,
         "in_progress": len(pool.runs),
         "quiet": pool.quiet,
     }

@@ -124,6 +124,7 @@ class Balance(RuleBasedStateMachine):
             function("gated", self.work, most=4, breaker=breaker, rate_per_s=1000.0, **common),
         ]
         self.pool = Pool(self.functions, [], concurrency=4)
+        self.pool.start()
         self.shares = [ServerShare(alone=False), ServerShare()]
         self.peers: list[Peer] = []
         self.waiting: list[tuple[Job, AsyncResult]] = []

@@ -36,6 +36,7 @@ class FakePool:
         self.job = SimpleNamespace(function="f", handle="H", unique="u", deadline=now - age_s + LIMIT_S)
         session = SimpleNamespace(function=SimpleNamespace(settings=settings))
         self.run = SimpleNamespace(job=self.job, thrown=[], ended=False, session=session)
+        self.blocked_by: list[Any] = []
         self.limits = SimpleNamespace(timeout_of=lambda run: JobTimeout("over"), begin_grace=lambda run: None)
 
     def on_cpu(self) -> Any:

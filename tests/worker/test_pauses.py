@@ -40,7 +40,7 @@ pool = Pool([function("hold", hold), function("idle", lambda arg: arg)], [parse_
 pool.start()
 while True:
     gevent.sleep(0.05)
-    print("alive", pool.reconnects, flush=True)
+    print("alive", pool.server_log.reconnects, flush=True)
 """
 
 
