@@ -51,6 +51,7 @@ _HOMES = {
     "Skip": "gearpool.jobs",
     "SubmitUnknown": "gearpool.errors",
     "TimedOut": "gearpool.errors",
+    "UndecodableResult": "gearpool.errors",
     "UsageError": "gearpool.errors",
     "Warned": "gearpool.client",
     "Worker": "gearpool.worker",
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from gearpool.errors import ServerError as ServerError
     from gearpool.errors import SubmitUnknown as SubmitUnknown
     from gearpool.errors import TimedOut as TimedOut
+    from gearpool.errors import UndecodableResult as UndecodableResult
     from gearpool.errors import UsageError as UsageError
     from gearpool.jobs import Abort as Abort
     from gearpool.jobs import Draining as Draining

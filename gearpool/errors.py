@@ -18,6 +18,7 @@ Callers branch on classes and attributes, never on texts::
     │   └── JobTimedOut           the job did not end in time; it may still run: .handle
     ├── JobCancelled              the caller gave the job up: .handle, .function, .server
     ├── EventsDropped             more events were unread than are kept: .dropped, .limit
+    ├── UndecodableResult         the result is not JSON or text, as it should be (also a ValueError): .payload
     └── JobError                  a job ended badly: .handle, .function, .server
         ├── JobFailed             WORK_FAIL (exit 1)
         └── JobException          WORK_EXCEPTION: .payload
@@ -38,6 +39,8 @@ class GearpoolError(Exception):
     """
 
     _of_this_process: ClassVar[tuple[str, ...]] = ()
+    index: int | None = None
+    """Of many submissions, the one concerned, counted from 0; None where there is one only."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Made anew without its constructor, whose arguments are not those that ``Exception`` keeps."""
@@ -197,6 +200,22 @@ class EventsDropped(GearpoolError):
         self.limit = limit
 
 
+class UndecodableResult(GearpoolError, ValueError):
+    """The job ended well, but its result is not what the call was told to expect (``payload="json"`` or ``"text"``).
+
+    Attributes:
+        kind: what was expected.
+        reason: why it is not that.
+        payload: the result as it came.
+    """
+
+    def __init__(self, kind: str, reason: str, payload: bytes = b"") -> None:
+        super().__init__(f"the result is not {kind}: {reason}; it begins with {payload[:80]!r}")
+        self.kind = kind
+        self.reason = reason
+        self.payload = payload
+
+
 class JobError(GearpoolError):
     """A job ended, and not well. What to do about it is the caller's choice: `retry`, `accept`, or let it rise."""
 
@@ -211,7 +230,7 @@ class JobError(GearpoolError):
         self.server = server
 
     def retry(self, timeout: float | None = 300.0) -> bytes:
-        """Submit the same job again and wait for its result.
+        """Submit the same job again and wait for its result, decoded as the first would have been.
 
         Args:
             timeout: seconds; None for no limit.

@@ -5,6 +5,7 @@ Floor 0. Nobody subtracts time-outs: a Deadline is made once, at the edge, and h
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import random
 import time
@@ -14,6 +15,28 @@ from dataclasses import dataclass
 from gearpool.errors import InvalidArgument
 
 Clock = Callable[[], float]
+
+Duration = float | dt.timedelta
+"""What programs give as a duration: seconds, or a timedelta."""
+
+
+def seconds_of(duration: Duration, what: str = "timeout") -> float:
+    """A caller's duration in seconds.
+
+    Args:
+        duration: seconds or a timedelta, 0 or more.
+        what: the argument's name, for the error.
+
+    Raises:
+        InvalidArgument: it is negative, not a number, or text.
+    """
+    seconds = duration.total_seconds() if isinstance(duration, dt.timedelta) else duration
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise InvalidArgument(f"{what} must be 0 or more seconds or a timedelta, got {duration!r}")
+    try:
+        return float(seconds)
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +57,15 @@ class Deadline:
         if not isinstance(seconds, int | float) or math.isnan(seconds):
             raise InvalidArgument(f"a timeout is a number of seconds or None, got {seconds!r}")
         return cls(clock() + seconds)
+
+    @classmethod
+    def allowed(cls, timeout: Duration | None, what: str = "timeout") -> Deadline:
+        """The deadline of a caller who allows so much from now; None means never.
+
+        Raises:
+            InvalidArgument: see `seconds_of`.
+        """
+        return cls(math.inf if timeout is None else time.monotonic() + seconds_of(timeout, what))
 
     @classmethod
     def never(cls) -> Deadline:

@@ -39,6 +39,7 @@ TREE: dict[type[BaseException], BaseException] = {
         errors.JobTimedOut("text", "H:1", function="f", server="s:1"),
         errors.JobCancelled("text", handle="H:1", function="f", server="s:1"),
         errors.EventsDropped(3, 1000),
+        errors.UndecodableResult("json", "Expecting value", b"\xff"),
         errors.JobError("text", handle="H:1", function="f", server="s:1"),
         errors.JobFailed("text", handle="H:1", function="f", server="s:1"),
         errors.JobException("text", b"why\0\xff", handle="H:1", function="f", server="s:1"),

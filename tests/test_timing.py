@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import datetime as dt
 import math
+from typing import Any
 
 import pytest
 
 from gearpool.errors import InvalidArgument
-from gearpool.timing import Backoff, Deadline, exponential, jittered
+from gearpool.timing import Backoff, Deadline, Duration, exponential, jittered, seconds_of
 
 
 def test_a_deadline_is_a_moment_and_not_a_length() -> None:
@@ -45,3 +47,23 @@ def test_a_backoff_starts_again_after_a_success() -> None:
 def test_what_is_no_number_is_no_deadline(seconds: float) -> None:
     with pytest.raises(InvalidArgument, match="a timeout is a number of seconds or None, got"):
         Deadline.after(seconds)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(0, 0.0), (2.5, 2.5), (dt.timedelta(minutes=1), 60.0), (10**400, math.inf)]
+)
+def test_a_duration_is_seconds_or_a_timedelta(given: Duration, seconds: float) -> None:
+    assert seconds_of(given) == seconds
+
+
+@pytest.mark.parametrize("given", ["5", -1, -0.001, math.nan, True, None, [5], dt.timedelta(seconds=-1)])
+def test_what_is_no_duration_is_refused_by_name(given: Any) -> None:
+    with pytest.raises(InvalidArgument, match="delay must be"):
+        seconds_of(given, "delay")
+
+
+def test_a_caller_allows_some_time_or_any() -> None:
+    assert Deadline.allowed(None) == Deadline.never()
+    assert 59 < Deadline.allowed(dt.timedelta(minutes=1)).remaining() <= 60
+    with pytest.raises(InvalidArgument):
+        Deadline.allowed(-1)

@@ -15,7 +15,8 @@ from gearpool.client.admin import Admin
 from gearpool.client.asking import known_server, one_of, whom_to_ask
 from gearpool.client.dispatch import Dispatch
 from gearpool.client.futures import JobFuture
-from gearpool.client.orders import Payload, payload
+from gearpool.client.orders import Payload
+from gearpool.client.payloads import BYTES
 from gearpool.client.results import JobHandle, JobStatus
 from gearpool.client.submission import UNSET
 from gearpool.client.submitting import Submitting
@@ -132,4 +133,4 @@ class Client(Submitting):
         """
         deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
         name = known_server(server, self._dispatch.names())
-        return self._dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, payload(data), deadline)[0]
+        return self._dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, BYTES.encode(data), deadline)[0]

@@ -15,6 +15,7 @@ from typing import Literal
 from gearpool.errors import InvalidArgument
 from gearpool.protocol.names import function_name, unique_id
 from gearpool.protocol.packets import REQUEST_MAGIC, PacketType
+from gearpool.timing import Duration, seconds_of
 
 Priority = Literal["low", "normal", "high"]
 Payload = bytes | bytearray | memoryview | str | None
@@ -29,7 +30,6 @@ _KINDS: dict[tuple[bool, str], PacketType] = {
     (True, "low"): PacketType.SUBMIT_JOB_LOW_BG,
 }
 
-_MOST_PAYLOAD = 0xFFFFFFFF - 1024
 _MOST_EPOCH = 2**53  # what the embedded server takes; gearmand 1.1.20 answers up to 2**62 and beyond with silence
 
 _pack_header = struct.Struct(">4sII").pack
@@ -62,7 +62,7 @@ def make_order(
     background: bool = False,
     priority: Priority | None = None,
     at: When | None = None,
-    delay: float | None = None,
+    delay: Duration | None = None,
     reducer: str | bytes | None = None,
 ) -> Order:
     """Check and combine the options of a submission.
@@ -72,7 +72,7 @@ def make_order(
         background: nobody waits for it.
         priority: None is normal.
         at: not before then: seconds since the epoch, or an aware datetime. Background jobs only.
-        delay: likewise, in seconds from now.
+        delay: likewise, from now: seconds or a timedelta.
         reducer: the reduce function's name (SUBMIT_REDUCE_JOB).
 
     Raises:
@@ -96,30 +96,6 @@ def make_order(
     return Order(name, kind, background, middle)
 
 
-def payload(data: Payload) -> bytes:
-    """The payload as bytes: text as UTF-8, None as empty.
-
-    Raises:
-        InvalidArgument: another type, or too long for a packet.
-    """
-    if isinstance(data, bytes):
-        raw = data
-    elif isinstance(data, str):
-        try:
-            raw = data.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidArgument(f"the payload is no valid text: {error}") from error
-    elif data is None:
-        return b""
-    elif isinstance(data, bytearray | memoryview):
-        raw = bytes(data)
-    else:
-        raise InvalidArgument(f"the payload must be bytes or str, got {type(data).__name__}")
-    if len(raw) > _MOST_PAYLOAD:
-        raise InvalidArgument(f"the payload has {len(raw)} bytes, a packet holds at most 4 GiB")
-    return raw
-
-
 def checked_unique(value: str | bytes | None) -> bytes:
     """The caller's unique id; empty for none.
 
@@ -133,23 +109,28 @@ def check_retry(retry: int, *, has_unique: bool) -> None:
     """Whether a submission may be repeated.
 
     Raises:
-        InvalidArgument: it has no unique id.
+        InvalidArgument: it has no unique id; or that is no number of times.
     """
+    if isinstance(retry, bool) or not isinstance(retry, int) or retry < 0:
+        raise InvalidArgument(f"retry must be a whole number of at least 0, got {retry!r}")
     if retry and not has_unique:
         raise InvalidArgument("retry needs a unique id: without one a job could run twice")
 
 
-def _epoch(at: When | None, delay: float | None) -> int:
+def _epoch(at: When | None, delay: Duration | None) -> int:
     if at is not None and delay is not None:
         raise InvalidArgument("give at or delay, not both")
     if delay is not None:
-        seconds = time.time() + delay
+        seconds = time.time() + seconds_of(delay, "delay")
     elif isinstance(at, dt.datetime):
         if at.tzinfo is None:
             raise InvalidArgument("at needs a datetime with a time zone")
         seconds = at.timestamp()
     elif at is None or isinstance(at, int | float):
-        seconds = float(at or 0)
+        try:
+            seconds = float(at or 0)
+        except OverflowError:
+            seconds = math.inf
     else:
         raise InvalidArgument(f"at is a datetime or seconds since 1970, got {at!r}")
     if not math.isfinite(seconds) or not 0 <= seconds <= _MOST_EPOCH:

@@ -11,7 +11,8 @@ from typing import Literal, overload
 from gearpool.client.dispatch import Dispatch
 from gearpool.client.events import ignore
 from gearpool.client.futures import JobFuture
-from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order, payload
+from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order
+from gearpool.client.payloads import BYTES
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
 from gearpool.errors import GearpoolError
@@ -97,7 +98,7 @@ class Submitting:
             self._dispatch,
             order,
             key,
-            payload(data),
+            BYTES.encode(data),
             self._dispatch.job_deadline(timeout),
             retries=retry,
             verify=bool(key),
@@ -140,7 +141,9 @@ class Submitting:
         order = make_order(function, background=True, priority=priority, at=at, delay=delay, reducer=reducer)
         self._dispatch.after_fork()
         key = checked_unique(unique) or self._dispatch.fresh_unique()
-        future = JobFuture(self._dispatch, order, key, payload(data), Deadline.after(self._dispatch.request_timeout))
+        future = JobFuture(
+            self._dispatch, order, key, BYTES.encode(data), Deadline.after(self._dispatch.request_timeout)
+        )
         self._dispatch.send([future])
         return future.job(timeout)
 
@@ -212,7 +215,7 @@ class Submitting:
                 self._dispatch,
                 order,
                 key,
-                item if type(item) is bytes else payload(item),
+                item if type(item) is bytes else BYTES.encode(item),
                 deadline,
                 retries=retry,
                 verify=unique is not None,

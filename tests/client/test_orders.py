@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gearpool.client.orders import make_order, payload
+from gearpool.client.orders import make_order
+from gearpool.client.payloads import BYTES
 from gearpool.errors import InvalidArgument
 from gearpool.protocol.codec import Decoder
 from gearpool.protocol.packets import REQUEST_MAGIC, PacketType
@@ -100,10 +101,10 @@ def test_a_function_name_must_fit_the_protocol(name: Any) -> None:
     ],
 )
 def test_payloads_are_bytes_or_text(given: Any, sent: bytes) -> None:
-    assert payload(given) == sent
+    assert BYTES.encode(given) == sent
 
 
 @pytest.mark.parametrize("given", [7, ["x"], "\ud800"])
 def test_other_payloads_are_refused(given: Any) -> None:
     with pytest.raises(InvalidArgument):
-        payload(given)
+        BYTES.encode(given)

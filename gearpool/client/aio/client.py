@@ -16,7 +16,8 @@ from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.submitting import AsyncSubmitting
 from gearpool.client.asking import known_server, one_of, whom_to_ask
 from gearpool.client.client import CONNECT_TIMEOUT_S, JOB_TIMEOUT_S, REQUEST_TIMEOUT_S
-from gearpool.client.orders import Payload, payload
+from gearpool.client.orders import Payload
+from gearpool.client.payloads import BYTES
 from gearpool.client.results import JobHandle, JobStatus
 from gearpool.client.submission import UNSET
 from gearpool.net.addresses import ServerLike, parse_servers
@@ -137,4 +138,4 @@ class AsyncClient(AsyncSubmitting):
         dispatch.enter()
         deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
         name = known_server(server, dispatch.names)
-        return (await dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, payload(data), deadline))[0]
+        return (await dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, BYTES.encode(data), deadline))[0]

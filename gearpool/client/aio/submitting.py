@@ -12,7 +12,8 @@ from gearpool.client.aio.dispatch import AsyncDispatch
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.windows import windowed
 from gearpool.client.events import ignore
-from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order, payload
+from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order
+from gearpool.client.payloads import BYTES
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
 from gearpool.errors import GearpoolError
@@ -106,7 +107,7 @@ class AsyncSubmitting:
         order = make_order(function, priority=priority, reducer=reducer)
         key = checked_unique(unique)
         check_retry(retry, has_unique=bool(key))
-        raw = payload(data)
+        raw = BYTES.encode(data)
         dispatch = self._dispatch
         dispatch.enter()
         job = AsyncJob(
@@ -158,7 +159,7 @@ class AsyncSubmitting:
         """
         order = make_order(function, background=True, priority=priority, at=at, delay=delay, reducer=reducer)
         key = checked_unique(unique)
-        raw = payload(data)
+        raw = BYTES.encode(data)
         dispatch = self._dispatch
         dispatch.enter()
         limit = Deadline.after(dispatch.request_timeout if timeout is UNSET else timeout)
@@ -242,7 +243,7 @@ class AsyncSubmitting:
                 key = checked_unique(unique(item)) if unique is not None else b""
                 if background and not key:
                     key = dispatch.fresh_unique()
-                data = item if type(item) is bytes else payload(item)
+                data = item if type(item) is bytes else BYTES.encode(item)
                 job = AsyncJob(dispatch, order, key, data, deadline, retries=retry, verify=verify)
                 if on_done is not None:
                     job.add_done_callback(on_done)

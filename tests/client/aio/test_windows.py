@@ -10,7 +10,8 @@ import pytest
 
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.windows import windowed
-from gearpool.client.orders import make_order, payload
+from gearpool.client.orders import make_order
+from gearpool.client.payloads import BYTES
 from gearpool.errors import InvalidArgument
 from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline
@@ -35,7 +36,7 @@ class Sending:
 
     def make(self) -> Callable[[object], AsyncJob]:
         order = make_order("f")
-        return lambda item: AsyncJob(self, order, b"", payload(item), Deadline.never())  # type: ignore[arg-type]  # on purpose
+        return lambda item: AsyncJob(self, order, b"", BYTES.encode(item), Deadline.never())
 
     async def send(self, jobs: list[AsyncJob]) -> None:
         self.batches.append(len(jobs))

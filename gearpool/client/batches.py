@@ -1,0 +1,113 @@
+"""Items turned into submissions, a batch at a time. Floor 3; pure.
+
+Law: what was made before an error is sent, and yielded before the error is raised, so that no job is lost sight of; the
+error says at which item it happened. Both clients take their items from here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from gearpool.errors import GearpoolError, InvalidArgument
+
+_Item = TypeVar("_Item")
+_Job = TypeVar("_Job")
+
+CHUNK = 250
+"""Submissions that are made and written at once."""
+
+
+def check_items(items: Any) -> None:
+    """Whether this is a collection of payloads.
+
+    Raises:
+        InvalidArgument: it is one payload, whose characters or bytes would become jobs.
+    """
+    if isinstance(items, str | bytes | bytearray | memoryview):
+        raise InvalidArgument(f"items must be several payloads, got one {type(items).__name__}; write [item]")
+
+
+def check_window(window: int) -> None:
+    """Whether so many submissions can be under way.
+
+    Raises:
+        InvalidArgument: it is not a whole number of at least 1.
+    """
+    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+        raise InvalidArgument(f"the window must be a whole number of at least 1, got {window!r}")
+
+
+def at_item(index: int, error: Exception) -> Exception:
+    """The error as it is raised for the item ``index``, counted from 0."""
+    if isinstance(error, InvalidArgument):
+        told = InvalidArgument(f"item {index}: {error}")
+        told.index = index
+        told.__cause__ = error
+        return told
+    if isinstance(error, GearpoolError):
+        error.index = index
+    error.add_note(f"at item {index} of the items to be submitted")
+    return error
+
+
+class Batches(Generic[_Item, _Job]):
+    """Makes submissions of an iterable's items.
+
+    Args:
+        items: taken as they are needed; may be endless.
+        maker: called for each batch; what it returns makes a submission of an item.
+        refused: makes a submission that has ended with an error, in the place of an item that cannot be submitted. None:
+            such an item ends the batches, as an error of the iterable always does.
+
+    Attributes:
+        taken: how many items were taken.
+        exhausted: no more will come.
+        failure: why they ended early; to be raised after everything that was made.
+
+    Raises:
+        InvalidArgument: ``items`` is a single payload.
+        TypeError: it is no iterable.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[_Item],
+        maker: Callable[[], Callable[[_Item], _Job]],
+        refused: Callable[[GearpoolError], _Job] | None = None,
+    ) -> None:
+        check_items(items)
+        self._items = iter(items)
+        self._maker = maker
+        self._refused = refused
+        self.taken = 0
+        self.exhausted = False
+        self.failure: Exception | None = None
+
+    def next(self, most: int) -> list[_Job]:
+        """At most so many submissions, and no more than `CHUNK`; none at the end."""
+        made: list[_Job] = []
+        if self.exhausted:
+            return made
+        make = self._maker()
+        try:
+            for item in itertools.islice(self._items, min(most, CHUNK)):
+                made.append(self._one(make, item))
+                self.taken += 1
+        except Exception as error:  # noqa: BLE001 - raised in its turn, by whoever yields what was made
+            self.failure = at_item(self.taken, error)
+            self.exhausted = True
+        else:
+            self.exhausted = not made
+        return made
+
+    def _one(self, make: Callable[[_Item], _Job], item: _Item) -> _Job:
+        if self._refused is None:
+            return make(item)
+        try:
+            return make(item)
+        except InvalidArgument as error:
+            told = at_item(self.taken, error)
+            assert isinstance(told, GearpoolError)
+            return self._refused(told)
