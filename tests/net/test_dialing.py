@@ -21,6 +21,7 @@ import gevent.socket
 import pytest
 import trustme
 
+from gearpool import AsyncClient
 from gearpool.client import Client
 from gearpool.errors import ConnectFailed, NoServersAvailable
 from gearpool.net import async_dialing, dialing, greenlets
@@ -351,6 +352,23 @@ def test_a_client_works_over_tls_with_our_server(certificates: Certificates) -> 
         with Client(with_certificate) as client:
             assert client.echo(b"x" * 100_000) == b"x" * 100_000
         assert "client certificate" in reason(tls(ours.port, ca=certificates.ca), standard())
+
+
+def test_an_asyncio_client_works_over_tls(front: Front, gearmand: Gearmand, certificates: Certificates) -> None:
+    async def use(server: ServerSettings) -> None:
+        async with asyncio.timeout(60), AsyncClient(server) as client:
+            large = bytes(range(256)) * 20_000
+            assert await client.submit_job("echo", large) == large
+            jobs = [await client.submit("echo", large) for _ in range(4)]
+            assert await asyncio.gather(*jobs) == [large] * 4
+            items = [str(number) for number in range(2000)]
+            assert [result async for result in client.map("echo", items)] == [item.encode() for item in items]
+            assert await client.admin.version()
+
+    with front(certificates.server, client_ca=certificates.ca) as port:
+        server = tls(port, ca=certificates.ca, cert=certificates.client, key=certificates.client)
+        with working(server, echo=lambda arg: arg):
+            asyncio.run(use(server))
 
 
 def test_our_worker_serves_over_tls_with_a_client_certificate(front: Front, certificates: Certificates) -> None:

@@ -111,6 +111,7 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
         Raises:
             JobTimedOut: the job did not end in time.
             SubmitUnknown: the server never acknowledged it.
+            EventsDropped: more came than is kept for a reader; a new call of this goes on after what is missing.
         """
         while True:
             over = self.over  # looked at first: events come before the end

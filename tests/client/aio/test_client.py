@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import datetime as dt
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import assert_type
 
 import pytest
 
 from gearpool import AsyncClient, JobFailed, JobTimedOut, NoServersAvailable
-from gearpool.client import Data, Progress, Warned
-from gearpool.errors import ConnectionLost
+from gearpool.client import Client, Data, Event, Progress, Warned
+from gearpool.client.aio import AsyncAdmin, AsyncJob
+from gearpool.client.orders import Payload
+from gearpool.errors import ConnectionLost, GearpoolError, InvalidArgument, JobException
+from gearpool.testing import job_server
 from tests.client.conftest import Server, Workers
 from tests.client.test_client import Gate, echo, fail
-from tests.client.workers import Assigned
+from tests.client.workers import Assigned, ExplodeError
 from tests.processes import Gearmand, free_port
 
 
@@ -130,3 +136,229 @@ def test_no_server_is_an_error() -> None:
                 await client.submit_job("f", "x")
 
     asyncio.run(main())
+
+
+async def slowly(items: list[str]) -> AsyncIterator[str]:
+    for item in items:
+        await asyncio.sleep(0)
+        yield item
+
+
+def test_the_methods_and_their_parameters_are_those_of_the_threads_client() -> None:
+    def parameters(method: object) -> list[tuple[str, object, object]]:
+        return [(each.name, each.kind, each.default) for each in inspect.signature(method).parameters.values()]  # type: ignore[arg-type]  # a method
+
+    def public(kind: type) -> set[str]:
+        return {name for name, value in inspect.getmembers(kind, callable) if not name.startswith("_")}
+
+    assert public(Client) - public(AsyncClient) <= {"gather"}  # asyncio has its own
+    assert public(AsyncClient) <= public(Client)
+    for name in public(AsyncClient) | {"__init__"}:
+        assert parameters(getattr(AsyncClient, name)) == parameters(getattr(Client, name)), name
+    admin = type(Client().admin)
+    assert public(AsyncAdmin) == public(admin)
+    for name in public(admin):
+        assert parameters(getattr(AsyncAdmin, name)) == parameters(getattr(admin, name)), name
+
+
+def test_everything_public_says_what_it_is() -> None:
+    for kind in (AsyncClient, AsyncAdmin, AsyncJob):
+        for name, value in inspect.getmembers(kind, callable):
+            if not name.startswith("_") and (getattr(value, "__module__", None) or "").startswith("gearpool"):
+                assert value.__doc__, name
+
+
+def test_a_thousand_tasks_share_a_client(server: Server, work: Workers) -> None:
+    work(echo=echo)
+
+    async def use(client: AsyncClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(client.submit_job("echo", str(number))) for number in range(1000)]
+        assert [task.result() for task in tasks] == [str(number).encode() for number in range(1000)]
+        assert client._dispatch.pool.connections == 1
+
+    run(server, use)
+
+
+def test_large_payloads_pass_both_ways(server: Server, work: Workers) -> None:
+    work(echo=echo)
+    large = bytes(range(256)) * 60_000
+
+    async def use(client: AsyncClient) -> None:
+        jobs = [await client.submit("echo", large) for _ in range(3)]
+        assert all(result == large for result in await asyncio.gather(*jobs))
+
+    run(server, use)
+
+
+def test_map_takes_async_iterables_and_knows_its_types(server: Server, work: Workers) -> None:
+    work(echo=echo, fail=fail)
+
+    async def use(client: AsyncClient) -> None:
+        items = [str(number) for number in range(200)]
+        results = client.map("echo", slowly(items), window=20)
+        assert_type(results, AsyncIterator[bytes])
+        assert [result async for result in results] == [item.encode() for item in items]
+        either = client.map("fail", slowly(["x"]), return_exceptions=True)
+        assert_type(either, AsyncIterator[bytes | GearpoolError])
+        assert [type(result) async for result in either] == [JobFailed]
+
+    run(server, use)
+
+
+def unique_of(item: Payload) -> str:
+    assert isinstance(item, str)
+    return f"u{item}"
+
+
+def test_many_background_jobs_are_handed_over_in_order(server: Server) -> None:
+    async def use(client: AsyncClient) -> None:
+        items = [str(number) for number in range(700)]
+        jobs = [job async for job in client.submit_background_jobs("later", items, window=50)]
+        assert len({job.handle for job in jobs}) == 700
+        assert len({job.unique for job in jobs}) == 700
+        others = [job async for job in client.submit_background_jobs("later", slowly(items), unique=unique_of)]
+        assert [job.unique for job in others] == [f"u{item}" for item in items]
+        assert (await client.admin.status())[server.address][0].total == 1400
+
+    run(server, use)
+
+
+def test_submit_many_yields_jobs_in_order_and_tells_when_each_is_done(server: Server, work: Workers) -> None:
+    work(echo=echo)
+
+    async def use(client: AsyncClient) -> None:
+        done: list[AsyncJob] = []
+        jobs = [job async for job in client.submit_many("echo", ["a", "b", "c"], on_done=done.append)]
+        assert await asyncio.gather(*jobs) == [b"a", b"b", b"c"]
+        assert set(done) == set(jobs)
+        background = [job async for job in client.submit_many("later", ["a", "b"], background=True)]
+        assert [job.done() for job in background] or await asyncio.gather(*background)
+        assert await asyncio.gather(*background) == [b"", b""]
+
+    run(server, use)
+
+
+def test_events_may_be_heard_by_a_callback(server: Server, work: Workers) -> None:
+    def stream(job: Assigned) -> bytes:
+        job.part(b"a")
+        job.status(1, 2)
+        return b"end"
+
+    work(stream=stream)
+
+    async def use(client: AsyncClient) -> None:
+        heard: list[Event] = []
+        assert await client.submit_job("stream", "x", on_event=heard.append) == b"end"
+        assert heard == [Data(b"a"), Progress(1, 2)]
+
+    run(server, use)
+
+
+def test_priorities_times_and_reducers_are_sent_as_asked(server: Server, work: Workers) -> None:
+    worker = work(echo=echo)
+
+    async def use(client: AsyncClient) -> None:
+        for priority in ("high", "normal", "low", None):
+            assert await client.submit_job("echo", "x", priority=priority) == b"x"
+        assert await client.submit_job("echo", "x", reducer="sum") == b"x"
+        assert worker.jobs[-1].reducer == b"sum"
+        now = dt.datetime.now(dt.UTC)
+        for when in ({"delay": 1000}, {"at": now.timestamp() + 1000}, {"at": now + dt.timedelta(seconds=1000)}):
+            job = await client.submit_background_job("echo", "x", **when)
+            status = await client.get_job_status(job)
+            assert (status.is_known, status.is_running) == (True, False)
+
+    run(server, use)
+
+
+def test_an_exception_passes_with_its_payload_where_it_is_asked_for(server: Server, work: Workers) -> None:
+    def explode(job: Assigned) -> bytes:
+        raise ExplodeError(b"why")
+
+    work(explode=explode)
+
+    async def use(client: AsyncClient) -> None:
+        with pytest.raises(JobException) as raised:
+            await client.submit_job("explode", "x")
+        assert raised.value.payload == b"why"
+        async with AsyncClient(server.address, exceptions=False) as plain:
+            with pytest.raises(JobFailed):
+                await plain.submit_job("explode", "x")
+
+    run(server, use)
+
+
+def test_jobs_of_one_unique_id_are_one_job(server: Server, work: Workers) -> None:
+    gate = Gate()
+    worker = work(slow=gate)
+
+    async def use(client: AsyncClient) -> None:
+        jobs = [await client.submit("slow", "x", unique="mine") for _ in range(5)]
+        handles = {(await job.job()).handle for job in jobs}
+        gate.go.set()
+        assert await asyncio.gather(*jobs) == [b"x"] * 5
+        assert len(handles) == len(worker.jobs) == 1
+
+    run(server, use)
+
+
+def test_what_cannot_be_sent_is_refused_before_anything_is_sent(server: Server) -> None:
+    async def use(client: AsyncClient) -> None:
+        for call in (
+            client.submit("", "x"),
+            client.submit("f", object()),  # type: ignore[arg-type]  # on purpose
+            client.submit("f", "x", unique="u" * 64),
+            client.submit("f", "x", retry=1),
+            client.submit("f", "x", priority="urgent"),  # type: ignore[arg-type]  # on purpose
+            client.submit_background_job("f", "x", delay=1, at=1.0),
+            client.get_job_status(),
+            client.get_job_status("elsewhere:1/H:1"),
+            client.echo(server="elsewhere:1"),
+        ):
+            with pytest.raises(InvalidArgument):
+                await call
+        for options in ({"window": 0}, {"retry": 1}):
+            with pytest.raises(InvalidArgument):
+                client.submit_many("f", ["x"], **options)  # type: ignore[arg-type]  # numbers
+        assert (await client.admin.status())[server.address] == []
+
+    run(server, use)
+
+
+def test_the_server_is_chosen_by_function_and_unique_id() -> None:
+    with job_server() as one, job_server() as two:
+
+        async def use() -> None:
+            async with (
+                AsyncClient([one.address, two.address]) as client,
+                AsyncClient([two.address, one.address]) as other,
+            ):
+                for number in range(20):
+                    first = await client.submit_background_job("f", "x", unique=f"u{number}")
+                    again = await other.submit_background_job("f", "x", unique=f"u{number}")
+                    assert str(first) == str(again)
+                    assert (await client.get_job_status(first)).server == first.server
+                spread = {job.server async for job in client.submit_background_jobs("f", ["x"] * 600, unique=None)}
+                assert spread == {one.address, two.address}
+                assert (await client.get_job_status(unique="u7")).is_known
+                assert await client.echo(b"x", server=two.address) == b"x"
+
+        asyncio.run(asyncio.wait_for(use(), 60))
+
+
+def test_a_second_at_the_same_job_wakes_nobody_else(server: Server, work: Workers) -> None:
+    gate = Gate()
+    work(slow=gate)
+
+    async def use(client: AsyncClient) -> None:
+        job = await client.submit("slow", "x")
+        waiters = [asyncio.ensure_future(asyncio.shield(job)) for _ in range(10)]
+        await asyncio.sleep(0)
+        waiters[0].cancel()
+        gate.go.set()
+        results = await asyncio.gather(*waiters, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        assert results[1:] == [b"x"] * 9
+
+    run(server, use)
