@@ -54,12 +54,13 @@ class Site:
 
 
 @contextlib.contextmanager
-def serving(*argv: str, server: str) -> Iterator[Site]:
+def serving(*argv: str, server: str, ready: str = "/ready") -> Iterator[Site]:
     """The module ``argv[0]`` with the other arguments, which are told the listening socket as ``{fd}``.
 
     Args:
         argv: the module and its arguments.
         server: the job server's address, for the application.
+        ready: what answers when it serves.
     """
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
@@ -80,7 +81,7 @@ def serving(*argv: str, server: str) -> Iterator[Site]:
                 if process.poll() is not None:
                     pytest.fail(f"{argv[0]} ended with {process.returncode}:\n{site.log()}")
                 with contextlib.suppress(OSError, http.client.HTTPException):
-                    return site.ask("/ready")[0] == 200
+                    return site.ask(ready)[0] == 200
                 return False
 
             wait_for(up, f"{argv[0]} to serve", 60)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 
 import gearpool
 from gearpool.testing import job_server, working
-from tests.applications.serving import reverses, serving
+from tests.applications.serving import ROOT, reverses, serving
 
 
 def fail(arg: bytes) -> bytes:
@@ -37,3 +39,14 @@ def test_a_fastapi_application_awaits_jobs_streams_them_and_hands_them_over() ->
         server.stop()
         code, answer = site.ask("/reverse/x")
         assert (code, list(answer["servers"])) == (503, [server.address])
+
+
+def test_the_example_in_the_readme_runs(tmp_path: Path) -> None:
+    [example] = re.findall(
+        r"^```python\n((?:(?!```).)*FastAPI\(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    with job_server() as server, working(server, reverse=lambda arg: arg[::-1]):
+        (tmp_path / "readme.py").write_text(example.replace("localhost:4730", server.address))
+        argv = ["uvicorn", "readme:app", "--app-dir", str(tmp_path), "--fd", "{fd}"]
+        with serving(*argv, server=server.address, ready="/reverse/ready") as site:
+            assert site.ask("/reverse/hello") == (200, "olleh")
