@@ -1,8 +1,9 @@
 """Ends handlers that never wait, in place; and shows on the shared page what is on the CPU. Floor 3.
 
 Law: a signal handler runs between two bytecodes of whatever is on the CPU. It raises only if that is a handler whose
-time is up, the innermost frame is neither gevent's nor gearpool's (their locks and queues are never left half done), and
-it is not about to enter a ``with`` (nor are the handler's own).
+time is up, the innermost frame is neither gevent's nor gearpool's (their locks and queues are never left half done), it
+is not in the midst of an import (see `importing`), and it is not about to enter a ``with`` (nor are the handler's own
+locks left taken).
 Otherwise it does nothing, and whoever sent the signal sends it again shortly.
 
 The supervisor (in the `Worker` library: `watch`) sends SIGUSR2 when the page shows that one job has been on the CPU for
@@ -27,6 +28,7 @@ from gevent.hub import get_hub
 
 from gearpool import logs
 from gearpool.page import NO_FUNCTION, STEP, Activity, Page, pack, tagged
+from gearpool.worker.importing import is_importing
 from gearpool.worker.pool import Pool
 
 log = logging.getLogger("gearpool.worker")
@@ -144,9 +146,9 @@ class Interrupts:
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether ``frame`` is code into which nothing is ever raised."""
+    """Whether ``frame`` is code into which nothing is ever raised: ours, or what is run by an import."""
     name = str(frame.f_globals.get("__name__", ""))
-    return name.partition(".")[0] in _OURS and not name.startswith(_THEIRS)
+    return (name.partition(".")[0] in _OURS and not name.startswith(_THEIRS)) or is_importing(frame)
 
 
 def is_entering(frame: FrameType) -> bool:

@@ -1,4 +1,7 @@
-"""Time limits of handlers that wait: JobTimeout at the limit, the end at the grace. Floor 3.
+"""Time limits of handlers that wait: JobTimeout at the limit, the end at the grace; and who else interrupts them. Floor 3.
+
+Into the midst of an import nothing is thrown (see `importing`): the interrupt is held back until that is over. One that
+is not over at the end of the grace is left to itself: the job is reported without it, and the process replaced.
 
 Law: time in which this process was stopped, or blocked by one of its jobs, does not count against the others. No timer a
 job: all runs of a function have the same limit, so their deadlines come in the order of their starts: a
@@ -18,6 +21,7 @@ from gevent.hub import get_hub
 
 from gearpool.jobs import Job, JobTimeout
 from gearpool.logs import emit
+from gearpool.worker.importing import is_importing
 from gearpool.worker.runs import Run
 
 log = logging.getLogger("gearpool.worker")
@@ -26,6 +30,8 @@ LATE_S = 0.5
 """A timer that comes so much too late shows that this process was away."""
 EXCUSED_S = 60.0
 """A run is given back no more than this in all, so that it ends even in a process that is blocked again and again."""
+HELD_S = 0.02
+"""How often it is looked whether an import is over."""
 
 
 class Deadlines:
@@ -45,6 +51,9 @@ class Deadlines:
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    def __contains__(self, run: Run) -> bool:
+        return run in self._queue
 
     def add(self, run: Run, deadline: float) -> None:
         """Watch ``run``; deadlines are added in ascending order, or nearly so."""
@@ -109,6 +118,9 @@ class Limits:
         self._late = late
         self._limits: dict[str, Deadlines] = {}
         self._graces: dict[str, Deadlines] = {}
+        self._held: dict[Run, BaseException] = {}
+        """Interrupts that wait for the end of an import."""
+        self._held_timer: Any = None
 
     def arm(self, run: Run, timeout_s: float) -> None:
         """``run`` may take ``timeout_s`` from its job's start."""
@@ -123,9 +135,10 @@ class Limits:
     def disarm(self, run: Run) -> None:
         """``run`` has ended."""
         if run.due is not None:
-            function = run.job.function
-            self._limits[function].remove(run)
-            graces = self._graces.get(function)
+            self._limits[run.job.function].remove(run)
+        if run.due is not None or run.thrown or run in self._held:
+            self._held.pop(run, None)
+            graces = self._graces.get(run.job.function)
             if graces is not None:
                 graces.remove(run)
 
@@ -158,10 +171,26 @@ class Limits:
 
     def time_out(self, run: Run) -> None:
         """The limit has come: JobTimeout, and the grace begins. Called in the hub."""
-        if run.ended or run.thrown:
+        if not (run.ended or run.thrown or run in self._held):
+            self.interrupt(run, self.timeout_of(run))
+
+    def interrupt(self, run: Run, interrupt: BaseException) -> None:
+        """Throw ``interrupt`` at ``run``, and give it its grace to end. Called in the hub."""
+        if not run.ended:
+            self.begin_grace(run)
+            self.throw(run, interrupt)
+
+    def throw(self, run: Run, interrupt: BaseException) -> None:
+        """Throw ``interrupt`` at ``run``, now or when its import is over. Called in the hub."""
+        if run.ended:
             return
-        self.begin_grace(run)
-        run.throw(self.timeout_of(run))
+        if not is_importing(run.greenlet.gr_frame):
+            run.throw(interrupt)
+            return
+        self._held.setdefault(run, interrupt)
+        if self._held_timer is None:
+            self._held_timer = get_hub().loop.timer(HELD_S, HELD_S)
+            self._held_timer.start(self._look_at_the_held)
 
     def timeout_of(self, run: Run) -> JobTimeout:
         """What is raised into ``run`` at its limit."""
@@ -176,23 +205,51 @@ class Limits:
         graces = self._graces.get(function)
         if graces is None:
             graces = self._graces[function] = Deadlines(self.end, self._late)
+        if run in graces:
+            return  # it is being interrupted already
         graces.add(run, time.monotonic() + run.session.function.settings.timeout_grace_s)
 
     def end(self, run: Run) -> None:
         """The grace is over: kill the greenlet; what swallows even that is reported without it. Called in the hub."""
         if run.ended:
             return
-        run.throw(GreenletExit())
-        if run.ended:
-            return
+        held = self._held.pop(run, None)
+        if held is not None:
+            run.thrown.append(held)  # that it is the reason why the job ends is all that it still is
+        if is_importing(run.greenlet.gr_frame):
+            why = "the handler imports a module, which must not be interrupted; reported without it"
+        else:
+            run.throw(GreenletExit())
+            if run.ended:
+                return
+            why = f"the handler swallowed {type(run.thrown[0]).__name__} and its killing; reported without it"
         emit(
-            log, logging.ERROR, "job.stuck", "the handler swallowed JobTimeout and its killing; reported without it",
+            log, logging.ERROR, "job.stuck", why,
             function=run.job.function, handle=run.job.handle, unique=run.job.unique, attempt=run.job.attempt,
         )  # fmt: skip
         self._overdue(run)
         self._stuck(run)
 
+    def _look_at_the_held(self) -> None:
+        """Throw what was held back at those whose import is over. In the hub: so all of them wait."""
+        for run, interrupt in list(self._held.items()):
+            if run.thrown and isinstance(interrupt, JobTimeout):
+                self._held.pop(run, None)  # it was interrupted in place meanwhile
+            elif not is_importing(run.greenlet.gr_frame):
+                self._held.pop(run, None)
+                run.throw(interrupt)
+        if not self._held:
+            self._stop_looking()
+
+    def _stop_looking(self) -> None:
+        timer, self._held_timer = self._held_timer, None
+        if timer is not None:
+            timer.stop()
+            timer.close()
+
     def close(self) -> None:
         """Watch nobody any more."""
         for deadlines in (*self._limits.values(), *self._graces.values()):
             deadlines.close()
+        self._held.clear()
+        self._stop_looking()

@@ -26,6 +26,7 @@ from gearpool.worker.batch import Batch
 from gearpool.worker.crew import Crew
 from gearpool.worker.functions import Function
 from gearpool.worker.grabs import Grabs
+from gearpool.worker.importing import is_importing
 from gearpool.worker.lane import Lane
 from gearpool.worker.letters import Letters
 from gearpool.worker.limits import Limits
@@ -92,7 +93,7 @@ class Pool:
         self.verdicts = Verdicts(self)
         self.retries = Retries(self)
         self.letters = Letters(base)
-        self.limits = Limits(self._report_without, self._stuck, self._on_tick)
+        self.limits = Limits(self._overdue, self._stuck, self._on_tick)
         self.draining = False
         self.log_jobs = False
         """Log each job that is complete, at info; those that are not are logged anyway."""
@@ -173,9 +174,9 @@ class Pool:
         self.retries.hand_back()
         clean = self._wait_idle(deadline, tell)
         if not clean:
-            self._each_run(lambda run: run.throw(Draining("the process is going away")))
+            self._each_run(lambda run: self.limits.throw(run, Draining("the process is going away")))
             if not self._wait_idle(Deadline.after(DRAINING_GRACE_S), None):
-                self._each_run(lambda run: run.throw(GreenletExit()))
+                self._each_run(self._cut_off)
                 self._wait_idle(Deadline.after(DRAINING_GRACE_S), None)
         self.close()
         return clean
@@ -220,6 +221,15 @@ class Pool:
         for run in list(self.runs.values()):
             self._loop.run_callback(do, run)
         gevent.sleep(0)
+
+    def _cut_off(self, run: Run) -> None:
+        """The drain is over: kill the handler, and report its job, or hand it back, whether or not it ends."""
+        if run.abandoned:
+            return
+        if not is_importing(run.greenlet.gr_frame):
+            run.throw(GreenletExit())
+        if not run.ended:
+            self._report_without(run, Outcome(End.DRAINED, error=Draining("the process is going away")))
 
     def _on_tick(self) -> None:
         now = time.monotonic()
@@ -306,11 +316,14 @@ class Pool:
         """Whether ``job`` was reported without waiting for its handler, which may still talk."""
         return job in self._over
 
-    def _report_without(self, run: Run) -> None:
-        """The handler does not end: report its job as timed out and give back its slot."""
+    def _overdue(self, run: Run) -> None:
+        self._report_without(run, self.verdicts.outcome(run, run.thrown[0]))
+
+    def _report_without(self, run: Run, outcome: Outcome) -> None:
+        """The handler does not end: report its job as ``outcome`` and give back its slot."""
         run.abandoned = True
         self._over.add(run.job)
-        self.verdicts.conclude(run, Outcome(End.TIMED_OUT, error=run.thrown[0]))
+        self.verdicts.conclude(run, outcome)
 
     def _stuck(self, run: Run) -> None:
         if self._replace is not None:
@@ -372,8 +385,8 @@ class Pool:
     def kill(self, handle: str) -> bool:
         """Fail the running job ``handle``. False if it is not running here (or never waits)."""
         for run in list(self.runs.values()):
-            if handle in (run.job.handle, f"{run.job.server}/{run.job.handle}"):
-                self._loop.run_callback(run.throw, Killed("killed by the operator"))
+            if not run.abandoned and handle in (run.job.handle, f"{run.job.server}/{run.job.handle}"):
+                self._loop.run_callback(self.limits.interrupt, run, Killed("killed by the operator"))
                 return True
         return False
 

@@ -164,11 +164,12 @@ class Verdicts:
 def outcome_of(error: BaseException, thrown: list[BaseException]) -> Outcome:
     """What it means that a handler raised ``error`` after ``thrown`` had been raised into it."""
     last = thrown[-1] if thrown else None
-    if isinstance(error, JobTimeout) or (
-        isinstance(error, GreenletExit) and any(isinstance(each, JobTimeout) for each in thrown)
-    ):
+    if isinstance(error, GreenletExit):
+        # It was killed at the end of its grace. What counts is why it had to go.
+        error = next((each for each in thrown if isinstance(each, Interrupt)), error)
+    if isinstance(error, JobTimeout):
         return Outcome(End.TIMED_OUT, error=thrown[0] if thrown else error)
-    if isinstance(last, Draining) and isinstance(error, Draining | GreenletExit):
+    if isinstance(error, Draining) and any(isinstance(each, Draining) for each in thrown):
         return Outcome(End.DRAINED, error=error)
     if isinstance(error, Killed):
         return Outcome(End.KILLED, error=error)

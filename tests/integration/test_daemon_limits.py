@@ -143,6 +143,49 @@ def test_a_loop_that_never_yields_is_interrupted_in_place(sites: Sites, gearmand
     assert "loops.py" in stalls[0]["at"] or "re/" in stalls[0]["at"]
 
 
+LAZY = """
+import taken, os
+taken.register("lazy")  # once
+while not os.path.exists(os.path.join(os.path.dirname(__file__), "go_on")):
+    pass
+"""
+TAKEN = """
+names = set()
+def register(name):
+    if name in names:
+        raise ValueError(f"duplicated: {name}")
+    names.add(name)
+"""
+LAZILY = """
+def lazily(arg):
+    import lazy
+    while not arg:
+        pass
+    return b"whole"
+"""
+
+
+def test_an_import_that_computes_past_the_limit_is_not_interrupted_but_its_job_is(
+    sites: Sites, gearmand: Gearmand
+) -> None:
+    site = sites(
+        f"servers: {gearmand.address}\nlog: {{format: json}}\nprocesses: 1\n"
+        "functions: {lazily: {handler: lazily.lazily, timeout: 300ms, timeout_grace: 20s}}\n"
+    )
+    for name, source in {"lazy": LAZY, "taken": TAKEN, "lazily": LAZILY}.items():
+        (site.folder / f"{name}.py").write_text(source)
+    site.start().until_serving()
+    with Client(gearmand.address) as client:
+        first = client.submit("lazily", b"")
+        wait_for(lambda: site.ask("status")["workers"][0]["stalled_s"] > 1.0, "the import to be past the limit")
+        assert not site.events("job.timeout")
+        (site.folder / "go_on").touch()
+        with pytest.raises(JobFailed):
+            first.result(30)
+        assert client.submit_job("lazily", b"import it", timeout=30) == b"whole"
+    assert [event["function"] for event in site.events("job.timeout")] == ["lazily"]
+
+
 def test_a_loop_that_swallows_its_timeout_is_ended_in_place_at_the_grace(sites: Sites, gearmand: Gearmand) -> None:
     site = limited(sites, gearmand.address)
     before = site.workers()

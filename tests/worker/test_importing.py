@@ -1,0 +1,208 @@
+"""An import in a handler is never left half-way, whoever interrupts the job."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import gevent
+import pytest
+from gevent import getcurrent
+
+from gearpool import Client, JobFailed
+from gearpool.worker import snapshots
+from gearpool.worker.importing import is_importing
+from gearpool.worker.interrupts import is_ours
+from tests.processes import wait_for
+from tests.worker.serving import Serving, function, serving
+
+_numbers = itertools.count()
+"""A lock is kept for a module whose import never ended, so each test has modules of its own."""
+
+REGISTRY = """
+taken = set()
+begun = []
+
+def register(name):
+    if name in taken:
+        raise ValueError(f"duplicated series: {name}")
+    taken.add(name)
+"""
+WAITING = """
+import gevent, REGISTRY as lazy_registry
+lazy_registry.register("waiting")
+lazy_registry.begun.append("waiting")
+while not hasattr(lazy_registry, "go_on"):
+    gevent.sleep(0.005)
+value = b"whole"
+"""
+LOOKING = """
+import sys, REGISTRY
+REGISTRY.found = REGISTRY.look(sys._getframe())
+"""
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module at which the lazily imported ones register, which refuses a second time."""
+    number = next(_numbers)
+    names = [f"lazy_{kind}_{number}" for kind in ("registry", "waiting", "looking")]
+    for name, source in zip(names, (REGISTRY, WAITING, LOOKING), strict=True):
+        (tmp_path / f"{name}.py").write_text(source.replace("REGISTRY", names[0]))
+    monkeypatch.syspath_prepend(tmp_path)
+    made = importlib.import_module(names[0])
+    made.waiting, made.looking = names[1:]  # type: ignore[attr-defined]
+    yield made
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def test_a_module_that_is_being_imported_is_seen_from_the_frames_inside(registry: Any) -> None:
+    registry.look = lambda frame: (is_importing(frame), is_importing(sys._getframe()), is_ours(frame))
+    importlib.import_module(registry.looking)
+    assert registry.found == (True, True, True)
+
+
+def test_what_an_import_has_defined_may_be_interrupted_when_it_is_called_later(registry: Any) -> None:
+    def here() -> FrameType:
+        return sys._getframe()
+
+    assert not is_importing(here())
+    assert not is_ours(here())
+    assert not is_importing(None)
+
+
+def test_a_greenlet_that_waits_in_an_import_is_seen(registry: Any) -> None:
+    waiting = gevent.spawn(importlib.import_module, registry.waiting)
+    while not registry.begun:
+        gevent.sleep(0)
+    assert is_importing(waiting.gr_frame)
+    registry.go_on = True
+    waiting.join()
+    assert not is_importing(waiting.gr_frame)
+
+
+def use(arg: bytes) -> bytes:
+    """Import the module of this name."""
+    result: bytes = importlib.import_module(arg.decode()).value
+    return result
+
+
+def use_and_wait(arg: bytes) -> bytes:
+    use(arg)
+    gevent.sleep(60)
+    return b"never"
+
+
+def until_importing(registry: Any) -> None:
+    wait_for(lambda: registry.begun, "the import to begin")
+
+
+def handles(running: Serving) -> list[str]:
+    return [row["handle"] for row in running.call(snapshots.jobs)]
+
+
+def kill_it(running: Serving) -> None:
+    (handle,) = handles(running)
+    assert running.call(lambda pool: pool.kill(handle))
+
+
+def let_it_time_out(running: Serving) -> None:
+    """Its limit is 50 ms."""
+    wait_for(lambda: running.call(lambda pool: bool(pool.limits._held)), "its limit")
+
+
+@pytest.mark.parametrize("interrupt", [let_it_time_out, kill_it])
+def test_an_interrupt_is_held_back_until_the_import_is_over(
+    registry: Any, server: str, client: Client, interrupt: Callable[[Serving], None]
+) -> None:
+    timeout_s = 0.05 if interrupt is let_it_time_out else None
+    both = [
+        function("first", use_and_wait, timeout_s=timeout_s, timeout_grace_s=60.0),
+        function("later", use),
+    ]
+    with serving(both, server) as running:
+        future = client.submit("first", registry.waiting)
+        until_importing(registry)
+        interrupt(running)
+        registry.go_on = True
+        with pytest.raises(JobFailed):
+            future.result(20)
+        assert client.submit_job("later", registry.waiting, timeout=20) == b"whole"
+        assert running.call(lambda pool: (pool.limits._held, pool.limits._held_timer)) == ({}, None)
+
+
+def test_a_handler_that_ends_with_its_import_is_complete(registry: Any, server: str, client: Client) -> None:
+    with serving([function("lazy", use, timeout_s=0.05, timeout_grace_s=60.0)], server) as running:
+        future = client.submit("lazy", registry.waiting)
+        until_importing(registry)
+        let_it_time_out(running)
+        registry.go_on = True
+        assert future.result(20) == b"whole"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_import_that_outlasts_the_grace_is_left_alone_its_job_reported_and_the_process_replaced(
+    registry: Any, server: str, client: Client, killed: bool
+) -> None:
+    reasons: list[str] = []
+    lazy = function("lazy", use, timeout_s=None if killed else 0.05, timeout_grace_s=0.1)
+    with serving([lazy], server) as running:
+        running.pool._replace = reasons.append
+        future = client.submit("lazy", registry.waiting)
+        until_importing(registry)
+        if killed:
+            kill_it(running)
+        with pytest.raises(JobFailed):
+            future.result(20)
+        assert running.outcomes("lazy") == {"failed" if killed else "timeout": 1}
+        assert reasons == ["a handler of lazy cannot be ended"]
+        (handle,) = handles(running)
+        assert not running.call(lambda pool: pool.kill(handle)), "it was reported"
+        registry.go_on = True
+        wait_for(lambda: getattr(sys.modules.get(registry.waiting), "value", None), "the import to be whole")
+
+
+@pytest.mark.parametrize(("on_drain", "ends"), [("requeue", False), ("fail", True)])
+def test_a_drain_leaves_an_import_alone_and_hands_back_or_fails_its_job(
+    registry: Any, server: str, client: Client, on_drain: Any, ends: bool
+) -> None:
+    with serving([function("lazy", use, on_drain=on_drain)], server) as running:
+        future = client.submit("lazy", registry.waiting)
+        until_importing(registry)
+        assert not running.stop(0.0)
+        if ends:
+            with pytest.raises(JobFailed):
+                future.result(20)
+        else:
+            with serving([function("lazy", lambda arg: b"elsewhere")], server):
+                assert future.result(20) == b"elsewhere"
+
+
+def test_a_handler_that_swallows_draining_and_is_killed_is_handed_back_not_failed(server: str, client: Client) -> None:
+    def stubborn(arg: bytes) -> bytes:
+        started.append(getcurrent())
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                gevent.sleep(60)
+            except Exception:
+                raise
+            except BaseException as error:
+                if isinstance(error, gevent.GreenletExit):
+                    raise
+        return b""
+
+    started: list[Any] = []
+    with serving([function("stubborn", stubborn)], server) as running:
+        future = client.submit("stubborn", b"")
+        wait_for(lambda: started, "the job to run")
+        assert not running.stop(0.0)
+        with serving([function("stubborn", lambda arg: b"elsewhere")], server):
+            assert future.result(20) == b"elsewhere"
