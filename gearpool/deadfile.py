@@ -1,7 +1,8 @@
 """The file of dead letters: a JSON line each, appended by several processes at once. Floor 1; stdlib only.
 
 Law: a line is one ``write`` to a descriptor opened for appending under an exclusive lock, then fsynced; a line cut short
-by a full disk is taken back. The file is opened anew for each letter, so renaming it away (logrotate) is safe.
+by a full disk is taken back. Nobody waits for that lock longer than `LOCK_S`. The file is opened anew for each letter, so
+renaming it away (logrotate) is safe.
 Fields: payload (base64), function, unique, handle, server, attempts, error, traceback, time (seconds since 1970), id.
 """
 
@@ -10,15 +11,22 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+LOCK_S = 5.0
+"""How long to wait for a file that another process has locked. Letters and ``gearpool dead`` take milliseconds."""
+
+_LOOK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +76,10 @@ class BadLetter(ValueError):
 
 
 def append(path: Path, letter: Letter) -> None:
-    """Append and fsync one letter.
+    """Append and fsync one letter. Blocks its thread, for `LOCK_S` if need be.
 
     Raises:
-        OSError: it is not safely written, and nothing of it is left in the file.
+        OSError: it is not safely written, and nothing of it is left in the file; ETIMEDOUT: somebody has it locked.
     """
     line = letter.line()
     with _locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as fd:
@@ -81,7 +89,7 @@ def append(path: Path, letter: Letter) -> None:
             line = b"\n" + line
         try:
             if os.write(fd, line) != len(line):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, "No space left on device")
             os.fsync(fd)
         except OSError:
             with contextlib.suppress(OSError):
@@ -105,6 +113,9 @@ def remove(path: Path, drop: Callable[[Letter], bool]) -> list[Letter]:
     """Take the letters for which ``drop`` is true out of the file; lines that are no letters stay. Returns them.
 
     The file is replaced in one step, under the lock under which letters are appended.
+
+    Raises:
+        OSError: it could not be done; ETIMEDOUT: somebody has the file locked.
     """
     dropped: list[Letter] = []
     with _locked(path, os.O_RDWR):
@@ -136,15 +147,27 @@ def remove(path: Path, drop: Callable[[Letter], bool]) -> list[Letter]:
 @contextlib.contextmanager
 def _locked(path: Path, flags: int) -> Iterator[int]:
     """The file opened and locked; opened again if it was replaced while we waited for the lock."""
+    end = time.monotonic() + LOCK_S
     while True:
         fd = os.open(path, flags | os.O_CLOEXEC, 0o640)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if _is_still(path, fd):
+            if _lock(fd) and _is_still(path, fd):
                 yield fd
                 return
         finally:
             os.close(fd)
+        if time.monotonic() > end:
+            raise OSError(errno.ETIMEDOUT, f"another process has had it locked for {LOCK_S:g} s", str(path))
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _lock(fd: int) -> bool:
+    """Lock it if nobody else has; the lock goes with the descriptor."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_still(path: Path, fd: int) -> bool:

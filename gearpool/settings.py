@@ -142,6 +142,20 @@ class EmbeddedSettings:
     store: str = "memory"
 
 
+def store_problem(path: str) -> str:
+    """Why this cannot be the file of the embedded server's store; empty: it can.
+
+    SQLite takes some paths to mean a database that keeps nothing.
+    """
+    if not path.strip():
+        return "the path is empty; give the path of a file, or memory"
+    if path.startswith(":memory:") or path.rpartition("/")[2] == ":memory:":
+        return f"{path} would keep nothing; give the path of a file, or memory to keep jobs in memory only"
+    if "\0" in path:
+        return "the path has a NUL in it"
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
     """Health, metrics and dashboard."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gearpool.deadfile import BadLetter, Letter, append, read, remove
+from gearpool.deadfile import LOCK_S, BadLetter, Letter, append, read, remove
 
 
 def letter(number: int = 0, payload: bytes = b"\0\xffbody") -> Letter:
@@ -107,3 +109,34 @@ def test_names_that_are_not_utf8_come_back(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_an_error_to_read(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(read(tmp_path / "none"))
+
+
+def test_a_file_that_stays_locked_fails_the_letter_and_leaves_no_trace_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "dead.jsonl"
+    append(path, letter(1))
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now.append(now.pop() + seconds))
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for attempt in (lambda: append(path, letter(2)), lambda: remove(path, lambda _: True)):
+            before = now[0]
+            with pytest.raises(OSError, match="another process has had it locked for 5 s") as caught:
+                attempt()
+            assert caught.value.errno == errno.ETIMEDOUT
+            assert now[0] - before == pytest.approx(LOCK_S, abs=0.1)
+    assert letters(path) == [letter(1)]
+
+
+def test_a_lock_that_is_given_back_in_time_only_delays_the_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "dead.jsonl"
+    path.touch()
+    held = path.open("rb")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    monkeypatch.setattr("time.sleep", lambda _: held.close())
+    append(path, letter(1))
+    assert letters(path) == [letter(1)]

@@ -15,6 +15,7 @@ from typing import Any
 from gearpool.config.nodes import Item, Place
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
+from gearpool.settings import store_problem
 
 Schema = dict[str, Any]
 Report = Callable[[Place, str, str], None]
@@ -266,12 +267,20 @@ def _path(text: str) -> None:
         raise InvalidArgument("a path cannot have a NUL in it")
 
 
+def _store(text: str) -> None:
+    problem = store_problem(text)
+    if problem:
+        raise InvalidArgument(problem)
+
+
 # For editors, and therefore generous: whether an IPv6 address or a port is one, `parse_server` knows.
 _HOST = (
     r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,}"
 )
 ADDRESS_PATTERN = rf"^\s*(gear(\+tls)?://)?({_HOST})/?(\?.*)?\s*$"
-NAME_PATTERN = r"^[^\x00 \t\r\n]+$"
+WORD_PATTERN = r"^[^\x00 \t\r\n]+$"
+NAME_PATTERN = r"^[^\x00\r\n]+$"
 
 LISTEN = Text("an address", _listen, rf"^\s*({_HOST})\s*$")
+STORE = Text("memory or a path", _store, r"^[^\x00]*$")
 PATH = Text("a path", _path, r"^[^\x00]*$")

@@ -17,6 +17,8 @@ from gearpool.config.kinds import (
     PERCENT,
     RATE,
     SIZE,
+    STORE,
+    WORD_PATTERN,
     Choice,
     Count,
     Flag,
@@ -120,7 +122,7 @@ EMBEDDED = Section(
     "embedded",
     {
         "listen": Key(LISTEN, "Where our own job server listens.", "127.0.0.1:4730"),
-        "store": Key(PATH, "memory, or the path of a SQLite file that keeps background jobs.", "memory"),
+        "store": Key(STORE, "memory, or the path of a SQLite file that keeps background jobs.", "memory"),
     },
 )
 RECYCLE = Section(
@@ -187,7 +189,7 @@ ROOT = Section(
         "http": Key(HTTP, "Health, metrics and dashboard: checked, but not served by this version.", "none"),
         "control": Key(CONTROL, "The operator's socket."),
         "worker_id": Key(
-            Text("a client id", _identity, NAME_PATTERN), "What gearadmin --workers shows.", "HOST-PID-FUNCTION"
+            Text("a client id", _identity, WORD_PATTERN), "What gearadmin --workers shows.", "HOST-PID-FUNCTION"
         ),
         "reconnect": Key(RECONNECT, "Full jitter; names are resolved afresh each time."),
         "monkey_patch": Key(Flag(), "Make the standard library wait in greenlets.", "true"),

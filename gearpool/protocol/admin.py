@@ -34,6 +34,8 @@ MAX_REPLY_LINE = 1 << 16
 MOST_WORDS = 5
 """gearmand closes a connection that sends six words or more."""
 
+_DIVIDERS = (b" ", b"\r", b"\n", b"\0")
+
 END = b".\n"
 OK = b"OK\r\n"
 NO_SUCH_JOB = b"ERR UNKNOWN_JOB\r\n"
@@ -126,7 +128,8 @@ def parse_request(line: bytes) -> Request:
     Raises:
         RefusedError: it is not a command, or one that lacks something; ``reply`` is the answer.
     """
-    words = line.split()
+    # At spaces only, as gearmand: a function's name may have a tab.
+    words = [word for word in line.strip().split(b" ") if word]
     if len(words) > MOST_WORDS:
         raise RefusedError(None)
     first = words[0].lower() if words else b""
@@ -147,7 +150,7 @@ def parse_request(line: bytes) -> Request:
     if first == b"cancel" and second == b"job" and len(words) == 3:
         return Request(Command.CANCEL_JOB, (words[2],))
     if first in (b"create", b"drop"):
-        if len(words) < 3:
+        if len(words) != 3:
             raise RefusedError(incomplete(first))
         if second == b"function":
             return Request(Command.CREATE_FUNCTION if first == b"create" else Command.DROP_FUNCTION, (words[2],))
@@ -252,9 +255,11 @@ def request(command: Command, *arguments: bytes) -> bytes:
     words = [command.value.encode(), *arguments]
     line = b" ".join(words)
     for argument in arguments:
-        if len(argument.split()) != 1 or argument.split()[0] != argument:
-            raise LocalProtocolError(f"{command.value}: {argument!r} is not one word")
-    if len(line.split()) > MOST_WORDS:
+        if argument.strip() != argument or not argument or any(byte in argument for byte in _DIVIDERS):
+            raise LocalProtocolError(
+                f"{command.value}: {argument!r} is not one word, which is all that the text protocol can name"
+            )
+    if line.count(b" ") >= MOST_WORDS:
         raise LocalProtocolError(f"{command.value}: too many arguments")
     return line + b"\r\n"
 

@@ -265,7 +265,10 @@ class Core:
         }
 
     def take_back(self, handles: list[bytes]) -> None:
-        """These background jobs cannot be kept: before their replies have been sent, say QUEUE_ERROR instead."""
+        """These background jobs cannot be kept: before the replies of this pass are sent, say QUEUE_ERROR instead.
+
+        None of them runs: one that was assigned in this pass is taken back from its worker, which gets NO_JOB.
+        """
         promises = {replies.CREATED_HEADS[len(handle)] + handle for handle in handles}
         for peer in self.dirty:
             peer.out[:] = [replies.NOT_KEPT if packet in promises else packet for packet in peer.out]
@@ -276,8 +279,13 @@ class Core:
             if job.clients:
                 # Others wait for it.
                 job.background = False
-            else:
+                continue
+            worker = job.worker
+            if worker is None:
                 self.ledger.cancel(job)
+                continue
+            replies.withdraw(job, worker.out)
+            self.ledger.end(job)
 
     def drain(self) -> None:
         """From now on nothing is handed out and nothing is taken in; what runs may end."""

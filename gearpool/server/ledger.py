@@ -190,6 +190,9 @@ class Ledger:
         key: Hashable = None
         if unique:
             key = (data,) if unique == PAYLOAD_IS_KEY else unique
+            if key in queue.keys:
+                # Two that should have been joined: both run, and the first is joined to.
+                key = None
         job = self.jobs[handle] = Job(handle, queue, unique, key, data, priority, True, ())
         job.reducer = reducer
         if key is not None:

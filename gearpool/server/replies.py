@@ -75,6 +75,15 @@ def assign_all(job: Job) -> tuple[bytes, ...]:
     return _with_data((), PacketType.JOB_ASSIGN_ALL, body, job.data)
 
 
+def withdraw(job: Job, out: list[bytes]) -> None:
+    """In what is still to be sent to its worker, put NO_JOB where the job was assigned."""
+    for packet in (assign_uniq(job), assign(job), assign_all(job)):
+        if packet[0] in out:
+            at = out.index(packet[0])
+            out[at : at + len(packet)] = [NO_JOB]
+            return
+
+
 def work_complete(arguments: list[bytes]) -> bytes:
     """WORK_COMPLETE, from the worker's own arguments."""
     body = b"\0".join(arguments)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import socket as standard_socket
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any, Self
@@ -30,7 +29,7 @@ from gearpool.server.debts import Debts
 from gearpool.server.listening import bind
 from gearpool.server.pacing import Pacing
 from gearpool.server.peers import Peer
-from gearpool.server.store import Store
+from gearpool.server.store import Store, StoreError
 from gearpool.server.streams import PlainStream, Stream, TlsStream, server_context
 from gearpool.settings import TlsSettings
 from gearpool.timing import Deadline
@@ -198,7 +197,7 @@ class JobServer:
     def _commit(self, store: Store) -> None:
         try:
             store.commit()
-        except sqlite3.Error as error:
+        except StoreError as error:
             self.report(logging.ERROR, "server.store", f"cannot write to {self._store_path}: {error}")
             self.core.take_back(store.drop_added())
 

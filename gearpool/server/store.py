@@ -9,12 +9,20 @@ After a restart jobs have the handles they had, so a client may ask after them; 
 
 from __future__ import annotations
 
+import math
+import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from gearpool.errors import ConfigurationError
-from gearpool.server.queues import Job
+from gearpool.protocol.names import MAX_FUNCTION
+from gearpool.server.clients import MAX_UNIQUE
+from gearpool.server.queues import HIGH, LOW, NORMAL, Job
+from gearpool.settings import store_problem
+
+MAX_HANDLE = 64
 
 _VERSION = 1
 _TABLE = """
@@ -43,6 +51,10 @@ class Kept(NamedTuple):
     data: bytes
 
 
+class StoreError(Exception):
+    """What was to be kept could not be written."""
+
+
 class Store:
     """One file, for one server at a time.
 
@@ -54,6 +66,9 @@ class Store:
     """
 
     def __init__(self, path: str) -> None:
+        problem = store_problem(path)
+        if problem:
+            raise ConfigurationError(f"store: {problem}")
         self._path = path
         self._added: dict[bytes, Kept] = {}
         self._removed: list[tuple[bytes]] = []
@@ -62,32 +77,63 @@ class Store:
             self._file = sqlite3.connect(path, timeout=0.0, isolation_level=None)
             try:
                 self._prepare()
+                self._identity = _identity(path)
             except BaseException:
                 self._file.close()
                 raise
-        except sqlite3.Error as error:
-            why = "another job server is using it" if "locked" in str(error) else str(error)
-            raise ConfigurationError(f"store: {path}: {why}") from error
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> ConfigurationError:
+        why = str(error)
+        if "locked" in why:
+            why = "another job server is using it"
+        elif isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            why += "; restore it from a backup, or move it away to start with an empty one"
+        return ConfigurationError(f"store: {self._path}: {why}")
 
     def _prepare(self) -> None:
         run = self._file.execute
         run("PRAGMA locking_mode = EXCLUSIVE")
+        # Before anything is changed: switching to the write-ahead log writes into the file.
+        (version,) = run("PRAGMA user_version").fetchone()
+        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and tables:
+            raise ConfigurationError(f"store: {self._path}: it is the database of another program")
+        if version not in (0, _VERSION):
+            raise ConfigurationError(f"store: {self._path}: written by another version of gearpool ({version})")
         run("PRAGMA journal_mode = WAL")
         # Every commit reaches the disk, not only the file system's cache.
         run("PRAGMA synchronous = FULL")
         run("BEGIN EXCLUSIVE")
-        (version,) = run("PRAGMA user_version").fetchone()
         if version == 0:
             run(_TABLE)
             run(f"PRAGMA user_version = {_VERSION}")
         run("COMMIT")
-        if version not in (0, _VERSION):
-            raise ConfigurationError(f"store: {self._path}: written by another version of gearpool ({version})")
 
     def load(self) -> Iterator[Kept]:
-        """The jobs that are on disk, in the order of their submission."""
-        for row in self._file.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY rowid"):  # noqa: S608 - a constant
-            yield Kept(*row)
+        """The jobs that are on disk, in the order of their submission.
+
+        Raises:
+            ConfigurationError: the file is damaged, or has a row that is no job.
+        """
+        try:
+            # The rows are read below; this finds what else is damaged and would show only when a job ends.
+            (found,) = self._file.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(f"damaged: {' '.join(str(found).split())}")
+            for number, *row in self._file.execute(f"SELECT rowid, {_COLUMNS} FROM jobs ORDER BY rowid"):  # noqa: S608 - a constant
+                kept = Kept(*row)
+                problem = _problem(kept)
+                if problem:
+                    remedy = f"'DELETE FROM jobs WHERE rowid = {number}'"  # noqa: S608 - for the operator
+                    raise ConfigurationError(
+                        f"store: {self._path}: row {number} of table jobs is no job: {problem}; "
+                        f"delete it with: sqlite3 {shlex.quote(self._path)} {remedy}"
+                    )
+                yield kept
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def keep(self, job: Job, due: float | None) -> None:
         """Write it with the next `commit`."""
@@ -107,9 +153,26 @@ class Store:
         """Write what has come since the last time.
 
         Raises:
-            sqlite3.Error: nothing was written. What was to be added is given up (see `drop_added`); what was to be
-                deleted is tried again with the next.
+            StoreError: nothing was written. What was to be added is given up (see `drop_added`); what was to be deleted
+                is tried again with the next.
         """
+        try:
+            if _identity(self._path) != self._identity:
+                raise StoreError("the file was replaced; restart the job server to use the new one")
+        except OSError as error:
+            # SQLite would go on writing into a file that has no name any more.
+            raise StoreError(
+                f"{error.strerror}: the file was deleted or moved; what it held is kept in memory only. Restart the job "
+                "server once its jobs are done"
+            ) from error
+        try:
+            self._write()
+        except sqlite3.Error as error:
+            raise StoreError(str(error)) from error
+        self._added.clear()
+        self._removed.clear()
+
+    def _write(self) -> None:
         run = self._file.execute
         run("BEGIN IMMEDIATE")
         try:
@@ -123,8 +186,6 @@ class Store:
             if self._file.in_transaction:
                 run("ROLLBACK")
             raise
-        self._added.clear()
-        self._removed.clear()
 
     def drop_added(self) -> list[bytes]:
         """Give up what could not be written; the handles."""
@@ -135,3 +196,29 @@ class Store:
     def close(self) -> None:
         """Close the file; what has not been committed is lost."""
         self._file.close()
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116 - for each commit, and Path costs as much again
+    return found.st_dev, found.st_ino
+
+
+def _problem(kept: Kept) -> str:
+    """What is wrong with a row; empty: nothing."""
+    for name in ("handle", "function", "unique", "reducer", "data"):
+        value = getattr(kept, name)
+        if not isinstance(value, bytes):
+            return f"{name} is not a blob but {type(value).__name__}"
+    if not kept.handle or len(kept.handle) > MAX_HANDLE or b"\0" in kept.handle:
+        return f"the handle is {kept.handle[:80]!r}"
+    if not kept.function or len(kept.function) > MAX_FUNCTION or b"\n" in kept.function or b"\0" in kept.function:
+        return f"the function is {kept.function[:80]!r}"
+    if len(kept.unique) > MAX_UNIQUE or b"\0" in kept.unique:
+        return f"the unique id is {kept.unique[:80]!r}"
+    if b"\0" in kept.reducer:
+        return f"the reducer is {kept.reducer[:80]!r}"
+    if kept.priority not in (HIGH, NORMAL, LOW) or not isinstance(kept.priority, int):
+        return f"the priority is {kept.priority!r}"
+    if kept.due is not None and not (isinstance(kept.due, float) and math.isfinite(kept.due)):
+        return f"the time is {kept.due!r}"
+    return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-PROGRAMS = ["echo", "sleeps", "fairness", "footprint", "embedded", "client", "asyncio"]
+PROGRAMS = ["echo", "sleeps", "fairness", "footprint", "embedded", "bystander", "client", "asyncio"]
 
 
 def main() -> int:

@@ -303,7 +303,7 @@ def test_wrong_usage_exits_with_64(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["a b", "x"], ["reverse", "-u", "x" * 64, "d"], ["reverse", "--retry", "2", "d"]]
+    "arguments", [["a\nb", "x"], ["reverse", "-u", "x" * 64, "d"], ["reverse", "--retry", "2", "d"]]
 )
 def test_what_cannot_be_sent_is_said(at: list[str], arguments: list[str]) -> None:
     gearpool("submit", *at, *arguments, code=64)

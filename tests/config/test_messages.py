@@ -214,9 +214,21 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         ],
     ),
     (
-        "a function name with a space",
-        'servers: s:1\nfunctions: {"a b": a.b}\n',
-        ["workers.yaml:2:13: functions.a b: function name 'a b' has a space in it"],
+        "a function name with a line end",
+        'servers: s:1\nfunctions: {"a\\nb": a.b}\n',
+        ["workers.yaml:2:13: functions.a\\nb: function name 'a\\nb' has a line end in it"],
+    ),
+    (
+        "a store that would keep nothing",
+        'servers: embedded\nembedded: {store: ":memory:"}\nfunctions: {f: a.b}\n',
+        [
+            "workers.yaml:2:19: embedded.store: :memory: would keep nothing; give the path of a file, or memory to keep jobs in memory only"
+        ],
+    ),
+    (
+        "a store without a name",
+        'servers: embedded\nembedded: {store: ""}\nfunctions: {f: a.b}\n',
+        ['workers.yaml:2:19: embedded.store: expected memory or a path, got ""'],
     ),
     (
         "a function called no",

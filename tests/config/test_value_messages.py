@@ -235,7 +235,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "a number for a store",
         FILE + "embedded: {store: 5}\n",
-        ['workers.yaml:4:19: embedded.store: expected a path, got 5; quote it: "5"'],
+        ['workers.yaml:4:19: embedded.store: expected memory or a path, got 5; quote it: "5"'],
     ),
     (
         "an address with a word for a port",

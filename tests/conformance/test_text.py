@@ -22,6 +22,10 @@ LINES = [
     b"create",
     b"create function",
     b"create function f",
+    b"create function two words",
+    b"create function tab\tbed",
+    b"drop function two words",
+    b"drop function tab\tbed",
     b"drop",
     b"drop function",
     b"drop function nobody",
@@ -46,6 +50,10 @@ ANSWERS = [
     b"ERR INVALID_ARGUMENTS An+incomplete+set+of+arguments+was+sent+to+this+command+create\r\n",
     b"ERR INVALID_ARGUMENTS An+incomplete+set+of+arguments+was+sent+to+this+command+create\r\n",
     b"OK\r\n",
+    b"ERR INVALID_ARGUMENTS An+incomplete+set+of+arguments+was+sent+to+this+command+create\r\n",
+    b"OK\r\n",
+    b"ERR INVALID_ARGUMENTS An+incomplete+set+of+arguments+was+sent+to+this+command+drop\r\n",
+    b"ERR function not found\r\n",
     b"ERR INVALID_ARGUMENTS An+incomplete+set+of+arguments+was+sent+to+this+command+drop\r\n",
     b"ERR INVALID_ARGUMENTS An+incomplete+set+of+arguments+was+sent+to+this+command+drop\r\n",
     b"ERR function not found\r\n",
@@ -169,3 +177,18 @@ def test_the_version_is_one_word(server: Server) -> None:
     version = admin.parse_ok(ask_text(server.port, Command.VERSION))
     assert version.startswith("gearpool-") if server.ours else version[0].isdigit()
     assert int(admin.parse_ok(ask_text(server.port, Command.GETPID))) > 0
+
+
+@pytest.mark.parametrize("name", [b"dev\tfoo", b"two words", b" lead", b"trail ", b"\x1b[31mred", b"\xff"])
+def test_functions_with_odd_names_are_served_and_listed_as_they_are(server: Server, name: bytes) -> None:
+    with server.connect() as client, server.connect().can(name) as worker:
+        handle = client.submit(name, b"u", b"data")
+        assert worker.grab() == (T.JOB_ASSIGN_UNIQ, handle, name, b"u", b"data")
+        worker.say(T.WORK_COMPLETE, handle, b"done")
+        assert client.hear() == (T.WORK_COMPLETE, handle, b"done")
+        worker.settle()
+        assert ask_text(server.port, Command.STATUS) == name + b"\t0\t0\t1\n.\n"
+        assert ask_text(server.port, Command.PRIORITY_STATUS) == name + b"\t0\t0\t0\t1\n.\n"
+        assert b" : " + name + b"\n" in ask_text(server.port, Command.WORKERS)
+        (row,) = admin.parse_status(ask_text(server.port, Command.STATUS))
+        assert row.function.encode("utf-8", "surrogateescape") == name

@@ -19,7 +19,18 @@ def test_a_name_may_be_as_long_as_gearmand_bears_and_no_longer(check: Callable[[
         check("x" * (most + 1))
 
 
-@pytest.mark.parametrize("check", [function_name, handle_name, client_id])
+@pytest.mark.parametrize("name", ["dev\tfoo", "a b", " a", "a\t"])
+def test_a_function_name_may_have_spaces_and_tabs_as_with_gearmand(name: str) -> None:
+    assert function_name(name) == name.encode()
+
+
+@pytest.mark.parametrize("bad", ["", "a\0b", "a\nb", "a\rb"])
+def test_a_function_name_with_a_line_end_or_nul_is_refused(bad: str) -> None:
+    with pytest.raises(InvalidArgument):
+        function_name(bad)
+
+
+@pytest.mark.parametrize("check", [handle_name, client_id])
 @pytest.mark.parametrize("bad", ["", "a b", "a\0b", "a\tb", "a\nb", "a\rb"])
 def test_a_name_with_a_separator_in_it_is_refused(check: Callable[[str], bytes], bad: str) -> None:
     with pytest.raises(InvalidArgument):

@@ -141,7 +141,7 @@ def test_a_unique_id_of_65_bytes_is_refused() -> None:
     ("name", "code"),
     [
         (b"", b"INVALID_FUNCTION_NAME"),
-        (b"a\tb", b"INVALID_FUNCTION_NAME"),
+        (b"a\rb", b"INVALID_FUNCTION_NAME"),
         (b"a\nb", b"INVALID_FUNCTION_NAME"),
         (b"a" * 256, b"ARGUMENT_TOO_LARGE"),
     ],

@@ -281,12 +281,15 @@ def test_all_connections_together_cost_so_much_and_the_oldest_debtor_goes_first(
 
 
 def test_unfinished_packets_are_counted_too() -> None:
-    with job_server(max_buffered=4 * 1024 * 1024) as server, connect(server) as bystander:
+    with job_server(max_buffered=5 * 1024 * 1024) as server, connect(server) as bystander:
         bystander.settle()
-        wires = [connect(server) for _ in range(4)]
-        for wire in wires:
-            wire.send(request(T.ECHO_REQ, bytes(3 * 1024 * 1024))[: 2 * 1024 * 1024])
-        eventually(lambda: server.call(lambda each: each.connections) <= 3, "the oldest to be let go")
+        wires = [connect(server) for _ in range(3)]
+        half = 2 * 1024 * 1024
+        for number, wire in enumerate(wires, 1):
+            wire.send(request(T.ECHO_REQ, bytes(2 * half))[:half])
+            if number < 3:
+                eventually(lambda: server.call(lambda each: each.debts.total) >= number * half, "it to be counted")  # noqa: B023
+        eventually(lambda: server.call(lambda each: each.connections) == 3, "the oldest to be let go")
         assert wires[0].closed()
         assert bystander.settle() == []
         for wire in wires:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gearpool.errors import ConfigurationError
 from gearpool.protocol.codec import request
+from gearpool.server import JobServer
 from gearpool.server.core import Core
 from gearpool.server.queues import HIGH, NORMAL
-from gearpool.server.store import Kept, Store
+from gearpool.server.store import Kept, Store, StoreError
+from gearpool.settings import store_problem
 from gearpool.testing.servers import job_server
 from tests.conformance.wire import T, Wire, eventually
 from tests.server.talk import Talker, worker
@@ -142,7 +145,7 @@ def test_a_failed_commit_writes_nothing_and_says_so(path: str) -> None:
     core = Core(keeper=store)
     handle = Talker(core).submit(kind=T.SUBMIT_JOB_BG)
     store._file.execute("PRAGMA query_only = ON")
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(StoreError):
         store.commit()
     assert store.drop_added() == [handle]
     store._file.execute("PRAGMA query_only = OFF")
@@ -228,3 +231,169 @@ def test_the_file_does_not_grow_with_jobs_that_are_done(path: str) -> None:
             runner.say(T.WORK_COMPLETE, handle, b"")
         eventually(lambda: runner.status(handle) == (b"0", b"0", b"0", b"0"), "the end")
     assert Path(path).stat().st_size < 2_000_000, "300 jobs of 20 kB passed through"
+
+
+@pytest.mark.parametrize("path", ["", " ", ":memory:", "/srv/:memory:", ":memory:?cache=shared", "a\0b"])
+def test_a_path_that_would_keep_nothing_is_refused(path: str) -> None:
+    assert store_problem(path)
+    with pytest.raises(ConfigurationError, match="store: "), job_server(store=path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("'text', x'66', x'', 1, NULL, x'', x''", "handle is not a blob but str"),
+        ("x'', x'66', x'', 1, NULL, x'', x''", "the handle is b''"),
+        ("x'483a683a31', x'', x'', 1, NULL, x'', x''", "the function is b''"),
+        ("x'483a683a31', x'660a', x'', 1, NULL, x'', x''", "the function is"),
+        ("x'483a683a31', 5, x'', 1, NULL, x'', x''", "function is not a blob but int"),
+        ("x'483a683a31', x'66', zeroblob(99), 1, NULL, x'', x''", "the unique id is"),
+        ("x'483a683a31', x'66', x'', 7, NULL, x'', x''", "the priority is 7"),
+        ("x'483a683a31', x'66', x'', 'high', NULL, x'', x''", "the priority is 'high'"),
+        ("x'483a683a31', x'66', x'', 1, 9e999, x'', x''", "the time is inf"),
+        ("x'483a683a31', x'66', x'', 1, 'soon', x'', x''", "the time is 'soon'"),
+    ],
+)
+def test_a_row_that_is_no_job_is_named_with_how_to_delete_it(path: str, value: str, told: str) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute(f"INSERT INTO jobs VALUES ({value})")
+    database.close()
+    with pytest.raises(ConfigurationError, match="row 1 of table jobs is no job") as caught, job_server(store=path):
+        pass
+    assert told in str(caught.value)
+    assert "DELETE FROM jobs WHERE rowid = 1" in str(caught.value)
+
+
+def test_two_rows_that_should_have_been_joined_both_run(path: str) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as database:
+        for number in (1, 2):
+            database.execute("INSERT INTO jobs VALUES (?, x'66', x'75', 1, NULL, x'', x'')", (b"H:h:%d" % number,))
+    database.close()
+    with job_server(store=path) as server, Wire(server.port) as worker:
+        worker.can(b"f")
+        for handle in (b"H:h:1", b"H:h:2"):
+            assert worker.grab()[1] == handle
+            worker.say(T.WORK_COMPLETE, handle, b"")
+        assert worker.settle() == []
+    assert kept(path) == []
+
+
+def damage_a_page(path: str) -> None:
+    store = Store(path)
+    core = Core(host="h", keeper=store)
+    for number in range(2000):
+        core.ledger.submit(core.ledger.function(b"f"), b"%d" % number, bytes(200), NORMAL, None)
+    store.commit()
+    store.close()
+    content = bytearray(Path(path).read_bytes())
+    for page in range(3, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    Path(path).write_bytes(content)
+
+
+def lose_the_table(path: str) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE jobs")
+    database.close()
+
+
+def cut_it_short(path: str) -> None:
+    damage_a_page(path)
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 2])
+
+
+def make_another_program_s(path: str) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE customers (name TEXT)")
+    database.close()
+
+
+@pytest.mark.parametrize("harm", [damage_a_page, lose_the_table, cut_it_short, make_another_program_s])
+def test_a_damaged_file_is_told_in_a_line_and_exit_78(path: str, harm: Callable[[str], None]) -> None:
+    harm(path)
+    before = Path(path).read_bytes()
+    argv = [sys.executable, "-m", "gearpool", "server", "--listen", "127.0.0.1:0", "--store", path]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 78, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"store: {path}: " in done.stderr
+    assert Path(path).read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_file_that_is_gone_from_under_the_server_refuses_background_jobs(
+    path: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with job_server(store=path) as server, Wire(server.port) as client:
+        first = client.submit(b"f", b"u", b"", T.SUBMIT_JOB_BG)
+        Path(path).rename(path + ".moved")
+        if how == "replaced":
+            Path(path).write_bytes(b"")
+        for _ in range(100):
+            assert client.ask(T.SUBMIT_JOB_BG, b"f", b"", b"")[:2] == (T.ERROR, b"QUEUE_ERROR")
+        assert client.submit(b"f", b"v"), "foreground jobs are not kept anyway"
+        client.can(b"f")
+        assert client.grab()[1] == first
+    lines = [record.getMessage() for record in caplog.records if "cannot write to" in record.getMessage()]
+    assert lines
+    assert how in lines[0]
+    assert len(lines) < 20, "the log is limited"
+
+
+@pytest.mark.parametrize("kind", [T.GRAB_JOB, T.GRAB_JOB_UNIQ, T.GRAB_JOB_ALL])
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_job_that_was_refused_does_not_run_though_a_worker_grabbed_it_at_once(path: str, kind: T, size: int) -> None:
+    store = Store(path)
+    core = Core(keeper=store)
+    client, runner = Talker(core), worker(core)
+    core.receive(client.peer, request(T.SUBMIT_JOB, b"f", b"u", b""))
+    core.receive(client.peer, request(T.SUBMIT_REDUCE_JOB_BACKGROUND, b"f", b"v", b"sum", b"", bytes(size)))
+    core.receive(runner.peer, request(kind) * 3)
+    core.take_back(store.drop_added())
+    core.ledger.check()
+    assert [said[0] for said in client.heard()] == [T.JOB_CREATED, T.ERROR]
+    said = runner.heard()
+    assert len(said) == 3
+    assert said[0][0] in (T.JOB_ASSIGN, T.JOB_ASSIGN_UNIQ)
+    assert said[1:] == [(T.NO_JOB,)] * 2
+    assert len(runner.peer.running) == 1
+    assert runner.peer.lent == 0
+    assert len(core.ledger.jobs) == 1
+    store.close()
+
+
+def test_a_full_disk_refuses_jobs_that_then_do_not_run_and_the_log_stays_short(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with job_server(store=path) as server, Wire(server.port) as client, Wire(server.port) as worker:
+
+        def leave_room_for(pages: int) -> None:
+            def limit(each: JobServer) -> None:
+                assert each._store is not None
+                each._store._file.execute(f"PRAGMA max_page_count = {pages}")
+
+            server.call(limit)
+
+        worker.can(b"f").say(T.PRE_SLEEP)
+        client.submit(b"f", b"kept", b"", T.SUBMIT_JOB_BG)
+        assert worker.hear() == (T.NOOP,)
+        leave_room_for(1)
+        for number in range(100):
+            # In one write, so that the worker may grab before the reply is sent.
+            worker.say(T.GRAB_JOB_UNIQ)
+            said = client.ask(T.SUBMIT_JOB_BG, b"f", b"%d" % number, bytes(20_000))
+            assert said[:2] == (T.ERROR, b"QUEUE_ERROR")
+        grabbed = [said[3] for said in worker.settle() if said[0] is T.JOB_ASSIGN_UNIQ]
+        assert grabbed == [b"kept"]
+        leave_room_for(1_000_000)
+        client.submit(b"f", b"again", b"", T.SUBMIT_JOB_BG)
+        assert worker.grab()[3] == b"again"
+    lines = [record.getMessage() for record in caplog.records if "cannot write to" in record.getMessage()]
+    assert lines
+    assert "full" in lines[0]
+    assert len(lines) < 20
