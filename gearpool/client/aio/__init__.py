@@ -8,5 +8,6 @@ jobs at their limits; `client` and `submitting` are the public face.
 from gearpool.client.aio.admin import AsyncAdmin
 from gearpool.client.aio.client import AsyncClient
 from gearpool.client.aio.jobs import AsyncJob
+from gearpool.client.aio.windows import Iteration
 
-__all__ = ["AsyncAdmin", "AsyncClient", "AsyncJob"]
+__all__ = ["AsyncAdmin", "AsyncClient", "AsyncJob", "Iteration"]

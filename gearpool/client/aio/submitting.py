@@ -5,12 +5,13 @@ Law: what is asked for is checked before anything is sent; each method is the on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
 from typing import Literal, overload
 
 from gearpool.client.aio.dispatch import AsyncDispatch
 from gearpool.client.aio.jobs import AsyncJob
-from gearpool.client.aio.windows import windowed
+from gearpool.client.aio.windows import Iteration, windowed
 from gearpool.client.events import ignore
 from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order
 from gearpool.client.payloads import BYTES
@@ -168,7 +169,7 @@ class AsyncSubmitting:
         await job
         return job.accepted()
 
-    async def submit_background_jobs(
+    def submit_background_jobs(
         self,
         function: str | bytes,
         items: Items,
@@ -176,10 +177,10 @@ class AsyncSubmitting:
         window: int = 1000,
         priority: Priority | None = None,
         unique: UniqueOf | None = None,
-    ) -> AsyncIterator[JobHandle]:
+    ) -> Iteration[JobHandle]:
         """Hand many jobs to the servers, pipelined; yields their handles in order, at most ``window`` unacknowledged.
 
-        Nothing is submitted before the iteration begins, and no more after it has ended.
+        Nothing is submitted before the iteration begins, and no more after it has ended; one that never begins warns.
 
         Args:
             function: its name.
@@ -191,11 +192,8 @@ class AsyncSubmitting:
         Raises:
             As `submit_background_job`, when the turn of the job concerned has come.
         """
-        jobs = self.submit_many(function, items, window=window, priority=priority, unique=unique, background=True)
-        async for job in jobs:
-            if not job.done():
-                await job
-            yield job.accepted()
+        jobs = self._windowed(function, items, window=window, priority=priority, unique=unique, background=True)
+        return Iteration(_handles(jobs), "submit_background_jobs()")
 
     def submit_many(
         self,
@@ -209,7 +207,7 @@ class AsyncSubmitting:
         retry: int = 0,
         background: bool = False,
         on_done: Callable[[AsyncJob], None] | None = None,
-    ) -> AsyncIterator[AsyncJob]:
+    ) -> Iteration[AsyncJob]:
         """One submission an item, many at once; yields the jobs in the order of the items, in constant memory.
 
         Args:
@@ -229,6 +227,94 @@ class AsyncSubmitting:
         Raises:
             InvalidArgument: a value cannot be sent.
         """
+        jobs = self._windowed(
+            function,
+            items,
+            window=window,
+            priority=priority,
+            unique=unique,
+            timeout=timeout,
+            retry=retry,
+            background=background,
+            on_done=on_done,
+        )
+        return Iteration(jobs, "submit_many()")
+
+    @overload
+    def map(
+        self,
+        function: str | bytes,
+        items: Items,
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        timeout: float | None = UNSET,
+        retry: int = 0,
+        return_exceptions: Literal[False] = False,
+    ) -> Iteration[bytes]: ...
+
+    @overload
+    def map(
+        self,
+        function: str | bytes,
+        items: Items,
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        timeout: float | None = UNSET,
+        retry: int = 0,
+        return_exceptions: Literal[True],
+    ) -> Iteration[bytes | GearpoolError]: ...
+
+    def map(
+        self,
+        function: str | bytes,
+        items: Items,
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        timeout: float | None = UNSET,
+        retry: int = 0,
+        return_exceptions: bool = False,
+    ) -> Iteration[bytes] | Iteration[bytes | GearpoolError]:
+        """One job an item, many at once; yields the results in the order of the items, in constant memory.
+
+        Nothing is submitted before the iteration begins. What is under way when it is given up runs on.
+
+        Args:
+            function: its name.
+            items: payloads, of an iterable or an async iterable; may be endless, they are taken as the window moves on.
+            window: how many jobs are under way at most.
+            priority: as for `submit_job`.
+            unique: gives the unique id for a payload.
+            timeout: seconds for each job.
+            retry: as for `submit_job`; needs ``unique``.
+            return_exceptions: yield errors instead of raising the first one.
+
+        Raises:
+            As `submit_job`, when the turn of the job concerned has come.
+        """
+        jobs = self._windowed(
+            function, items, window=window, priority=priority, unique=unique, timeout=timeout, retry=retry
+        )
+        return Iteration(_results_or_errors(jobs) if return_exceptions else _results(jobs), "map()")
+
+    def _windowed(
+        self,
+        function: str | bytes,
+        items: Items,
+        *,
+        window: int,
+        priority: Priority | None,
+        unique: UniqueOf | None,
+        timeout: float | None = UNSET,
+        retry: int = 0,
+        background: bool = False,
+        on_done: Callable[[AsyncJob], None] | None = None,
+    ) -> AsyncGenerator[AsyncJob, None]:
         order = make_order(function, background=background, priority=priority)
         check_retry(retry, has_unique=unique is not None)
         dispatch = self._dispatch
@@ -253,71 +339,26 @@ class AsyncSubmitting:
 
         return windowed(items, make, dispatch.send_or_settle, window)
 
-    @overload
-    def map(
-        self,
-        function: str | bytes,
-        items: Items,
-        *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: float | None = UNSET,
-        retry: int = 0,
-        return_exceptions: Literal[False] = False,
-    ) -> AsyncIterator[bytes]: ...
 
-    @overload
-    def map(
-        self,
-        function: str | bytes,
-        items: Items,
-        *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: float | None = UNSET,
-        retry: int = 0,
-        return_exceptions: Literal[True],
-    ) -> AsyncIterator[bytes | GearpoolError]: ...
-
-    async def map(
-        self,
-        function: str | bytes,
-        items: Items,
-        *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: float | None = UNSET,
-        retry: int = 0,
-        return_exceptions: bool = False,
-    ) -> AsyncIterator[bytes | GearpoolError]:
-        """One job an item, many at once; yields the results in the order of the items, in constant memory.
-
-        Nothing is submitted before the iteration begins. What is under way when it is given up runs on.
-
-        Args:
-            function: its name.
-            items: payloads, of an iterable or an async iterable; may be endless, they are taken as the window moves on.
-            window: how many jobs are under way at most.
-            priority: as for `submit_job`.
-            unique: gives the unique id for a payload.
-            timeout: seconds for each job.
-            retry: as for `submit_job`; needs ``unique``.
-            return_exceptions: yield errors instead of raising the first one.
-
-        Raises:
-            As `submit_job`, when the turn of the job concerned has come.
-        """
-        jobs = self.submit_many(
-            function, items, window=window, priority=priority, unique=unique, timeout=timeout, retry=retry
-        )
+async def _handles(jobs: AsyncGenerator[AsyncJob, None]) -> AsyncGenerator[JobHandle, None]:
+    async with aclosing(jobs):
         async for job in jobs:
-            if return_exceptions:
-                try:
-                    yield await job
-                except GearpoolError as error:
-                    yield error
-            else:
-                yield await job
+            if not job.done():
+                await job
+            yield job.accepted()
+
+
+async def _results(jobs: AsyncGenerator[AsyncJob, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(jobs):
+        async for job in jobs:
+            yield await job
+
+
+async def _results_or_errors(jobs: AsyncGenerator[AsyncJob, None]) -> AsyncGenerator[bytes | GearpoolError, None]:
+    async with aclosing(jobs):
+        async for job in jobs:
+            try:
+                result: bytes | GearpoolError = await job
+            except GearpoolError as error:
+                result = error
+            yield result

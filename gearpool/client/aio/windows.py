@@ -1,20 +1,20 @@
 """Many submissions, a window of them under way at a time. Floor 3.
 
 Law: what was submitted is yielded before an error of the source or of an item is raised, so that no job is lost sight
-of. An iterable is read in batches between two results; an async iterable by a task of its own, since it may be slower
-than the jobs, and ends with the iteration.
+of. An iterable is read in batches between two results (`gearpool.client.batches`); an async iterable by a task of its own,
+since it may be slower than the jobs, and ends with the iteration.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
+import warnings
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Self, TypeVar
 
 from gearpool.client.aio.jobs import AsyncJob
-from gearpool.errors import InvalidArgument
+from gearpool.client.batches import Batches, at_item, check_window
 
 _T = TypeVar("_T")
 
@@ -22,57 +22,81 @@ Send = Callable[[list[AsyncJob]], Awaitable[None]]
 Make = Callable[[], Callable[[_T], AsyncJob]]
 """Called for each batch; what it returns makes a job of an item. So the jobs of a batch share a deadline."""
 
-CHUNK = 250
-"""Submissions that are made and written at once."""
+
+class Iteration(AsyncIterator[_T]):
+    """Jobs, handles or results, to be read with ``async for``; nothing is submitted before.
+
+    One that nobody begins to read warns when it is thrown away, as a coroutine does that nobody awaits. `aclose` ends it
+    early, as does leaving an ``async for`` in time; what is under way then runs on.
+
+    Args:
+        steps: an async generator.
+        what: the method that was called, for the warning.
+    """
+
+    def __init__(self, steps: AsyncGenerator[_T, None], what: str) -> None:
+        self._steps = steps
+        self._what = what
+        self._begun = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, _T]:
+        self._begun = True
+        return self._steps.__anext__()
+
+    async def aclose(self) -> None:
+        """Submit no more."""
+        self._begun = True
+        await self._steps.aclose()
+
+    def __del__(self) -> None:
+        if not self._begun:
+            message = f"{self._what} was never iterated: nothing was submitted"
+            warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
 
 
 def windowed(
     items: Iterable[_T] | AsyncIterable[_T], make: Make[_T], send: Send, window: int
-) -> AsyncIterator[AsyncJob]:
+) -> AsyncGenerator[AsyncJob, None]:
     """Submissions made of ``items``, in their order, at most ``window`` unfinished ones ahead of the one yielded.
 
     Raises:
-        InvalidArgument: the window is less than 1; when called.
+        InvalidArgument: the window is less than 1, or ``items`` is a single payload; when called.
     """
-    if window < 1:
-        raise InvalidArgument(f"the window must be at least 1, got {window}")
+    check_window(window)
     if isinstance(items, AsyncIterable):
         return _of_async_items(items, make, send, window)
-    return _of_items(iter(items), make, send, window)
+    return _of_items(Batches(items, make), send, window)
 
 
-async def _of_items(source: Iterator[_T], make: Make[_T], send: Send, window: int) -> AsyncIterator[AsyncJob]:
+async def _of_items(batches: Batches[_T, AsyncJob], send: Send, window: int) -> AsyncGenerator[AsyncJob, None]:
     under_way: deque[AsyncJob] = deque()
     low = window * 3 // 4
-    more = True
-    failure: Exception | None = None
     while True:
-        if more and (len(under_way) <= low or not under_way[0].done()):
-            while more and len(under_way) < window:
-                batch: list[AsyncJob] = []
-                job_of = make()
-                try:
-                    for item in itertools.islice(source, min(window - len(under_way), CHUNK)):
-                        batch.append(job_of(item))  # noqa: PERF401 - what was made before an error is kept
-                except Exception as error:  # noqa: BLE001 - raised below, after what was submitted
-                    failure, more = error, False
-                if not batch:
-                    more = False
-                    break
-                await send(batch)
-                under_way.extend(batch)
+        if len(under_way) <= low or not under_way[0].done():
+            while not batches.exhausted and len(under_way) < window:
+                batch = batches.next(window - len(under_way))
+                if batch:
+                    await send(batch)
+                    under_way.extend(batch)
         if not under_way:
-            if failure is not None:
-                raise failure
+            if batches.failure is not None:
+                raise batches.failure
             return
         yield under_way.popleft()
 
 
-async def _of_async_items(items: AsyncIterable[_T], make: Make[_T], send: Send, window: int) -> AsyncIterator[AsyncJob]:
+async def _of_async_items(
+    items: AsyncIterable[_T], make: Make[_T], send: Send, window: int
+) -> AsyncGenerator[AsyncJob, None]:
     under_way: deque[AsyncJob] = deque()
     arrived, room = asyncio.Event(), asyncio.Event()
+    taken = 0
 
     async def feed() -> None:
+        nonlocal taken
         try:
             async for item in items:
                 while len(under_way) >= window:
@@ -81,7 +105,10 @@ async def _of_async_items(items: AsyncIterable[_T], make: Make[_T], send: Send, 
                 job = make()(item)
                 await send([job])
                 under_way.append(job)
+                taken += 1
                 arrived.set()
+        except Exception as error:  # noqa: BLE001 - it says at which item it happened
+            raise at_item(taken, error)  # noqa: B904 - the same error, or one that it caused
         finally:
             arrived.set()
 

@@ -12,7 +12,7 @@ import pytest
 
 from gearpool import AsyncClient, JobFailed, JobTimedOut, NoServersAvailable
 from gearpool.client import Client, Data, Event, Progress, Warned
-from gearpool.client.aio import AsyncAdmin, AsyncJob
+from gearpool.client.aio import AsyncAdmin, AsyncJob, Iteration
 from gearpool.client.orders import Payload
 from gearpool.errors import ConnectionLost, GearpoolError, InvalidArgument, JobException
 from gearpool.testing import job_server
@@ -197,10 +197,10 @@ def test_map_takes_async_iterables_and_knows_its_types(server: Server, work: Wor
     async def use(client: AsyncClient) -> None:
         items = [str(number) for number in range(200)]
         results = client.map("echo", slowly(items), window=20)
-        assert_type(results, AsyncIterator[bytes])
+        assert_type(results, Iteration[bytes])
         assert [result async for result in results] == [item.encode() for item in items]
         either = client.map("fail", slowly(["x"]), return_exceptions=True)
-        assert_type(either, AsyncIterator[bytes | GearpoolError])
+        assert_type(either, Iteration[bytes | GearpoolError])
         assert [type(result) async for result in either] == [JobFailed]
 
     run(server, use)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 
 from gearpool.client.aio.jobs import AsyncJob
-from gearpool.client.aio.windows import windowed
+from gearpool.client.aio.windows import Iteration, windowed
 from gearpool.client.orders import make_order
 from gearpool.client.payloads import BYTES
 from gearpool.errors import InvalidArgument
@@ -93,7 +93,7 @@ def test_items_are_taken_only_as_far_as_the_window_reaches() -> None:
         sending.end(first)
         await anext(jobs)
         assert len(sending.sent) <= 9
-        await jobs.aclose()  # type: ignore[attr-defined]  # a generator
+        await jobs.aclose()
 
     run(use)
 
@@ -114,7 +114,7 @@ def test_an_endless_async_source_is_not_read_past_the_window() -> None:
             await asyncio.sleep(0)
         assert len(sending.sent) == 9  # the one that was yielded is no longer of the window
         assert len(taken) == 10
-        await jobs.aclose()  # type: ignore[attr-defined]  # a generator
+        await jobs.aclose()
 
     run(use)
 
@@ -149,8 +149,9 @@ def test_an_item_that_cannot_be_sent_is_raised_after_what_was(source: Callable[[
             async for job in jobs:
                 results.append(await job)  # noqa: PERF401 - those before the error count
 
-        with pytest.raises(InvalidArgument, match="payload"):
+        with pytest.raises(InvalidArgument, match="item 260: the payload") as raised:
             await collect()
+        assert raised.value.index == 260
         assert len(results) == len(sending.sent) == 260
 
     run(use)
@@ -172,8 +173,9 @@ def test_an_error_of_the_source_is_raised_after_what_was_submitted(source: Calla
             async for job in jobs:
                 results.append(await job)  # noqa: PERF401 - those before the error count
 
-        with pytest.raises(LookupError, match="mine"):
+        with pytest.raises(LookupError, match="mine") as raised:
             await collect()
+        assert "item 10" in "".join(raised.value.__notes__)
         assert len(results) == 10
 
     run(use)
@@ -198,10 +200,26 @@ def test_who_stops_to_iterate_or_is_cancelled_leaves_no_task(source: Callable[[l
     run(use)
 
 
-def test_a_window_of_none_is_refused_when_it_is_asked_for() -> None:
+def test_a_window_of_none_and_a_single_payload_are_refused_when_they_are_given() -> None:
     async def use() -> None:
         sending = Sending()
+        with pytest.raises(InvalidArgument, match="several payloads"):
+            windowed("abc", sending.make, sending.send, 10)
         with pytest.raises(InvalidArgument, match="window"):
             windowed([b"x"], sending.make, sending.send, 0)
+
+    run(use)
+
+
+def test_an_iteration_that_nobody_begins_warns_and_one_that_was_begun_does_not() -> None:
+    async def use() -> None:
+        sending = Sending()
+        with pytest.warns(RuntimeWarning, match=r"submit_many\(\) was never iterated: nothing was submitted"):
+            Iteration(windowed([b"x"], sending.make, sending.send, 10), "submit_many()")
+        begun = Iteration(windowed([b"x"] * 3, sending.make, sending.send, 10), "submit_many()")
+        assert await (await anext(begun)) == b"x"
+        await begun.aclose()
+        await Iteration(windowed([b"x"], sending.make, sending.send, 10), "submit_many()").aclose()
+        assert len(sending.sent) == 3
 
     run(use)
