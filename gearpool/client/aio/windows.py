@@ -74,18 +74,21 @@ def windowed(
 async def _of_items(batches: Batches[_T, AsyncJob], send: Send, window: int) -> AsyncGenerator[AsyncJob, None]:
     under_way: deque[AsyncJob] = deque()
     low = window * 3 // 4
-    while True:
-        if len(under_way) <= low or not under_way[0].done():
-            while not batches.exhausted and len(under_way) < window:
-                batch = batches.next(window - len(under_way))
-                if batch:
-                    await send(batch)
-                    under_way.extend(batch)
-        if not under_way:
-            if batches.failure is not None:
-                raise batches.failure
-            return
-        yield under_way.popleft()
+    try:
+        while True:
+            if len(under_way) <= low or not under_way[0].done():
+                while not batches.exhausted and len(under_way) < window:
+                    batch = batches.next(window - len(under_way))
+                    if batch:
+                        await send(batch)
+                        under_way.extend(batch)
+            if not under_way:
+                if batches.failure is not None:
+                    raise batches.failure
+                return
+            yield under_way.popleft()
+    finally:
+        _leave(under_way)
 
 
 async def _of_async_items(
@@ -128,4 +131,16 @@ async def _of_async_items(
         feeder.cancel()
         await asyncio.wait({feeder})
         if not feeder.cancelled():
-            feeder.exception()  # raised above, or of no interest to one who has stopped to iterate
+            feeder.exception()  # raised above, or of no interest to one who has stopped iterating
+        _leave(under_way)
+
+
+def _leave(jobs: Iterable[AsyncJob]) -> None:
+    """Nobody will look at these, and asyncio need not complain of it when they fail."""
+    for job in jobs:
+        job.add_done_callback(_seen)
+
+
+def _seen(job: asyncio.Future[bytes]) -> None:
+    if not job.cancelled():
+        job.exception()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -223,3 +224,27 @@ def test_an_iteration_that_nobody_begins_warns_and_one_that_was_begun_does_not()
         assert len(sending.sent) == 3
 
     run(use)
+
+
+def test_jobs_that_are_left_behind_make_no_noise_when_they_fail(source: Callable[[list[object]], object]) -> None:
+    noise: list[object] = []
+
+    async def use() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
+        sending = Sending(ends=False)
+        jobs = windowed(source([b"x"] * 20), sending.make, sending.send, 10)  # type: ignore[arg-type]  # either
+        await anext(jobs)
+        while len(sending.sent) < 10:
+            await asyncio.sleep(0)
+        await jobs.aclose()
+        first = sending.sent.pop(0)
+        for job in sending.sent:
+            job.ended(PacketType.WORK_FAIL, b"")
+        sending.end(first)
+        await asyncio.sleep(0)
+        sending.sent.clear()
+        await asyncio.get_running_loop().shutdown_asyncgens()
+
+    run(use)
+    gc.collect()
+    assert not noise
