@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import gevent.socket
 from gearpool import logs
 from gearpool.children.stacks import show_stacks
 from gearpool.errors import ConfigurationError, InvalidArgument
+from gearpool.page import NO_FUNCTION, Activity, Page
 from gearpool.server.listening import parse_listen, reason
 from gearpool.server.running import allow_descriptors, tune_collector
 from gearpool.server.shell import JobServer
@@ -32,6 +34,8 @@ from gearpool.settings import EmbeddedSettings, Settings, from_json
 from gearpool.timing import Deadline
 
 STATUS_EVERY_S = 1.0
+BEAT_S = 1.0
+"""How often the supervisor is shown that the event loop goes on; `gearpool.supervisor.heartbeat` counts on it."""
 CANNOT_CREATE = 73
 CONFIGURATION = 78
 
@@ -94,12 +98,15 @@ def main(argv: list[str] | None = None) -> int:
         channel.send({"event": "failed", "problems": [f"cannot listen on {embedded.listen}: {reason(error)}"]})
         return CANNOT_CREATE
     tune_collector()
+    greenlets = [gevent.spawn(_tell, server, channel)]
+    if arguments.page is not None:
+        os.set_inheritable(arguments.page, False)
+        greenlets.append(gevent.spawn(_beat, Page.attach(arguments.page)))
     channel.send({"event": "ready", "listen": server.address})
-    telling = gevent.spawn(_tell, server, channel)
     # Reads on during the drain: the supervisor may die or hasten.
     obeying = gevent.spawn(_obey, server, messages)
     obeying.join()
-    telling.kill()
+    gevent.killall(greenlets)
     server.stop()
     return 0
 
@@ -116,6 +123,13 @@ def _obey(server: JobServer, messages: Iterator[Message]) -> None:
                 gevent.spawn(server.stop, Deadline.after(seconds)).link(lambda _: me.kill(block=False))
             case _:
                 pass  # resume and reconfigure are for workers
+
+
+def _beat(page: Page) -> None:
+    """Show the supervisor that the event loop goes on."""
+    while True:
+        page.write(time.monotonic(), NO_FUNCTION, Activity.HUB, b"", b"")
+        gevent.sleep(BEAT_S)
 
 
 def _tell(server: JobServer, channel: Channel) -> None:

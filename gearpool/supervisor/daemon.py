@@ -68,7 +68,9 @@ class Daemon:
         hooks = Hooks(self._on_message, self._on_ready, self._on_gone, self._on_crash_loop)
         self.starts = Starts(self.loop, options.start_s)
         self.pool = Pool(self.loop, options.programs.worker, self.starts, hooks)
-        self.keeper = Keeper(self.loop, options.programs.jobserver, self.starts, self._on_crash_loop)
+        self.keeper = Keeper(
+            self.loop, options.programs.jobserver, self.starts, self._on_crash_loop, options.silent_kill_s
+        )
         self.manager = Manager(self)
         self.guard = Guard(self.loop, self.pool.all, self.pool.settings_of, lambda _: self.manager.stalled())
         self.recycler = Recycler(self.loop, self.pool)

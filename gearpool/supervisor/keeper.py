@@ -1,16 +1,22 @@
-"""Keeps the embedded job server running, when the configuration asks for one. Floor 4."""
+"""Keeps the embedded job server running, when the configuration asks for one. Floor 4.
+
+Law: one that dies is replaced, and so is one whose event loop stands still; see `heartbeat`.
+"""
 
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Sequence
 
 from gearpool import logs
 from gearpool.settings import Settings, to_json
 from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child
+from gearpool.supervisor.heartbeat import KILL_S, Heartbeat
 from gearpool.supervisor.loop import Loop
 from gearpool.supervisor.restarts import Restarts
+from gearpool.supervisor.stacks import DUMP_S
 from gearpool.supervisor.starting import Starts
 from gearpool.supervisor.states import Stage
 
@@ -25,8 +31,17 @@ log = logging.getLogger("gearpool.supervisor")
 class Keeper:
     """The job server child, replaced when it dies."""
 
-    def __init__(self, loop: Loop, argv: Sequence[str], starts: Starts, crash_loop: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        argv: Sequence[str],
+        starts: Starts,
+        crash_loop: Callable[[], object],
+        silent_kill_s: float = KILL_S,
+    ) -> None:
         self._loop = loop
+        self._silent_kill_s = silent_kill_s
+        self._heartbeat: Heartbeat | None = None
         self._starts = starts
         self._argv = argv
         self._crash_loop = crash_loop
@@ -51,6 +66,7 @@ class Keeper:
     def stop(self, kill_s: float, gone: Callable[[], object]) -> None:
         """End it gracefully, after ``kill_s`` seconds by SIGKILL, then ``gone()``; at once if there is none."""
         self._gone = gone
+        self._stop_listening()
         child = self.child
         if child is None:
             gone()
@@ -66,6 +82,7 @@ class Keeper:
         if child is None or not child.reap():
             return
         self.child = None
+        self._stop_listening()
         first = child.ready is None and self._failed is not None
         level = logging.INFO if child.left is Stage.DRAINING or self._gone is not None else logging.ERROR
         logs.emit(
@@ -88,6 +105,55 @@ class Keeper:
                 self._crash_loop()
             else:
                 self._loop.later(delay, self._start)
+
+    @property
+    def silent_s(self) -> float:
+        """For how long it has not responded; 0 as long as nothing is wrong."""
+        heartbeat = self._heartbeat
+        return heartbeat.silent_s if heartbeat is not None and heartbeat.is_silent else 0.0
+
+    def _stop_listening(self) -> None:
+        heartbeat, self._heartbeat = self._heartbeat, None
+        if heartbeat is not None:
+            heartbeat.stop()
+
+    def _is_silent(self, silent_s: float) -> None:
+        child, settings = self.child, self._settings
+        if child is None or settings is None:
+            return
+        child.dumped_stacks()
+        child.signal(signal.SIGUSR1)
+        in_memory = settings.embedded is not None and settings.embedded.store == "memory"
+        lost = "; the jobs that it holds are lost then (store: memory)" if in_memory else ""
+        self._loop.later(
+            DUMP_S,
+            lambda: logs.emit(
+                log,
+                logging.ERROR,
+                "jobserver.silent",
+                f"the embedded job server has not responded for {silent_s:.0f} s: it was stopped, or it is stuck. "
+                f"It is killed and replaced after {self._silent_kill_s:g} s{lost}",
+                jobserver=child.pid,
+                stacks=child.dumped_stacks() or None,
+            ),
+        )
+
+    def _beats_again(self, silent_s: float) -> None:
+        logs.emit(
+            log, logging.WARNING, "jobserver.responds", f"the embedded job server responds again after {silent_s:.0f} s"
+        )
+
+    def _give_up(self, silent_s: float) -> None:
+        child = self.child
+        if child is not None:
+            logs.emit(
+                log,
+                logging.ERROR,
+                "jobserver.killed",
+                f"the embedded job server has not responded for {silent_s:.0f} s; killing it",
+                jobserver=child.pid,
+            )
+            child.kill("stalled")
 
     def _start(self) -> None:
         if self._settings is None or self._gone is not None:
@@ -114,6 +180,14 @@ class Keeper:
         event = message.get("event")
         if event == "ready" and child.stage is Stage.STARTING:
             child.became_ready()
+            self._heartbeat = Heartbeat(
+                self._loop,
+                child,
+                silent=self._is_silent,
+                again=self._beats_again,
+                given_up=self._give_up,
+                kill_s=self._silent_kill_s,
+            )
             logs.emit(log, logging.INFO, "jobserver.ready", "the embedded job server listens", jobserver=child.pid)
             ready, self._ready, self._failed = self._ready, None, None
             if ready is not None:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from gearpool.supervisor.heartbeat import KILL_S
+
 START_S = 120.0
 """A child that is not ready after this long never will be."""
 
@@ -24,13 +26,14 @@ class Options:
     """What the command line says. ``overrides`` are passed on to the checker, at the start and at every reload.
 
     ``folder`` is the working directory as it was entered, which is entered anew at every reload: a link in it may have
-    been led elsewhere. None: it stays what it is.
+    been led elsewhere. None: it stays what it is. ``start_s`` and ``silent_kill_s``: see `starting` and `heartbeat`.
     """
 
     path: str
     overrides: Sequence[str] = ()
     programs: Programs = field(default_factory=Programs)
     start_s: float = START_S
+    silent_kill_s: float = KILL_S
     folder: str | None = None
 
     @property

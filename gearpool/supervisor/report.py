@@ -42,6 +42,8 @@ def not_serving(daemon: Daemon) -> str:
     settings, jobserver = pool.settings, daemon.keeper.child
     if settings is not None and settings.embedded is not None and (jobserver is None or not jobserver.serving):
         return "the embedded job server is not ready"
+    if daemon.keeper.silent_s:
+        return f"the embedded job server has not responded for {daemon.keeper.silent_s:.0f} s"
     return ""
 
 
@@ -78,7 +80,12 @@ def status(daemon: Daemon) -> Message:
         "workers": [_worker(daemon, child) for child in pool.all()],
         "jobserver": None
         if jobserver is None
-        else {"pid": jobserver.pid, "state": jobserver.stage.value, "queues": jobserver.status.get("queues", {})},
+        else {
+            "pid": jobserver.pid,
+            "state": jobserver.stage.value,
+            "silent_s": round(daemon.keeper.silent_s, 3),
+            "queues": jobserver.status.get("queues", {}),
+        },
         "restarts": dict(pool.restarts),
         "reloads": dict(daemon.reloader.results),
         "functions": total.get("functions", {}),

@@ -9,8 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -22,26 +20,7 @@ from tests.integration.daemons import Site
 from tests.processes import wait_for
 from tests.supervisor.conftest import Factory
 from tests.supervisor.daemons import MAIN, ROOT, ScriptedDaemon, plain_settings
-
-
-class FakeLoop:
-    """Timers of a clock that `advance` moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.timers: list[tuple[float, Callable[[], object]]] = []
-
-    def later(self, delay_s: float, call: Callable[[], object]) -> Any:
-        self.timers.append((self.now + delay_s, call))
-        return SimpleNamespace()
-
-    def advance(self, seconds: float, step: float = 0.5) -> None:
-        end = self.now + seconds
-        while self.now < end:
-            self.now += step
-            for timer in [each for each in self.timers if each[0] <= self.now]:
-                self.timers.remove(timer)
-                timer[1]()
+from tests.supervisor.fake_loop import FakeLoop
 
 
 class FakeStart:
