@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import MutableMapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from gearpool.errors import InvalidArgument
 from gearpool.protocol.names import text
@@ -122,6 +122,9 @@ class Job:
         status: the last (numerator, denominator) it reported, None before; ``status_at`` when it was sent.
     """
 
+    logger: ClassVar[logging.Logger] = logging.getLogger("gearpool.job")
+    """Where `log` goes; in the daemon's processes `gearpool.logs` puts one here that no application can silence."""
+
     __slots__ = (
         "_handle", "_reporter", "_timeout_s", "_unique", "argument", "attempt", "function", "started", "status", "status_at",
     )  # fmt: skip
@@ -197,7 +200,7 @@ class Job:
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger whose records carry handle, function, unique and attempt."""
         fields = {"handle": self.handle, "function": self.function, "unique": self.unique, "attempt": self.attempt}
-        return _JobLog(logging.getLogger("gearpool.job"), fields)
+        return _JobLog(self.logger, fields)
 
     def progress(self, done: float, total: float) -> None:
         """Tell the client how far it is: WORK_STATUS, throttled.

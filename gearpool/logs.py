@@ -1,8 +1,14 @@
 """Logging: one event a line, as text, json or logfmt, for the supervisor and every child alike. Floor 2; stdlib only.
 
-Law: a line is one ``write`` (so several processes may share one stderr), it holds no line break or control character
-whatever it was given, and logging never raises: a full disk or a hostile payload must not fail a job. A pipe that nobody
-reads holds up nobody for long either: lines are dropped, and how many is said as soon as there is room.
+Law: a line is one ``write`` (so several processes may share one stderr), and logging never raises: a full disk or a
+hostile payload must not fail a job. A pipe that nobody reads holds up nobody for long either: lines are dropped, and how
+many is said as soon as there is room. What a line may hold is said in `gearpool.log_lines`.
+
+In a process of ours, which calls `configure`, events and ``job.log`` do not depend on the `logging` module's tree: whatever
+an application does to it (handlers, levels, disabled loggers, filters, factories, shutdown), they are written whole. What
+the application and its libraries log goes the usual way, and comes here as long as they leave our handler on the root
+logger. In a process of somebody else's (the client and the worker library) events go the usual way only, as sentences that
+name their fields: there logging is the application's.
 
 Nothing here takes a lock: a `JobTimeout` raised into a handler in the middle of a log call leaves nothing behind.
 """
@@ -10,39 +16,42 @@ Nothing here takes a lock: a `JobTimeout` raised into a handler in the middle of
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import json
 import logging
-import math
 import os
 import select
 import stat
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import IO, Any
 
+from gearpool.jobs import Job
+from gearpool.log_lines import EVENT, EXTRA, ORDINARY, SENTENCE, Formatter, as_fields, as_sentence, formatter, visible
 from gearpool.settings import LogSettings
 
-FIELDS = ("function", "handle", "unique", "server", "attempt", "duration_s", "outcome")
-"""The fields that come first, in this order, when they are given."""
-
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_ORDINARY = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
-_COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[1;31m"}
-_PLAIN = "\x1b[0m"
-_EVENT = "gearpool_event"
-_EXTRA = "gearpool_fields"
+__all__ = ["Lines", "configure", "emit", "is_enabled", "set_level", "visible"]
 
 FULL_MS = 1000
 """How long a line waits for room in a pipe that is full; the lines behind it do not wait."""
 
-Formatter = Callable[[Mapping[str, Any]], str]
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class _OwnLogger(logging.Logger):
+    """A logger outside the tree: it has one handler, and nothing but `set_level` decides what it lets through."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
+        """Whatever `logging.disable` and caches say."""
+        return level >= self.level
+
+
+_events = _OwnLogger("gearpool")
+_jobs = _OwnLogger("gearpool.job")
 
 
 def configure(settings: LogSettings, stream: IO[Any] | None = None) -> None:
-    """Send everything that is logged in this process to ``stream`` (default stderr), replacing what was set up before.
+    """Send all events of this process to ``stream`` (default stderr), and what else is logged, too.
 
+    The first call takes the root logger over; later ones leave alone what an application has made of it meanwhile.
     ``format: auto`` is text when the stream is a terminal and json otherwise; text has colours only on a terminal and
     without NO_COLOR in the environment (https://no-color.org).
     """
@@ -53,21 +62,50 @@ def configure(settings: LogSettings, stream: IO[Any] | None = None) -> None:
     kind = settings.format
     if kind == "auto":
         kind = "text" if terminal else "json"
+    lines = Lines(out, formatter(kind, colour=terminal and not os.environ.get("NO_COLOR")))
     root = logging.getLogger()
-    for handler in list(root.handlers):
-        root.removeHandler(handler)
-        if isinstance(handler, LineHandler):
-            handler.close()
-    root.addHandler(LineHandler(out, formatter(kind, colour=terminal and not os.environ.get("NO_COLOR"))))
+    before = list(_events.handlers)
+    ours = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
+    if not before:
+        root.handlers[:] = [LineHandler(lines)]
+    elif ours:
+        root.handlers[:] = [*(handler for handler in root.handlers if handler not in ours), LineHandler(lines)]
+    # Not the root logger's: what an application puts on that one, a filter say, is not for events.
+    _events.handlers[:] = _jobs.handlers[:] = [LineHandler(lines)]
+    Job.logger = _jobs
+    _close(before)
     set_level(settings.level)
+
+
+def unconfigure() -> None:
+    """Log as a library does again; for tests."""
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, LineHandler)]
+    _close(_events.handlers)
+    _events.handlers.clear()
+    _jobs.handlers.clear()
+    Job.logger = logging.getLogger(_jobs.name)
+
+
+def _close(handlers: Iterable[logging.Handler]) -> None:
+    for handler in handlers:
+        if isinstance(handler, LineHandler):
+            handler.lines.close()
 
 
 def set_level(level: str) -> None:
     """Log ``level`` (debug, info, warning, error) and above from now on. ValueError for another word."""
     try:
-        logging.getLogger().setLevel(_LEVELS[level])
+        number = _LEVELS[level]
     except KeyError:
         raise ValueError(f"unknown log level {level!r}; one of {', '.join(_LEVELS)}") from None
+    _events.level = _jobs.level = number
+    logging.getLogger().setLevel(number)
+
+
+def is_enabled(logger: logging.Logger, level: int) -> bool:
+    """Whether `emit` would log: ask before what takes long to prepare."""
+    return (_events if _events.handlers else logger).isEnabledFor(level)
 
 
 def emit(logger: logging.Logger, level: int, event: str, message: str = "", /, **fields: Any) -> None:
@@ -77,33 +115,40 @@ def emit(logger: logging.Logger, level: int, event: str, message: str = "", /, *
     exception, or True for the one being handled) becomes the field ``traceback``. Never raises.
     """
     try:
-        if not logger.isEnabledFor(level):
+        if not is_enabled(logger, level):
             return
-        exc_info = fields.pop("exc_info", None)
-        logger.log(level, "%s", message, exc_info=exc_info, extra={_EVENT: event, _EXTRA: fields})
+        given = fields.pop("exc_info", None)
+        error = sys.exc_info()[1] if given is True else given
+        exc_info = (type(error), error, error.__traceback__) if isinstance(error, BaseException) else None
+        extra = {EVENT: event, EXTRA: fields, SENTENCE: message}
+        if _events.handlers:
+            record = logging.LogRecord(logger.name, level, "", 0, message, None, exc_info)
+            record.__dict__.update(extra)
+            _events.handle(record)
+            return
+        attributes = {name: each for name, each in fields.items() if name not in ORDINARY}
+        whole = _Sentence(event, message, fields)
+        logger.log(level, "%s", whole, exc_info=exc_info, extra={"event": event, **attributes, **extra})
     except Exception as error:  # noqa: BLE001 - the law of this module
         _report(error)
 
 
+class _Sentence:
+    """An event as a record's only argument: it is put into words by whoever formats the record, if anybody does."""
+
+    def __init__(self, event: str, message: str, fields: dict[str, Any]) -> None:
+        self._parts = event, message, fields
+
+    def __str__(self) -> str:
+        return as_sentence(*self._parts)
+
+
 class LineHandler(logging.Handler):
-    """Writes each record as one line with one ``write``."""
+    """Hands records to `Lines`. Closing it changes nothing: `logging.shutdown` and ``dictConfig`` close every handler."""
 
-    def __init__(self, stream: IO[Any], form: Formatter) -> None:
+    def __init__(self, lines: Lines) -> None:
         super().__init__()
-        self._stream = stream
-        self._form = form
-        self._given = _descriptor(stream)
-        self._own = _without_blocking(self._given)
-        self._fd = self._given if self._own is None else self._own
-        self._dropped = 0
-        self._torn = False
-
-    def close(self) -> None:
-        """Give back what was opened; what is still logged goes to the stream as it was given."""
-        own, self._own, self._fd = self._own, None, self._given
-        if own is not None:
-            os.close(own)
-        super().close()
+        self.lines = lines
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """No lock: one write a line needs none, and an interrupt could leave it held."""
@@ -117,6 +162,29 @@ class LineHandler(logging.Handler):
         return bool(kept)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write it."""
+        self.lines.write(record)
+
+
+class Lines:
+    """Where lines go, each with one ``write``."""
+
+    def __init__(self, stream: IO[Any], form: Formatter) -> None:
+        self._stream = stream
+        self._form = form
+        self._given = _descriptor(stream)
+        self._own = _without_blocking(self._given)
+        self._fd = self._given if self._own is None else self._own
+        self._dropped = 0
+        self._torn = False
+
+    def close(self) -> None:
+        """Give back what was opened; what is still logged goes to the stream as it was given."""
+        own, self._own, self._fd = self._own, None, self._given
+        if own is not None:
+            os.close(own)
+
+    def write(self, record: logging.LogRecord) -> None:
         """Format and write; what goes wrong is told on stderr at most."""
         try:
             line = self._form(as_fields(record)) + "\n"
@@ -148,144 +216,8 @@ class LineHandler(logging.Handler):
     def _notice(self) -> bytes:
         text = f"{self._dropped} lines were dropped: nobody read the log"
         record = logging.LogRecord("gearpool", logging.WARNING, "", 0, text, None, None)
-        setattr(record, _EVENT, "log.dropped")
-        setattr(record, _EXTRA, {"lines": self._dropped})
+        record.__dict__.update({EVENT: "log.dropped", EXTRA: {"lines": self._dropped}, SENTENCE: text})
         return (self._form(as_fields(record)) + "\n").encode("utf-8", "backslashreplace")
-
-
-def as_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What a record says: ts, level, event, message, then the known fields in their order, the others, and pid.
-
-    A record that was not made by `emit` (a handler's ``job.log``, a library) is the event ``log``, with what its
-    ``extra`` held as fields and its ``logger``.
-    """
-    own = record.__dict__
-    event = own.get(_EVENT)
-    given: dict[str, Any]
-    if event is None:
-        event = "log"
-        given = {name: value for name, value in own.items() if name not in _ORDINARY}
-        given["logger"] = record.name
-    else:
-        given = own[_EXTRA]
-    line: dict[str, Any] = {"ts": _timestamp(record.created), "level": record.levelname.lower(), "event": event}
-    message = _message(record)
-    if message:
-        line["message"] = message
-    for name in FIELDS:
-        if given.get(name) is not None:
-            line[name] = _value(given[name])
-    for name, value in given.items():
-        if value is not None and name not in line:
-            line[name] = _value(value)
-    if record.exc_info:
-        line["traceback"] = _value("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
-    elif record.exc_text:
-        line["traceback"] = _value(record.exc_text)
-    line.setdefault("pid", record.process)
-    return line
-
-
-def formatter(kind: str, *, colour: bool = False) -> Formatter:
-    """The function that turns fields into one line: ``text``, ``json`` or ``logfmt``."""
-    if kind == "json":
-        return _json
-    if kind == "logfmt":
-        return lambda line: " ".join(f"{name}={_quoted(value)}" for name, value in line.items())
-    return lambda line: _text(line, colour)
-
-
-def _json(line: Mapping[str, Any]) -> str:
-    # json.dumps leaves these as they are, but to some readers they end a line
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str).translate(_LINE_ENDS)
-
-
-_LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x7F, 0x85, 0x2028, 0x2029)}
-
-
-def _text(line: Mapping[str, Any], colour: bool) -> str:
-    level = line["level"]
-    moment = dt.datetime.fromisoformat(line["ts"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    head = f"{moment} {level.upper():<7} {visible(str(line['event']))}"
-    paint = _COLOURS.get(level) if colour else None
-    if paint:
-        head = f"{paint}{head}{_PLAIN}"
-    parts = [head]
-    if "message" in line:
-        parts.append(visible(str(line["message"])))
-    parts += [f"{name}={_quoted(value)}" for name, value in line.items() if name not in _HEAD]
-    return " ".join(parts)
-
-
-_HEAD = frozenset({"ts", "level", "event", "message"})
-
-
-def _quoted(value: Any) -> str:
-    """As logfmt wants it: bare if it is one plain word, else in double quotes with escapes."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    word = value if isinstance(value, str) else _compact(value)
-    if word and word.isprintable() and not any(character in word for character in ' "=\\'):
-        return word
-    return '"' + visible(word.replace("\\", "\\\\").replace('"', '\\"')) + '"'
-
-
-def _compact(value: Any) -> str:
-    if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    return str(value)
-
-
-def visible(string: str) -> str:
-    """Line breaks and control characters as escapes: a payload cannot forge a line or drive a terminal."""
-    if string.isprintable():
-        return string
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in string
-    )
-
-
-def _value(value: Any) -> Any:
-    """Something json, text and logfmt can all show."""
-    if isinstance(value, str):
-        return _safe(value)
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else str(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).decode("utf-8", "backslashreplace")
-    if isinstance(value, Mapping):
-        return {_safe(str(name)): _value(item) for name, item in value.items()}
-    if isinstance(value, Iterable):
-        return [_value(item) for item in value]
-    return _safe(str(value))
-
-
-def _safe(string: str) -> str:
-    r"""Without lone surrogates: those that stand for bytes become ``\xNN``."""
-    try:
-        string.encode("utf-8")
-        return string
-    except UnicodeEncodeError:
-        pass
-    try:
-        return string.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:
-        return string.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _message(record: logging.LogRecord) -> str:
-    try:
-        return _safe(record.getMessage())
-    except Exception:  # noqa: BLE001 - the caller's arguments do not fit its format
-        return _safe(f"{record.msg} {record.args!r}")
-
-
-def _timestamp(created: float) -> str:
-    moment = dt.datetime.fromtimestamp(created, dt.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _descriptor(stream: IO[Any]) -> int | None:

@@ -26,7 +26,7 @@ class Logged:
         """Message and fields of each line since the last call."""
         records = list(self._caplog.records)
         self._caplog.clear()
-        return [(record.getMessage(), record.__dict__["gearpool_fields"]) for record in records]
+        return [(record.__dict__["gearpool_message"], record.__dict__["gearpool_fields"]) for record in records]
 
     def messages(self) -> list[str]:
         return [message for message, _ in self.lines()]

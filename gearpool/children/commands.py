@@ -147,7 +147,7 @@ class Commands:
             case "stacks":
                 return self._stacks()
             case "log-level":
-                logging.getLogger().setLevel(str(command["level"]).upper())
+                logs.set_level(str(command["level"]))
             case "poison":
                 self.poison(command["entries"])
             case "ping":

@@ -23,7 +23,7 @@ from typing import Any
 import gevent
 import gevent.socket
 
-from gearpool import logs
+from gearpool import logs, uncaught
 from gearpool.children.stacks import show_stacks
 from gearpool.errors import ConfigurationError, InvalidArgument
 from gearpool.page import NO_FUNCTION, Activity, Page
@@ -83,6 +83,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     settings = from_json(Settings, first["settings"])
     logs.configure(settings.log)
+    uncaught.install()
+    uncaught.install_in_hubs(gevent.hub.Hub)
     allow_descriptors()
     embedded = settings.embedded or EmbeddedSettings()
     try:
@@ -121,6 +123,8 @@ def _obey(server: JobServer, messages: Iterator[Message]) -> None:
             case "drain":
                 seconds = float(message.get("seconds", 0.0))
                 gevent.spawn(server.stop, Deadline.after(seconds)).link(lambda _: me.kill(block=False))
+            case "log-level":
+                logs.set_level(str(message.get("level")))
             case _:
                 pass  # resume and reconfigure are for workers
 

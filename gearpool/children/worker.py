@@ -65,10 +65,12 @@ def main() -> int:
     for folder in reversed(settings.import_path):
         # Where links lead now: what is imported later must be of the same release, even if a link has been swapped.
         sys.path.insert(0, os.path.realpath(Path(settings.base, folder)))
-    from gearpool import logs
+    from gearpool import logs, uncaught
     from gearpool.page import Page
 
     logs.configure(settings.log)
+    uncaught.install()
+    uncaught.install_in_hubs(gevent.hub.Hub)
     return _serve(channel, rest, settings, Page.attach(arguments.page), start.get("poison") or [])
 
 

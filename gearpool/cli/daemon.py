@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from collections.abc import Sequence
 
-from gearpool import logs
+from gearpool import logs, uncaught
 from gearpool.cli.main import COMMANDS
 from gearpool.settings import LogSettings
 from gearpool.supervisor import paths
@@ -54,6 +54,7 @@ def overrides(arguments: argparse.Namespace) -> Sequence[str]:
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to leave."""
     logs.configure(LogSettings(level=arguments.log_level or "info"))
+    uncaught.install()
     return Daemon(Options(paths.absolute(arguments.config[0]), overrides(arguments), folder=_folder())).run()
 
 

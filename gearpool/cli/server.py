@@ -54,7 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until TERM or INT."""
-    from gearpool import logs
+    import gevent
+
+    from gearpool import logs, uncaught
     from gearpool.server.listening import parse_listen, reason
 
     if arguments.tls_cert is None and (arguments.tls_key or arguments.tls_ca):
@@ -70,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     from gearpool.server.shell import JobServer
 
     logs.configure(LogSettings())
+    uncaught.install()
+    uncaught.install_in_hubs(gevent.hub.Hub)
     allow_descriptors()
     tls = None
     if arguments.tls_cert is not None:

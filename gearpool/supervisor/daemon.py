@@ -313,6 +313,9 @@ class Daemon:
     def _log_stacks(self) -> None:
         def log_them(answers: list[Message]) -> None:
             for answer in answers:
-                logs.emit(log, logging.INFO, "worker.stacks", f"worker {answer['worker']}", stacks=answer)
+                rows = answer.pop("result", None) or []
+                logs.emit(log, logging.INFO, "worker.stacks", f"{len(rows)} jobs in progress", **answer)
+                for row in rows:
+                    logs.emit(log, logging.INFO, "job.stack", worker=answer["worker"], **row)
 
         self.questions.ask("stacks", log_them)

@@ -153,7 +153,7 @@ class Verdicts:
         error = outcome.error
         if outcome.end is End.RAISED and error is not None and decision.action is not Action.COMPLETE:
             fields["error"] = explain(error)
-            if log.isEnabledFor(level):
+            if logs.is_enabled(log, level):
                 fields["exc_info"] = error
         logs.emit(
             log, level, f"job.{decision.label}", decision.reason, outcome=decision.label,

@@ -51,7 +51,7 @@ def test_a_start_is_warned_of_with_the_line_that_imports_and_given_up_at_the_lim
     loop.advance(WARN_S - 1.0)
     assert start.signals == []
     loop.advance(3.0)
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [getattr(record, "gearpool_message", "") for record in caplog.records] == [
         "worker 7 is not ready after 15 s; it is given up after 100 s. It is at /site/shop.py:3."
     ]
     assert caplog.records[0].levelname == "WARNING"
