@@ -47,7 +47,8 @@ def test_a_file_that_is_no_socket_is_never_removed_for_one(daemons: Factory) -> 
     assert place.read_text() == "data"
 
 
-def test_the_only_one_running_is_found_without_a_word(daemons: Factory) -> None:
+def test_the_only_one_running_is_found_without_a_word(daemons: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "SYSTEM", daemons().runtime)  # nobody else's daemons on this machine
     daemon = daemons().start().until_ready()
     environment = {"RUNTIME_DIRECTORY": str(daemon.runtime)}
     assert calls.find(None, None, environment) == daemon.socket()
