@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _check(arguments: argparse.Namespace, tell: Tell) -> tuple[dict[str, Any], int]:
     from gearpool.config import ConfigurationProblems, Overrides, Place, Problem, base_of, in_order, load
+    from gearpool.config.hazards import hazards
     from gearpool.config.patching import blocking, patch
     from gearpool.settings import to_json
 
@@ -93,7 +94,8 @@ def _check(arguments: argparse.Namespace, tell: Tell) -> tuple[dict[str, Any], i
         tell({"problems": [form(problem) for problem in so_far], "loading": so_far.index(one)})
 
     monkey_patch = _entry(item, "monkey_patch")
-    unpatched = patch(_AT_START) if monkey_patch is None or monkey_patch.text != "false" else []
+    patched = monkey_patch is None or monkey_patch.text != "false"
+    unpatched = patch(_AT_START) if patched else []
     folders = _import_path(item, base_of(arguments.file[0]))
     problems += _import(item, folders, about_to_load)
     tell({})  # from here on it is our own fault if the process ends
@@ -105,6 +107,7 @@ def _check(arguments: argparse.Namespace, tell: Tell) -> tuple[dict[str, Any], i
         "settings": to_json(loaded.settings),
         "warnings": [form(problem) for problem in loaded.warnings]
         + [form(Problem(Place(arguments.file[0]), "", message)) for message in unpatched]
+        + [form(Problem(Place(arguments.file[0]), "", text)) for text in (hazards(sys.modules) if patched else [])]
         + [form(problem) for problem in [*nowhere, *_found_by_chance(loaded, folders)]],
         "code": _digest(folders),
     }

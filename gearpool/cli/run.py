@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -107,7 +109,11 @@ def _run(arguments: argparse.Namespace, output: BinaryIO) -> int:
     from gearpool.worker.single import run_once
 
     (function,) = load_functions(chosen, settings.concurrency)
+    if function.settings.timeout_s is not None:
+        _end_at(function.settings.timeout_s + function.settings.timeout_grace_s + _MARGIN_S)
     outcome = run_once(function, Terminal(output), payload, unique=arguments.unique, attempt=arguments.attempt)
+    if outcome.end is not End.TIMED_OUT:
+        _end_never()  # else what the handler has left behind may still keep the interpreter from ending
     if outcome.end is End.RETURNED:
         output.write(outcome.result)
         return exits.OK
@@ -117,6 +123,50 @@ def _run(arguments: argparse.Namespace, output: BinaryIO) -> int:
     print(f"gearpool run: {explain(outcome.error)}; a worker would {_would(decision.label)}", file=sys.stderr)
     output.write(decision.result)
     return exits.OK if decision.label == "skipped" else exits.FAILED
+
+
+_MARGIN_S = 1.0
+"""What `run_once` needs to see that a handler has outlived its grace."""
+
+
+def _end_at(seconds: float) -> None:
+    """End the process then, whatever it does: what waits in C, or in a greenlet that the handler started, hears nothing.
+
+    A native thread says why; if that is kept from running, too, faulthandler ends the process a second later.
+    """
+    from gevent import monkey
+
+    sleep = monkey.get_original("time", "sleep")
+
+    def end() -> None:
+        sleep(seconds)
+        if _ended_well:
+            return
+        text = f"gearpool run: not ended {seconds:g} s after its start, and it cannot be interrupted; its stacks:\n"
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
+        faulthandler.dump_traceback(2)
+        _kill_children()
+        os._exit(exits.FAILED)
+
+    monkey.get_original("_thread", "start_new_thread")(end, ())
+    faulthandler.dump_traceback_later(seconds + 1.0, exit=True)
+
+
+def _kill_children() -> None:
+    """Processes that the handler has started would live on, and keep our output open (proc(5), children)."""
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for pid in file.read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+
+
+_ended_well: list[bool] = []
+
+
+def _end_never() -> None:
+    _ended_well.append(True)
+    faulthandler.cancel_dump_traceback_later()
 
 
 def _would(label: str) -> str:

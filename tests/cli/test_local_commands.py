@@ -40,6 +40,16 @@ def hang(arg):
 def spin(arg):
     while True:
         pass
+
+def pool(arg):
+    import multiprocessing
+    with multiprocessing.Pool(1) as workers:
+        return str(workers.map(abs, [1]))
+
+def leave_a_thread(arg):
+    import threading
+    threading.Thread(target=gevent.sleep, args=(600,)).start()
+    gevent.sleep(600)
 """
 
 FILE = """servers: {server}
@@ -50,6 +60,8 @@ functions:
   skip: shop.skip
   hang: {{handler: shop.hang, timeout: 100ms}}
   spin: {{handler: shop.spin, timeout: 100ms}}
+  pool: {{handler: shop.pool, timeout: 100ms, timeout_grace: 100ms}}
+  leave_a_thread: {{handler: shop.leave_a_thread, timeout: 100ms, timeout_grace: 100ms}}
   add: {{handler: operator.neg, payload: json}}
 http: {{token: hidden}}
 """
@@ -129,6 +141,25 @@ def test_check_asks_the_server_for_its_version(site: Path, gearmand: Gearmand) -
     answer = json.loads(out)
     assert list(answer["servers"]) == [gearmand.address]
     assert any("runs gearmand" in warning["message"] for warning in answer["warnings"])
+
+
+def test_a_handler_that_hangs_where_nothing_can_interrupt_it_ends_all_the_same(site: Path) -> None:
+    _, err = gearpool(site, "run", "pool", "-c", "workers.yaml", code=1)
+    assert "it cannot be interrupted; its stacks:" in err
+    assert "multiprocessing" in err
+
+
+def test_what_a_handler_over_its_limit_leaves_behind_does_not_keep_the_command(site: Path) -> None:
+    _, err = gearpool(site, "run", "leave_a_thread", "-c", "workers.yaml", code=1)
+    assert "over its time limit" in err
+
+
+def test_check_warns_of_what_does_not_go_with_greenlets(site: Path, gearmand: Gearmand) -> None:
+    _, err = gearpool(site, "check", "-c", "workers.yaml", "--offline")
+    assert "shop uses multiprocessing.Pool, which hangs in a patched process" in err
+    (site / "workers.yaml").write_text((site / "workers.yaml").read_text() + "monkey_patch: false\n")
+    _, err = gearpool(site, "check", "-c", "workers.yaml", "--offline")
+    assert "multiprocessing" not in err
 
 
 def test_check_says_all_that_is_wrong_and_exits_78(site: Path) -> None:
