@@ -21,6 +21,8 @@ Report = Literal["fail", "exception"]
 
 DEFAULT_PORT = 4730
 DEFAULT_LISTEN = "127.0.0.1:4730"
+BACKLOG = 1024
+"""Connections that the kernel keeps waiting for the embedded server to accept them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +138,26 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedSettings:
-    """Our own job server: where it listens, and ``memory`` or the path of its SQLite file."""
+    """Our own job server: where it listens, and ``memory`` or the path of its SQLite file. The rest is gearmand's.
+
+    ``job_retries`` 0: for ever; ``worker_wakeup`` 0: all sleeping workers; ``job_handle_prefix`` None: ``H:HOST``.
+    """
 
     listen: str = DEFAULT_LISTEN
     store: str = "memory"
+    exceptions: bool = False
+    job_retries: int = 0
+    worker_wakeup: int = 0
+    job_handle_prefix: str | None = None
+
+
+def handle_prefix_problem(prefix: str) -> str:
+    """Why handles cannot be made with this prefix; empty: they can."""
+    if not prefix or len(prefix.encode()) > 40:
+        return f"a prefix of handles has 1 to 40 bytes, got {len(prefix.encode())}"
+    if not prefix.isascii() or not prefix.isprintable() or " " in prefix:
+        return f"a prefix of handles is ASCII without spaces, got {prefix!r}"
+    return ""
 
 
 def store_problem(path: str) -> str:

@@ -91,7 +91,14 @@ def main(argv: list[str] | None = None) -> int:
         store = embedded.store
         if store != "memory":
             store = str(Path(settings.base, store))
-        server = JobServer(parse_listen(embedded.listen), store=store)
+        server = JobServer(
+            parse_listen(embedded.listen),
+            store=store,
+            exceptions=embedded.exceptions,
+            job_retries=embedded.job_retries,
+            worker_wakeup=embedded.worker_wakeup,
+            handle_prefix=embedded.job_handle_prefix,
+        )
         server.start()
     except (ConfigurationError, InvalidArgument) as error:
         channel.send({"event": "failed", "problems": str(error).splitlines()})

@@ -18,7 +18,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -77,7 +77,13 @@ _CODES: tuple[tuple[type[GearpoolError] | tuple[type[GearpoolError], ...], int],
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with exit code 64 for usage errors, as sysexits.h has it."""
+    """argparse with exit code 64 for usage errors, as sysexits.h has it.
+
+    Attributes:
+        instead: what a command says to options that users of another program may give; see `gearmand_options`.
+    """
+
+    instead: Callable[[str], str | None] | None = None
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to get help, and leave with 64."""
@@ -92,6 +98,8 @@ class Parser(argparse.ArgumentParser):
         if self.prog == "gearpool" and (name := next((word for word in words.split() if word in COMMANDS), None)):
             return f"\nA command comes first: gearpool {name} …"
         for word in words.split():
+            if self.instead is not None and (advice := self.instead(word)):
+                return f"\ngearmand's {word}: {advice}"
             near = nearest(word.partition("=")[0], self._option_string_actions)
             if word.startswith("--") and near:
                 return f"\nDid you mean {near}?"
@@ -116,6 +124,7 @@ def build(name: str) -> tuple[Parser, object]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"gearpool {gearpool.__version__}")
+    parser.instead = getattr(module, "INSTEAD_OF", None)
     module.configure(parser)
     return parser, module
 

@@ -7,9 +7,10 @@ import signal
 import sys
 
 from gearpool.cli import exits
-from gearpool.cli.values import count, duration
+from gearpool.cli.gearmand_options import instead
+from gearpool.cli.values import count, duration, positive
 from gearpool.errors import InvalidArgument
-from gearpool.settings import DEFAULT_LISTEN, LogSettings, TlsSettings
+from gearpool.settings import BACKLOG, DEFAULT_LISTEN, DEFAULT_PORT, LogSettings, TlsSettings, handle_prefix_problem
 from gearpool.timing import Deadline
 
 HELP = "run the embedded job server on its own, in the foreground"
@@ -22,12 +23,22 @@ EXAMPLES = """examples:
 """
 
 
+INSTEAD_OF = instead
+"""See `gearpool.cli.main.Parser`."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments. The short ones, and the names from --exceptions on, are gearmand's."""
     parser.add_argument(
-        "--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help=f"where to listen (default {DEFAULT_LISTEN})"
+        "-L",
+        "--listen",
+        metavar="HOST:PORT",
+        default=DEFAULT_LISTEN,
+        help=f"where to listen (default {DEFAULT_LISTEN}; without a port: {DEFAULT_PORT})",
     )
+    parser.add_argument("-p", "--port", metavar="PORT", help="the port, as gearmand has it apart from the address")
     parser.add_argument(
+        "-j",
         "--job-retries",
         metavar="N",
         type=count,
@@ -47,6 +58,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="memory",
         help="keep background jobs in this SQLite file, so that they outlive the server (default: in memory only)",
     )
+    parser.add_argument(
+        "--exceptions", action="store_true", help="send WORK_EXCEPTION to clients that did not ask for it, too"
+    )
+    parser.add_argument(
+        "-w",
+        "--worker-wakeup",
+        metavar="N",
+        type=count,
+        default=0,
+        help="how many sleeping workers are woken for a job (default 0: all; a woken worker that does not come strands it)",
+    )
+    parser.add_argument(
+        "--job-handle-prefix", metavar="TEXT", type=_prefix, help="handles are TEXT:NUMBER (default H:HOSTNAME:NUMBER)"
+    )
+    parser.add_argument(
+        "-b", "--backlog", metavar="N", type=positive, default=BACKLOG, help=f"listen(2)'s backlog (default {BACKLOG})"
+    )
+    parser.add_argument(
+        "-f",
+        "--file-descriptors",
+        metavar="N",
+        type=positive,
+        help="how many file descriptors it may open, which limits the connections (default: as many as allowed)",
+    )
+    parser.add_argument(
+        "--log-level", choices=["debug", "info", "warning", "error"], default="info", help="log this and above"
+    )
     parser.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="its key, unless it is in the same file")
     parser.add_argument("--tls-ca", metavar="FILE", help="serve only clients with a certificate of this authority")
@@ -64,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
         return exits.USAGE
     try:
         listen = parse_listen(arguments.listen)
+        if arguments.port is not None:
+            listen = listen[0], parse_listen(f":{arguments.port}")[1]
     except InvalidArgument as error:
         print(f"gearpool server: {error}", file=sys.stderr)
         return exits.CANNOT_CREATE
@@ -71,14 +111,23 @@ def run(arguments: argparse.Namespace) -> int:
     from gearpool.server.running import allow_descriptors, run_until, tune_collector
     from gearpool.server.shell import JobServer
 
-    logs.configure(LogSettings())
+    logs.configure(LogSettings(level=arguments.log_level))
     uncaught.install()
     uncaught.install_in_hubs(gevent.hub.Hub)
-    allow_descriptors()
+    allow_descriptors(arguments.file_descriptors)
     tls = None
     if arguments.tls_cert is not None:
         tls = TlsSettings(cert=arguments.tls_cert, key=arguments.tls_key, ca=arguments.tls_ca)
-    server = JobServer(listen, tls=tls, job_retries=arguments.job_retries, store=arguments.store)
+    server = JobServer(
+        listen,
+        tls=tls,
+        job_retries=arguments.job_retries,
+        store=arguments.store,
+        exceptions=arguments.exceptions,
+        worker_wakeup=arguments.worker_wakeup,
+        handle_prefix=arguments.job_handle_prefix,
+        backlog=arguments.backlog,
+    )
     try:
         server.start()
     except OSError as error:
@@ -88,3 +137,10 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"gearpool server: listening on {server.address}", flush=True)
     run_until(server, (signal.SIGTERM, signal.SIGINT), lambda: Deadline.after(arguments.drain))
     return exits.OK
+
+
+def _prefix(text: str) -> str:
+    problem = handle_prefix_problem(text)
+    if problem:
+        raise argparse.ArgumentTypeError(problem)
+    return text

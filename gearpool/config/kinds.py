@@ -15,7 +15,7 @@ from typing import Any
 from gearpool.config.nodes import Item, Place
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
-from gearpool.settings import store_problem
+from gearpool.settings import handle_prefix_problem, store_problem
 
 Schema = dict[str, Any]
 Report = Callable[[Place, str, str], None]
@@ -267,6 +267,12 @@ def _path(text: str) -> None:
         raise InvalidArgument("a path cannot have a NUL in it")
 
 
+def _handle_prefix(text: str) -> None:
+    problem = handle_prefix_problem(text)
+    if problem:
+        raise InvalidArgument(problem)
+
+
 def _store(text: str) -> None:
     problem = store_problem(text)
     if problem:
@@ -282,5 +288,6 @@ WORD_PATTERN = r"^[^\x00 \t\r\n]+$"
 NAME_PATTERN = r"^[^\x00\r\n]+$"
 
 LISTEN = Text("an address", _listen, rf"^\s*({_HOST})\s*$")
+HANDLE_PREFIX = Text("a prefix", _handle_prefix, r"^[!-~]{1,40}$")
 STORE = Text("memory or a path", _store, r"^[^\x00]*$")
 PATH = Text("a path", _path, r"^[^\x00]*$")

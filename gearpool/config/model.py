@@ -11,6 +11,7 @@ from typing import Any
 from gearpool.config.kinds import (
     DURATION,
     DURATION_OR_ZERO,
+    HANDLE_PREFIX,
     LISTEN,
     NAME_PATTERN,
     PATH,
@@ -123,6 +124,10 @@ EMBEDDED = Section(
     {
         "listen": Key(LISTEN, "Where our own job server listens.", "127.0.0.1:4730"),
         "store": Key(STORE, "memory, or the path of a SQLite file that keeps background jobs.", "memory"),
+        "exceptions": Key(Flag(), "Send WORK_EXCEPTION to clients that did not ask for it, too.", "false"),
+        "job_retries": Key(Count(0), "How often a job is run at most when its workers vanish; 0: for ever.", "0"),
+        "worker_wakeup": Key(Count(0), "How many sleeping workers are woken for a job; 0: all.", "0"),
+        "job_handle_prefix": Key(HANDLE_PREFIX, "Handles are this, a colon and a number.", "H:HOSTNAME"),
     },
 )
 RECYCLE = Section(

@@ -9,9 +9,7 @@ from typing import Any
 from gevent.monkey import get_original
 
 from gearpool.errors import InvalidArgument
-from gearpool.settings import DEFAULT_PORT
-
-BACKLOG = 1024
+from gearpool.settings import BACKLOG, DEFAULT_PORT
 
 
 def parse_listen(value: str) -> tuple[str, int]:
@@ -48,7 +46,7 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def bind(host: str, port: int) -> list[Any]:
+def bind(host: str, port: int, backlog: int = BACKLOG) -> list[Any]:
     """Listening sockets, non-blocking, for every address of ``host`` (empty: all), all on one port.
 
     Raises:
@@ -70,7 +68,7 @@ def bind(host: str, port: int) -> list[Any]:
                 sock.bind((address[0], sockets[0].getsockname()[1], *address[2:]))
             else:
                 sock.bind(address)
-            sock.listen(BACKLOG)
+            sock.listen(backlog)
             sock.setblocking(False)
     except BaseException:
         for sock in sockets:

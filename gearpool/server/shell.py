@@ -31,7 +31,7 @@ from gearpool.server.pacing import Pacing
 from gearpool.server.peers import Peer
 from gearpool.server.store import Store, StoreError
 from gearpool.server.streams import PlainStream, Stream, TlsStream, server_context
-from gearpool.settings import TlsSettings
+from gearpool.settings import BACKLOG, TlsSettings
 from gearpool.timing import Deadline
 
 log = logging.getLogger("gearpool.server")
@@ -75,6 +75,7 @@ class JobServer:
         exceptions: clients get WORK_EXCEPTION without asking for it.
         worker_wakeup: how many sleeping workers are called for a job; 0: all.
         handle_prefix: handles are ``PREFIX:NUMBER``; None: ``H:HOST:NUMBER``.
+        backlog: that of listen(2).
         store: ``memory``, or the path of an SQLite file in which background jobs outlive the server.
 
     Raises:
@@ -94,6 +95,7 @@ class JobServer:
         exceptions: bool = False,
         worker_wakeup: int = 0,
         handle_prefix: str | None = None,
+        backlog: int = BACKLOG,
         store: str = "memory",
     ) -> None:
         self._listen = listen
@@ -104,6 +106,7 @@ class JobServer:
         self.debts: Debts[Connection] = Debts(max_buffered)
         self.pacing = Pacing()
         self._max_connections = max_connections
+        self._backlog = backlog
         self._exceptions = exceptions
         self._worker_wakeup = worker_wakeup
         self._handle_prefix = handle_prefix
@@ -163,7 +166,7 @@ class JobServer:
         self.loop = get_hub().loop
         self._stopping = False
         # Started again, on the port it had.
-        sockets = bind(self._listen[0], self._listen[1] or self._address[1])
+        sockets = bind(self._listen[0], self._listen[1] or self._address[1], self._backlog)
         if not self._begun:
             try:
                 self._begin()

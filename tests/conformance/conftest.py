@@ -35,13 +35,29 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(name: str, *, job_retries: int = 0) -> Iterator[Server]:
+def serving(
+    name: str,
+    *,
+    job_retries: int = 0,
+    exceptions: bool = False,
+    worker_wakeup: int = 0,
+    handle_prefix: str | None = None,
+) -> Iterator[Server]:
     """A server of this kind for the duration of a block; connections made with its ``connect`` end with it."""
     with contextlib.ExitStack() as stack:
         if name == "embedded":
-            port = stack.enter_context(job_server(job_retries=job_retries)).port
+            own = job_server(
+                job_retries=job_retries,
+                exceptions=exceptions,
+                worker_wakeup=worker_wakeup,
+                handle_prefix=handle_prefix,
+            )
+            port = stack.enter_context(own).port
         else:
             options = ["--job-retries", str(job_retries)] if job_retries else []
+            options += ["--exceptions"] if exceptions else []
+            options += ["--worker-wakeup", str(worker_wakeup)] if worker_wakeup else []
+            options += ["--job-handle-prefix", handle_prefix] if handle_prefix else []
             port = stack.enter_context(running_gearmand(*options)).port
         yield Server(name, port, lambda: stack.enter_context(Wire(port)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -397,3 +398,56 @@ def test_a_full_disk_refuses_jobs_that_then_do_not_run_and_the_log_stays_short(
     assert lines
     assert "full" in lines[0]
     assert len(lines) < 20
+
+
+def on_disk_after_kill_9(path: str, tmp_path: Path) -> list[bytes]:
+    """The handles that a server would find if the one that is running were killed now."""
+    copy = tmp_path / "after-kill-9"
+    copy.mkdir()
+    for file in Path(path).parent.glob(Path(path).name + "*"):
+        shutil.copy(file, copy / file.name)
+    try:
+        return [each.handle for each in kept(str(copy / Path(path).name))]
+    finally:
+        shutil.rmtree(copy)
+
+
+def test_an_end_that_could_not_be_written_runs_again_after_kill_9_and_only_then(path: str, tmp_path: Path) -> None:
+    store = Store(path)
+    core = Core(keeper=store)
+    handle = Talker(core).submit(kind=T.SUBMIT_JOB_BG)
+    store.commit()
+    runner = worker(core)
+    runner.grab()
+    runner.say(T.WORK_COMPLETE, handle, b"")
+    assert on_disk_after_kill_9(path, tmp_path) == [handle], "the report has not been committed yet"
+    store._file.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError):
+        store.commit()
+    assert on_disk_after_kill_9(path, tmp_path) == [handle]
+    store._file.execute("PRAGMA query_only = OFF")
+    store.commit()
+    assert on_disk_after_kill_9(path, tmp_path) == [], "it is tried again with the next commit"
+    store.close()
+
+
+def test_with_the_clock_set_back_handles_go_on_behind_those_in_the_store_and_repeat_without_one(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_us = [2_000_000_000_000_000]
+    monkeypatch.setattr("time.time_ns", lambda: now_us[0] * 1000)
+    with job_server(store=path) as server:
+        with Wire(server.port) as client:
+            first = client.submit(b"f", b"u", b"", T.SUBMIT_JOB_BG)
+        now_us[0] -= 3_600_000_000
+        server.restart()
+        with Wire(server.port) as client:
+            later = client.submit(b"f", b"v", b"", T.SUBMIT_JOB_BG)
+            assert int(later.rpartition(b":")[2]) == int(first.rpartition(b":")[2]) + 1
+            client.can(b"f")
+            for _ in range(2):
+                client.say(T.WORK_COMPLETE, client.grab()[1], b"")
+            client.settle()
+        server.restart()
+        with Wire(server.port) as client:
+            assert client.submit(b"f").endswith(b":%d" % now_us[0]), "the store is empty: only the clock is left"
