@@ -1,0 +1,157 @@
+"""The commands of the documents, run as they stand in a folder of their own. What needs root is in `test_booted_unit`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gearpool import Client
+from gearpool.testing.servers import job_server
+from tests.cli.commands import environment
+from tests.processes import wait_for
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+CONFIG = (ROOT / "config" / "README.md").read_text()
+
+
+def blocks(text: str, kind: str) -> list[str]:
+    """The blocks of this kind in a document."""
+    found: list[str] = re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return found
+
+
+def shell(line: str, folder: Path, **variables: str) -> str:
+    """What a line of a document prints, where ``gearpool`` is ours; it must end well."""
+    bin_folder = folder / ".bin"
+    bin_folder.mkdir(exist_ok=True)
+    command = bin_folder / "gearpool"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gearpool "$@"\n')
+    command.chmod(0o755)
+    given = environment(**variables)
+    path = f"{bin_folder}:{Path(sys.executable).parent}:{given['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", line], cwd=folder, env={**given, "PATH": path}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (line, done.stdout, done.stderr)
+    return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """The folder that README's section about a handler of one's own describes, and a server where its file says."""
+    with job_server() as server:
+        for code in (*blocks(README, "python"), *blocks(README, "yaml")):
+            name = re.match(r"# (\S+\.(?:py|yaml))", code)
+            if name is not None:
+                (tmp_path / name[1]).parent.mkdir(exist_ok=True)
+                (tmp_path / name[1]).write_text(code.replace("127.0.0.1:4730", server.address))
+        yield tmp_path
+
+
+def commands(text: str, *words: str) -> list[str]:
+    """The lines of the document's shell blocks that begin with these words, as they stand."""
+    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    return [line for line in lines if line.split()[: len(words)] == list(words)]
+
+
+def test_the_first_screen_works_as_it_stands(tmp_path: Path) -> None:
+    """``make run``'s own command, on a free port, and the lines of the second terminal."""
+    (lines,) = [block.splitlines() for block in blocks(README, "sh") if "submit reverse hello" in block]
+    with job_server() as server:
+        configuration = (ROOT / "config" / "workers.yaml").read_text()
+        settings = re.sub(r"(?m)^servers:.*$", f"servers: {server.address}", configuration)
+        (tmp_path / "workers.yaml").write_text(settings)
+        running = subprocess.Popen(
+            [sys.executable, "-m", "gearpool", "-c", str(tmp_path / "workers.yaml")], cwd=tmp_path,
+            env=environment(RUNTIME_DIRECTORY=str(tmp_path)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            with Client(server.address) as client:
+                wait_for(
+                    lambda: [
+                        row
+                        for row in client.admin.status()[server.address]
+                        if row.function == "reverse" and row.workers
+                    ],
+                    "a worker for reverse",
+                )
+            said = [shell(line.replace(".venv/bin/", ""), tmp_path, GEARPOOL_SERVERS=server.address) for line in lines]
+        finally:
+            running.terminate()
+            running.wait(30)
+    assert said[0].strip() == lines[0].partition("#")[2].strip() == "olleh"
+    assert "reverse" in said[1]
+    assert "submit" in said[2]
+
+
+def test_a_handler_of_one_s_own_is_checked_and_run_as_readme_says(project: Path) -> None:
+    (line,) = commands(README, "gearpool", "check")
+    shell(line, project)
+    (line,) = commands(README, "gearpool", "run")
+    assert shell(line, project) == "cba"
+    assert "cba" in line.partition("#")[2]
+
+
+def test_the_completion_of_readme_is_a_script(project: Path) -> None:
+    assert "source <(gearpool completion bash)" in README
+    shell("source <(gearpool completion bash)", project)
+
+
+def test_the_schema_that_config_s_readme_speaks_of_is_printed(project: Path) -> None:
+    for line in re.findall(r"`(gearpool schema[^`]*)`", CONFIG):
+        assert '"$schema"' in shell(line, project)
+
+
+@pytest.mark.parametrize("words", ["gearpool check -c workers.yaml", "--strict --offline --format github", "--show"])
+def test_the_checks_of_config_s_readme_run(project: Path, words: str) -> None:
+    assert words in CONFIG
+    shell(words if words.startswith("gearpool") else f"gearpool check -c workers.yaml --offline {words}", project)
+
+
+def test_every_gearpool_command_in_a_document_is_one(project: Path) -> None:
+    """Words after ``gearpool`` in code, in all documents: a command that is there, with options that it has."""
+    from gearpool.cli.main import COMMANDS, build
+
+    documents = [path for path in ROOT.glob("**/*.md") if not {".venv", ".peers", "node_modules"} & set(path.parts)]
+    seen = 0
+    for path in documents:
+        for line in re.findall(r"`+([^`\n]*gearpool [^`\n]*)`*", path.read_text()):
+            for name, rest in re.findall(
+                r"(?:^|[\s/])gearpool ([a-z][a-z-]*)((?: [^|;&<>#…()]*)?)", line.partition("#")[0]
+            ):
+                if name not in COMMANDS:
+                    continue
+                seen += 1
+                known = set(build(name)[0]._option_string_actions)
+                for option in re.findall(r"(?<!\S)(--[a-z][a-z-]*)", rest):
+                    assert option in known or name == "admin", (path.name, name, option)
+    assert seen > 40
+
+
+def test_asyncio_in_two_jobs_at_once_works_as_config_s_readme_says(tmp_path: Path) -> None:
+    (code,) = [block for block in blocks(CONFIG, "python") if "asyncio.run" in block]
+    (tmp_path / "site_handlers.py").write_text(code)
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import gevent, asyncio, site_handlers\n"
+        "jobs = [gevent.spawn(site_handlers.handler, number) for number in range(2)]\n"
+        "gevent.joinall(jobs, raise_error=True)\n"
+        "print([job.value for job in jobs])\n"
+        "async def plain(): await asyncio.sleep(0.05)\n"
+        "jobs = [gevent.spawn(asyncio.run, plain()) for number in range(2)]\n"
+        "gevent.joinall(jobs)\n"
+        "print([type(job.exception).__name__ for job in jobs])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["[0, 1]", "['NoneType', 'RuntimeError']"], "as the document says"
