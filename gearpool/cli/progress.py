@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from gearpool.cli.screen import is_screen
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -17,7 +19,7 @@ class Bar:
 
     def __init__(self, title: str, *, shown: bool) -> None:
         self._title = title
-        self._shown = shown and sys.stderr.isatty()
+        self._shown = shown and is_screen(sys.stderr)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -49,7 +51,7 @@ class Bar:
 @contextlib.contextmanager
 def lines_bar(*, shown: bool) -> Iterator[Callable[[], None]]:
     """A counter of jobs done; gives the function that counts one."""
-    if not (shown and sys.stderr.isatty()):
+    if not (shown and is_screen(sys.stderr)):
         yield _nothing
         return
     progress = _make_progress()

@@ -10,15 +10,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 Frame = Callable[[int, int], str]
 """Makes what is to be seen in so many columns and lines."""
 
 
-def is_screen() -> bool:
-    """Whether standard output is a terminal that can be drawn on: no pipe, no file, not ``TERM=dumb``."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+def is_screen(stream: TextIO | None = None) -> bool:
+    """Whether standard output, or ``stream``, is a terminal that can be drawn on: no pipe, no file, not ``TERM=dumb``."""
+    return (stream or sys.stdout).isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
 def show(frame: Frame, every_s: float) -> NoReturn:

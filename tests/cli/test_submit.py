@@ -325,6 +325,20 @@ def test_on_a_terminal_progress_is_shown_and_the_line_is_ended(address: str) -> 
     assert COLOUR.search(terminal.seen)
 
 
+@pytest.mark.parametrize("words", [["stream", "x"], ["--lines", "stream"]])
+def test_on_a_terminal_that_cannot_be_drawn_on_there_is_no_progress(address: str, words: list[str]) -> None:
+    with at_terminal("submit", "-s", address, *words, TERM="dumb") as terminal:
+        if "--lines" in words:
+            terminal.type(b"x\n\x04")
+        assert terminal.wait() == 0
+    said = terminal.seen.decode().replace("\r", "").split("\n")
+    assert [line for line in said if line not in ("x", "^D\b\bx")] in (
+        ["careful", "one", "two", "end", ""], ["one", "two", "careful", "end", ""], ["one", "careful", "two", "end", ""],
+        ["gearpool: line 1: careful", "one", "two", "end", ""],
+    )  # fmt: skip
+    assert "\x1b" not in terminal.seen.decode()
+
+
 def test_no_colour_is_shown_to_those_who_want_none(address: str) -> None:
     with at_terminal("submit", "-s", address, "stream", "x", NO_COLOR="1") as terminal:
         assert terminal.wait() == 0
