@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from gearpool.server.debts import SMALL
+from gearpool.server.pacing import HANDSHAKE_WORK
 from gearpool.server.peers import Peer
 from gearpool.server.streams import Stream
 
@@ -92,6 +93,13 @@ class Connection:
 
     def _on_readable(self) -> None:
         pacing = self._server.pacing
+        if self._handshake is not None:
+            # So that the pass ends, and another begins.
+            self._server.turn_done()
+            if pacing.exhausted:
+                # Its bytes wait in the socket until then.
+                return
+            pacing.served(HANDSHAKE_WORK, 0)
         try:
             data = self._stream.receive(pacing.read_bytes)
         except OSError as error:

@@ -9,11 +9,14 @@ A unit of work is about one small packet: some 2 µs on a machine of 2024.
 
 from __future__ import annotations
 
-PASS_WORK = 12_000
-PASS_BYTES = 2 * 1024 * 1024
+PASS_WORK = 6_000
+PASS_BYTES = 1024 * 1024
 
 PIECE = 64
 """Jobs or rows handled at one step of a long request."""
+
+HANDSHAKE_WORK = 300
+"""A step of a TLS handshake: a signature takes most of a millisecond."""
 
 MIN_WORK, MAX_WORK = 16, 2_048
 MIN_READ, MAX_READ = 2 * 1024, 64 * 1024
@@ -39,6 +42,11 @@ class Pacing:
         self.work = self._fair_work = MAX_WORK
         self.read_bytes = self._fair_read = MAX_READ
         self._served = self._work = self._bytes = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the pass has no work left for what can wait."""
+        return self._work >= PASS_WORK
 
     def served(self, work: int, size: int) -> None:
         """A connection was served: it took so much work, and so many bytes were read from it."""
