@@ -211,8 +211,9 @@ class Job:
                 ``gearman`` command dies of SIGFPE).
         """
         if total >= 1:
-            limit = min(int(total), MAX_STATUS)
-            self._reporter.send_status(self, max(0, min(int(done), MAX_STATUS)), limit)
+            # Compared first: what is infinite has no whole number. Not a number is none of it.
+            done = min(done, MAX_STATUS) if done > 0 else 0
+            self._reporter.send_status(self, int(done), int(min(total, MAX_STATUS)))
 
     def data(self, data: bytes | str) -> None:
         """Send a part of the result: WORK_DATA."""

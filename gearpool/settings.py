@@ -19,6 +19,8 @@ DrainAction = Literal["requeue", "fail"]
 PayloadKind = Literal["bytes", "text", "json"]
 Report = Literal["fail", "exception"]
 
+MAX_AT_ONCE = 1_000_000
+"""The highest concurrency, wherever it comes from: more would only be numbers that nothing can compute with."""
 DEFAULT_PORT = 4730
 DEFAULT_LISTEN = "127.0.0.1:4730"
 BACKLOG = 1024

@@ -16,6 +16,9 @@ from gearpool.errors import InvalidArgument
 
 Clock = Callable[[], float]
 
+LONGEST_NAP_S = 3600.0
+"""What waits for a moment wakes up as often and looks again: system calls and event loops refuse times of years."""
+
 Duration = float | dt.timedelta
 """What programs give as a duration: seconds, or a timedelta."""
 
@@ -92,10 +95,11 @@ class Deadline:
 def exponential(attempt: int, first_s: float, factor: float, most_s: float) -> float:
     """The delay in seconds before try ``attempt + 1`` (``attempt`` counts from 1), capped at ``most_s``."""
     try:
-        delay = first_s * factor ** (attempt - 1)
+        growth = float(factor) ** (attempt - 1)
     except OverflowError:
-        return most_s
-    return min(delay, most_s)
+        growth = math.inf
+    # Nothing stays nothing, however often it is doubled.
+    return min(first_s * growth, most_s) if first_s > 0 else 0.0
 
 
 def jittered(delay_s: float, share: float, rng: Callable[[], float] = random.random) -> float:

@@ -34,7 +34,8 @@ def job(notes: Notes, timeout_s: float | None = None) -> Job:
     ("done", "total", "sent"),
     [
         (1, 2, [(1, 2)]), (0, 0, []), (1, -3, []), (-5, 10, [(0, 10)]), (2**40, 2**40, [(2**31 - 1, 2**31 - 1)]),
-        (0.5, 1.0, [(0, 1)]),
+        (0.5, 1.0, [(0, 1)]), (float("inf"), float("inf"), [(2**31 - 1, 2**31 - 1)]), (float("-inf"), 10, [(0, 10)]),
+        (float("nan"), 10, [(0, 10)]), (1, float("nan"), []), (10**400, 10**400, [(2**31 - 1, 2**31 - 1)]),
     ],
 )  # fmt: skip
 def test_progress_is_clamped_and_never_has_a_zero_denominator(done: float, total: float, sent: list[object]) -> None:

@@ -27,6 +27,14 @@ def test_never_has_no_time_out() -> None:
 
 def test_delays_grow_to_their_cap_however_large_the_number_of_tries() -> None:
     assert [exponential(attempt, 1.0, 2.0, 10.0) for attempt in (1, 2, 3, 4, 5, 10_000)] == [1, 2, 4, 8, 10, 10]
+    # Whole numbers, as a program may give them: no number of a million digits is computed.
+    assert exponential(10**9, 1, 2, 10) == 10
+    assert exponential(10**400, 1.0, 2.0, 10.0) == 10
+    assert exponential(10**9, 1.0, 1.0, 10.0) == 1.0
+
+
+def test_no_delay_stays_none_however_large_the_number_of_tries() -> None:
+    assert [exponential(attempt, 0.0, 2.0, 10.0) for attempt in (1, 2, 1025, 10_000)] == [0, 0, 0, 0]
 
 
 def test_jitter_goes_either_way_and_never_below_nothing() -> None:

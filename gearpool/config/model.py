@@ -31,6 +31,7 @@ from gearpool.config.kinds import (
 from gearpool.config.sections import Either, Functions, Key, OneOrMore, OnError, Section, Servers
 from gearpool.errors import InvalidArgument
 from gearpool.protocol.names import client_id, function_name
+from gearpool.settings import MAX_AT_ONCE
 
 HANDLER = Text('a dotted path such as "package.module.function"')
 
@@ -87,7 +88,7 @@ BREAKER = Section(
 POISON = Section("poison", {"kills": Key(Count(), "After so many deaths of its process a job is not run again.", "3")})
 
 _OPTIONS: dict[str, Key] = {
-    "concurrency": Key(Count(), "Jobs of this function at once in one process.", "the process's"),
+    "concurrency": Key(Count(1, MAX_AT_ONCE), "Jobs of this function at once in one process.", "the process's"),
     "timeout": Key(DURATION, "JobTimeout is raised in the handler, even in one that never yields.", "none"),
     "timeout_grace": Key(DURATION_OR_ZERO, "How long it then has to end before it is killed.", "5s"),
     "on_error": Key(OnError(), "What an exception means; the nearest class wins.", "abort"),
@@ -184,7 +185,7 @@ ROOT = Section(
         "processes": Key(
             Count(1, 1024, {"auto": 0}), "Worker processes; auto: one a CPU, in a container as many as its quota.", "1"
         ),
-        "concurrency": Key(Count(), "Jobs at once in one process, over all functions.", "100"),
+        "concurrency": Key(Count(1, MAX_AT_ONCE), "Jobs at once in one process, over all functions.", "100"),
         "defaults": Key(DEFAULTS, "Any key of a function but handler, for all functions."),
         "import_path": Key(OneOrMore(PATH, "a folder"), "Put first on sys.path; relative to this file.", "[.]"),
         "drain_timeout": Key(DURATION_OR_ZERO, "How long running jobs have when the daemon stops.", "30s"),

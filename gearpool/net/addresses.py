@@ -144,7 +144,7 @@ def _is_ipv6(host: str) -> bool:
 def _port(digits: str, text: str) -> int:
     if not (digits.isascii() and digits.isdigit()):
         raise InvalidArgument(f"{text!r}: the port must be a number, got {digits!r}")
-    port = int(digits)
+    port = int(digits[:6])  # of thousands of digits Python makes no number
     if not 1 <= port <= 65535:
         raise InvalidArgument(f"{text!r}: the port must be between 1 and 65535, got {port}")
     return port

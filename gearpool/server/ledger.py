@@ -198,7 +198,9 @@ class Ledger:
         if key is not None:
             queue.keys[key] = job
         number = handle.rpartition(b":")[2]
-        if number.isdigit():
+        if (
+            number.isdigit() and len(number) < 20
+        ):  # gearmand's and ours have fewer digits; of thousands Python makes no number
             # The clock may have been set back since.
             self._next = max(self._next, int(number) + 1)
         if due is not None:

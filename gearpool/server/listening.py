@@ -36,9 +36,9 @@ def parse_listen(value: str) -> tuple[str, int]:
             ipaddress.IPv6Address(host)
         except ValueError as error:
             raise InvalidArgument(f"{value!r} is no address to listen on: {error}") from error
-    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    if not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
         raise InvalidArgument(f"{value!r} is no address to listen on: the port must be 0 to 65535, got {port!r}")
-    return host, int(port)
+    return host, int(port[:6])
 
 
 def reason(error: OSError) -> str:

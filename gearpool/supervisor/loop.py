@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gearpool import logs
+from gearpool.timing import LONGEST_NAP_S
 
 log = logging.getLogger("gearpool.supervisor")
 
@@ -116,7 +117,7 @@ class Loop:
             heapq.heappop(self._timers)
         if not self._timers:
             return None
-        return max(0.0, self._timers[0].at - time.monotonic())
+        return min(max(0.0, self._timers[0].at - time.monotonic()), LONGEST_NAP_S)
 
     def _signalled(self, _mask: int) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from gearpool import logs
-from gearpool.settings import LogSettings, Settings
+from gearpool.settings import MAX_AT_ONCE, LogSettings, Settings
 from gearpool.supervisor import report
 from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child
@@ -25,6 +25,13 @@ Reply = Callable[[Message], None]
 LEVELS: tuple[str, ...] = get_args(get_type_hints(LogSettings)["level"])
 
 log = logging.getLogger("gearpool.supervisor")
+
+
+def _shown(value: object) -> str:
+    """A value as it came, in the length of a message. Python writes no number of thousands of digits."""
+    if isinstance(value, int) and value.bit_length() > 100:
+        return "a number of more than 30 digits"
+    return repr(value)[:40]
 
 
 class RefusedError(Exception):
@@ -106,8 +113,8 @@ class Requests:
     def _resize(self, message: Message, _reply: Reply) -> Any:
         function, concurrency = message.get("function"), message.get("concurrency")
         settings = self._function(function)
-        if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
-            raise RefusedError(f"concurrency must be a whole number of at least 1, got {concurrency!r}")
+        if not isinstance(concurrency, int) or isinstance(concurrency, bool) or not 1 <= concurrency <= MAX_AT_ONCE:
+            raise RefusedError(f"concurrency must be a whole number from 1 to {MAX_AT_ONCE}, got {_shown(concurrency)}")
         functions = tuple(
             dataclasses.replace(one, concurrency=concurrency) if one.name == function else one
             for one in settings.functions

@@ -116,7 +116,7 @@ class Function:
         if settings.breaker != self.settings.breaker:
             self.breaker = Breaker(settings.breaker) if settings.breaker else None
         self.slots.limit = settings.concurrency or most
-        self.slots.weight = settings.weight
+        self.slots.weigh(settings.weight)
         self.settings = settings
 
 

@@ -19,6 +19,7 @@ from gearpool.errors import InvalidArgument, UsageError
 from gearpool.net.addresses import ServerLike, parse_servers
 from gearpool.net.hub_calls import HubCalls
 from gearpool.settings import (
+    MAX_AT_ONCE,
     BreakerSettings,
     DeadLetterSettings,
     ErrorAction,
@@ -78,8 +79,8 @@ class Worker:
         worker_id: str | None = None,
         reconnect: ReconnectSettings | None = None,
     ) -> None:
-        if concurrency < 1:
-            raise InvalidArgument(f"concurrency must be 1 or more, got {concurrency}")
+        if not 1 <= concurrency <= MAX_AT_ONCE:
+            raise InvalidArgument(f"concurrency must be from 1 to {MAX_AT_ONCE}")
         self._concurrency = concurrency
         self._pool = Pool(
             (), parse_servers(servers), concurrency=concurrency, worker_id=worker_id, reconnect=reconnect

@@ -21,6 +21,7 @@ from gevent.hub import get_hub
 
 from gearpool.jobs import Job, JobTimeout
 from gearpool.logs import emit
+from gearpool.timing import LONGEST_NAP_S
 from gearpool.worker.importing import is_importing
 from gearpool.worker.runs import Run
 
@@ -76,7 +77,7 @@ class Deadlines:
         self._stop()
 
     def _set(self, deadline: float) -> None:
-        self._timer = get_hub().loop.timer(max(0.0, deadline - time.monotonic()))
+        self._timer = get_hub().loop.timer(min(max(0.0, deadline - time.monotonic()), LONGEST_NAP_S))
         # update: the loop's idea of now may be a whole batch old.
         self._timer.start(self._expired, update=True)
 

@@ -13,6 +13,7 @@ from gearpool.errors import InvalidArgument
 from gearpool.handlers import examine
 from gearpool.policy import Rules
 from gearpool.settings import (
+    MAX_AT_ONCE,
     BreakerSettings,
     DeadLetterSettings,
     ErrorAction,
@@ -56,7 +57,12 @@ def make_function(
     _must(
         _is_number(timeout_grace) and 0 <= timeout_grace < math.inf, "timeout_grace", "0 or more seconds", timeout_grace
     )
-    _must(concurrency is None or _is_count(concurrency), "concurrency", "a whole number of 1 or more", concurrency)
+    _must(
+        concurrency is None or _is_count(concurrency),
+        "concurrency",
+        f"a whole number from 1 to {MAX_AT_ONCE}",
+        concurrency,
+    )
     for key, chosen, choices in (
         ("on_timeout", on_timeout, ErrorAction), ("report", report, Report), ("payload", payload, PayloadKind),
     ):  # fmt: skip
@@ -97,7 +103,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_AT_ONCE
 
 
 def _must_be_one_of(key: str, value: object, choices: tuple[str, ...]) -> None:

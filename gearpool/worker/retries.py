@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.hub import get_hub
 
 from gearpool.jobs import Job
+from gearpool.timing import LONGEST_NAP_S
 
 if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
@@ -110,7 +111,7 @@ class Retries:
     def _set(self, due: float) -> None:
         self._stop()
         self._due_at = due
-        self._timer = get_hub().loop.timer(max(0.0, due - time.monotonic()))
+        self._timer = get_hub().loop.timer(min(max(0.0, due - time.monotonic()), LONGEST_NAP_S))
         self._timer.start(self._expired, update=True)
 
     def _stop(self) -> None:

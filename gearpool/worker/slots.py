@@ -18,6 +18,9 @@ class Hungry(Protocol):
         """Slots are free: ask for jobs now."""
 
 
+MOST_WEIGHT = 1e6
+
+
 class FunctionSlots:
     """One function's share: ``limit`` jobs at once, of which ``used`` are reserved or running."""
 
@@ -26,7 +29,11 @@ class FunctionSlots:
     def __init__(self, limit: int, weight: float = 1.0) -> None:
         self.limit = limit
         self.used = 0
-        self.weight = weight
+        self.weigh(weight)
+
+    def weigh(self, weight: float) -> None:
+        """Give it another weight. Beyond a million to one the shares are the same, and sums and quotients stay finite."""
+        self.weight = min(max(weight, 1 / MOST_WEIGHT), MOST_WEIGHT)
 
 
 class Slots:

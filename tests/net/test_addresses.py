@@ -73,6 +73,7 @@ def test_settings_pass_through() -> None:
         ("ho st", "is not a host name"),
         ("host/path", "is not a host name"),
         (4730, "expected a server"),
+        ("host:" + "1" * 5000, "the port must be between 1 and 65535"),
         (None, "expected a server"),
         ({}, "needs an address"),
         ({"address": 7}, "needs an address"),

@@ -26,7 +26,9 @@ def test_what_is_an_address(text: str, expected: tuple[str, int]) -> None:
     assert parse_listen(text) == expected
 
 
-@pytest.mark.parametrize("text", ["a:b", "a:70000", "a:-1", "a:", "[::1", "[x]:1", "[::1]x", "1:2:3"])
+@pytest.mark.parametrize(
+    "text", ["a:b", "a:70000", "a:-1", "a:", "[::1", "[x]:1", "[::1]x", "1:2:3", "a:" + "1" * 5000]
+)
 def test_what_is_none(text: str) -> None:
     with pytest.raises(InvalidArgument, match="is no address to listen on"):
         parse_listen(text)

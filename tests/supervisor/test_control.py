@@ -113,7 +113,7 @@ def test_resize_reaches_the_workers_and_those_to_come(daemons: Factory) -> None:
 
 def test_resize_to_nonsense_is_refused(daemons: Factory) -> None:
     daemon = daemons().start().until_ready()
-    for wrong in (0, -1, "3", None, True, 1.5):
+    for wrong in (0, -1, "3", None, True, 1.5, 1_000_001, 10**4000):
         with pytest.raises(calls.RefusedError, match="whole number"):
             daemon.ask("resize", function="work", concurrency=wrong)
 

@@ -218,6 +218,20 @@ def test_a_server_that_wakes_for_nothing_again_and_again_is_asked_more_slowly(as
     assert asker.ask() == 1
 
 
+def test_fruitless_wake_ups_without_end_are_only_rests_without_end(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a future EPOCH job and a LOW one on gearmand 1.1 make; after 1032 of them a power of two overflowed."""
+    rests: list[float] = []
+    monkeypatch.setattr(asker.grabs, "_rest", rests.append)
+    for _ in range(3000):
+        assert asker.ask()
+        asker.grabs.answered(0, 1)
+        asker.noop(after_s=SPIN_S / 10)
+    assert max(rests) <= 1.5
+    assert min(rests[20:]) >= 0.5
+
+
 def test_fruitless_wake_ups_are_forgotten_with_the_first_job(asker: Asker) -> None:
     for turn in range(40):
         asked = asker.ask()

@@ -60,6 +60,10 @@ def test_what_cannot_be_served_is_refused_at_once() -> None:
         worker.add_ability("x", lambda: None)
     with pytest.raises(InvalidArgument):
         Worker(concurrency=0)
+    with pytest.raises(InvalidArgument):
+        Worker(concurrency=10**4000)
+    with pytest.raises(InvalidArgument):
+        worker.add_ability("x", lambda arg: arg, concurrency=10**4000)
 
 
 LIMITS = """

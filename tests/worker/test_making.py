@@ -25,8 +25,8 @@ def echo(arg: bytes) -> bytes:
         ({"timeout_grace": -1}, "timeout_grace: expected 0 or more seconds, got -1"),
         ({"rate": 0}, "rate: expected a number above 0, got 0"),
         ({"weight": True}, "weight: expected a number above 0, got True"),
-        ({"concurrency": 0}, "concurrency: expected a whole number of 1 or more, got 0"),
-        ({"concurrency": 1.5}, "concurrency: expected a whole number of 1 or more, got 1.5"),
+        ({"concurrency": 0}, "concurrency: expected a whole number from 1 to 1000000, got 0"),
+        ({"concurrency": 1.5}, "concurrency: expected a whole number from 1 to 1000000, got 1.5"),
         ({"on_error": "rety"}, """on_error: expected "skip" or "abort" or "retry", got 'rety'"""),
         ({"on_error": {ValueError: "rety"}}, """on_error: expected "skip" or "abort" or "retry", got 'rety'"""),
         (

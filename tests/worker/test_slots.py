@@ -101,3 +101,14 @@ def test_whatever_happens_no_limit_is_passed_and_no_slot_is_lost(
             eater.eat()
         assert slots.used == sum(each.got for each in eaters) <= limit
         assert all(0 <= each.got == each.function_slots.used <= each.function_slots.limit for each in eaters)
+
+
+def test_weights_that_nothing_can_compute_with_are_shares_all_the_same() -> None:
+    """Two of the largest numbers there are add up to infinity, and a share of that is none."""
+    slots = Slots(10)
+    heavy, as_heavy, light = (FunctionSlots(10, weight) for weight in (1.7e308, 1.7e308, 5e-324))
+    for waiting in (as_heavy, light):
+        slots._hungry[Eater(slots, waiting)] = None
+    assert Eater(slots, heavy).eat() == 4
+    heavy.weigh(5e-324)
+    slots.feed()
