@@ -227,6 +227,11 @@ class Job:
         return f"<Job {self.handle} {self.function} attempt {self.attempt}>"
 
 
+def job_key(handle: bytes, unique: bytes) -> bytes:
+    """What a job is known by on its server, through all its runs: its unique id, or its handle if it has none."""
+    return b"u" + unique if unique else b"h" + handle
+
+
 def known_of(job: Job) -> dict[str, Any]:
     """What logs and operators are told of a job, in the order of its fields there."""
     return {

@@ -6,7 +6,10 @@ job that was on its CPU. An idle child writes nothing.
 
 Writes go to two slots in turn, so the one before is whole whenever the writer is stopped or killed in the middle. A write
 clears its slot, then puts the turn number first, the fields, and the turn number last; a reader takes the last one first
-and the first one last: if they are equal, no write to that slot was under way in between.
+and the first one last: if they are equal, no write to that slot was under way in between. Jobs have two slots of their
+own, so that the last job that was on the CPU is still shown after the event loop has gone on.
+
+Behind the slots lies the table of jobs in flight: see `in_flight`.
 """
 
 from __future__ import annotations
@@ -17,15 +20,21 @@ import os
 import struct
 from typing import NamedTuple
 
-SIZE = 4096
-NO_FUNCTION = 0xFFFF
+from gearpool import in_flight
 
-_layout = struct.Struct("<QdI64p64pQ")
+_TABLE = 4096
+SIZE = _TABLE + in_flight.SIZE
+NO_FUNCTION = 0xFFFF
+NO_SERVER = 0xFFFF
+
+_layout = struct.Struct("<QdQ64p64pQ")
 _turn = struct.Struct("<Q")
 _LAST = _layout.size - _turn.size
 
 STEP = 256
-"""Each write adds this to the page's ``turn``, so that ``turn & STEP`` is the offset of its slot."""
+"""Each write adds this to the page's ``turn``, so that ``turn & STEP`` is the offset of its slot, if it is a job's."""
+NOT_A_JOB = 512
+"""The offset of the slots for everything that is not a job."""
 
 pack = _layout.pack_into
 """``pack(memory, turn & STEP, turn, since, tag, handle, unique, turn)``, as `Page.write` does; ``tag`` from `tagged`."""
@@ -39,12 +48,18 @@ class Activity(enum.IntEnum):
     JOB = 1
     """A handler."""
     OTHER = 2
-    """Another greenlet: gearpool's own, or one that a handler started."""
+    """Another greenlet: gearpool's own, or one of which nobody knows who started it."""
+    LEFT = 3
+    """A greenlet that a job has started and left behind when it ended; the job is shown with it."""
 
 
-def tagged(function: int, activity: int) -> int:
-    """The two in one number: packing one costs less than two, and it is done for every job."""
-    return activity << 16 | function
+def tagged(function: int, activity: int, server: int = 0) -> int:
+    """The three in one number: packing one costs less than three, and it is done for every job."""
+    return server << 24 | activity << 16 | function
+
+
+_OF_A_JOB = (Activity.JOB, Activity.LEFT)
+_SLOTS = (0, STEP, NOT_A_JOB, NOT_A_JOB + STEP)
 
 
 class Beat(NamedTuple):
@@ -57,6 +72,7 @@ class Beat(NamedTuple):
         activity: what is on the CPU.
         handle: the job's handle, empty if there is none.
         unique: its unique id, may be empty.
+        server: index of the job's server in the child's `Settings.servers`.
     """
 
     turn: int
@@ -65,6 +81,7 @@ class Beat(NamedTuple):
     activity: Activity
     handle: bytes
     unique: bytes
+    server: int = 0
 
 
 class Page:
@@ -73,6 +90,7 @@ class Page:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.memory = mmap.mmap(fd, SIZE)
+        self.jobs = in_flight.Table(self.memory, _TABLE)
         self._seen = 0
         self.turn = 0
         """`STEP` times the number of the last write. Who writes for every job does it in place: see `pack`."""
@@ -94,21 +112,32 @@ class Page:
         """The page behind an inherited descriptor."""
         return cls(fd)
 
-    def write(self, since: float, function: int, activity: int, handle: bytes, unique: bytes) -> None:
+    def write(self, since: float, function: int, activity: int, handle: bytes, unique: bytes, server: int = 0) -> None:
         """Say what is on the CPU from now on. ``handle`` and ``unique`` are cut after 63 bytes."""
         turn = self.turn = self.turn + STEP
-        pack(self.memory, turn & STEP, turn, since, tagged(function, activity), handle, unique, turn)
+        offset = (turn & STEP) + (0 if activity in _OF_A_JOB else NOT_A_JOB)
+        pack(self.memory, offset, turn, since, tagged(function, activity, server), handle, unique, turn)
 
     def read(self) -> Beat:
         """The last complete write; all zero before the first."""
         while True:
-            beats = [beat for slot in (0, STEP) if (beat := self._slot(slot)) is not None]
+            beats = [beat for slot in _SLOTS if (beat := self._slot(slot)) is not None]
             # Turns never fall: a smaller one is a slot that was just cleared. Only a writer that was quicker than this
             # reader, twice, makes it look again.
             newest = max(beats, key=lambda beat: beat.turn, default=None)
             if newest is not None and newest.turn >= self._seen:
                 self._seen = newest.turn
                 return newest
+
+    def last_job(self) -> Beat | None:
+        """The last complete write that shows a job; None if no job was ever on the CPU."""
+        beats = [beat for slot in _SLOTS[:2] if (beat := self._slot(slot)) is not None and beat.turn]
+        return max(beats, key=lambda beat: beat.turn, default=None)
+
+    def forsake(self) -> None:
+        """In a copy of the process that writes it: what this copy does is shown to nobody."""
+        self.memory = mmap.mmap(-1, SIZE)
+        self.jobs.forsake()
 
     def _slot(self, offset: int) -> Beat | None:
         memory = self.memory
@@ -117,7 +146,7 @@ class Page:
         (first,) = _turn.unpack_from(memory, offset)
         if first != last:
             return None
-        return Beat(first // STEP, since, tag & NO_FUNCTION, Activity(tag >> 16), handle, unique)
+        return Beat(first // STEP, since, tag & NO_FUNCTION, Activity(tag >> 16 & 0xFF), handle, unique, tag >> 24)
 
     def close(self) -> None:
         """Unmap and close."""

@@ -130,8 +130,8 @@ def _retry(
 
 
 def poisoned(settings: FunctionSettings, kills: int) -> Decision:
-    """What to do, instead of running it, with a job that was on the CPU at ``kills`` deaths of a process."""
-    reason = f"poisoned: its process died {kills} times while it was on the CPU"
+    """What to do, instead of running it, with a job that is blamed for ``kills`` deaths of a process."""
+    reason = f"poisoned: its process died {kills} times because of it"
     if settings.dead_letter is not None:
         return Decision(Action.DEAD_LETTER, "poisoned", reason=reason)
     return Decision(Action.FAIL, "poisoned", reason=reason)

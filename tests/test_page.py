@@ -46,3 +46,36 @@ def test_long_names_are_cut_and_nothing_else_is_harmed() -> None:
         assert (beat.handle, beat.unique, beat.function) == (b"h" * 63, b"u" * 63, NO_FUNCTION)
     finally:
         page.close()
+
+
+def test_the_last_job_is_still_shown_after_the_event_loop_has_gone_on() -> None:
+    page = Page.create()
+    try:
+        assert page.last_job() is None
+        page.write(1.0, 7, Activity.JOB, b"H:1", b"u", server=3)
+        for number in range(5):
+            page.write(2.0 + number, NO_FUNCTION, Activity.HUB, b"", b"")
+            page.write(2.5 + number, NO_FUNCTION, Activity.OTHER, b"", b"")
+        assert (page.read().turn, page.read().activity) == (11, Activity.OTHER)
+        last = page.last_job()
+        assert last is not None
+        assert (last.turn, last.function, last.server, last.handle, last.unique) == (1, 7, 3, b"H:1", b"u")
+        page.write(9.0, 8, Activity.LEFT, b"H:2", b"")
+        assert page.read() == page.last_job()
+    finally:
+        page.close()
+
+
+def test_what_a_copy_of_the_process_does_is_shown_to_nobody() -> None:
+    page = Page.create()
+    try:
+        row = page.jobs.add(1, b"H:1", b"")
+        page.write(1.0, 0, Activity.JOB, b"H:1", b"")
+        ours = page.memory
+        page.forsake()
+        page.write(2.0, NO_FUNCTION, Activity.HUB, b"", b"")
+        page.jobs.remove(row)
+        page.memory = ours
+        assert page.read().activity is Activity.JOB
+    finally:
+        page.close()

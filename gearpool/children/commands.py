@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 import traceback
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gevent
@@ -24,6 +23,7 @@ from gearpool.timing import Deadline
 from gearpool.worker import snapshots
 from gearpool.worker.interrupts import Interrupts
 from gearpool.worker.pool import Pool
+from gearpool.worker.suspects import Reported
 
 log = logging.getLogger("gearpool.worker")
 
@@ -44,6 +44,10 @@ class Commands:
         self._left = Event()
         self._code = 0
         self._last: dict[str, Any] = {}
+        self._reports: list[dict[str, Any]] = []
+        self._reporting = Event()
+        pool.suspects.on_server_lost = lambda server: self._report({"event": "server_lost", "server": server})
+        pool.suspects.on_reported = lambda job: self._report({"event": "reported", "jobs": [_printed(job)]})
 
     @property
     def descriptor(self) -> int:
@@ -54,6 +58,7 @@ class Commands:
         """Obey until the process is to leave; returns its exit code."""
         reader = gevent.spawn(self._read, rest)
         teller = gevent.spawn(self._tell)
+        reporter = gevent.spawn(self._send_reports)
         while not self._left.is_set():
             try:
                 self._left.wait()
@@ -65,7 +70,7 @@ class Commands:
                     "raised by a greenlet or a signal handler that a handler has left behind; the worker goes on",
                     error=explain(error), exc_info=error,
                 )  # fmt: skip
-        gevent.killall([reader, teller], block=False)
+        gevent.killall([reader, teller, reporter], block=False)
         return self._code
 
     def send(self, message: dict[str, Any]) -> None:
@@ -79,16 +84,6 @@ class Commands:
     def ask_to_be_replaced(self, reason: str) -> None:
         """This process serves badly from now on; may be called in the hub."""
         gevent.spawn(self.send, {"event": "recycle", "reason": "stuck", "detail": reason})
-
-    def poison(self, entries: Iterable[Sequence[Any]]) -> None:
-        """Blame jobs: ``[function, unique or handle, deaths]`` each."""
-        for name, key, kills in entries:
-            function = self._pool.functions.get(name)
-            if function is None:
-                continue
-            # Only those that have reached the limit are worth a look at each job.
-            if kills >= function.settings.poison.kills:
-                function.poison[str(key).encode("utf-8", "surrogateescape")] = kills
 
     def _read(self, rest: bytes) -> None:
         data = rest
@@ -149,7 +144,7 @@ class Commands:
             case "log-level":
                 logs.set_level(str(command["level"]))
             case "poison":
-                self.poison(command["entries"])
+                pool.suspects.take_down(command["entries"], command["at_once"])
             case "ping":
                 return "pong"
             case _:
@@ -199,9 +194,26 @@ class Commands:
             self._tell_now()
             gevent.sleep(STATUS_EVERY_S)
 
+    def _report(self, message: dict[str, Any]) -> None:
+        """Send soon: whoever calls may not wait."""
+        self._reports.append(message)
+        self._reporting.set()
+
+    def _send_reports(self) -> None:
+        while True:
+            self._reporting.wait()
+            self._reporting.clear()
+            while self._reports:
+                self.send(self._reports.pop(0))
+
     def _tell_now(self) -> None:
         snapshot = snapshots.snapshot(self._pool)
         snapshot["stalls"] = dict(self._interrupts.stalls)
         if snapshot != self._last:
             self._last = snapshot
             self.send({"event": "status", **snapshot})
+
+
+def _printed(job: Reported) -> list[str]:
+    function, server, identity = job
+    return [function, server, identity.decode("utf-8", "surrogateescape")]

@@ -17,7 +17,7 @@ def show_stacks() -> None:
     fd = int(os.environ.pop("GEARPOOL_STACKS_FD", "2"))
     if fd > 2:
         os.set_inheritable(fd, False)
-    faulthandler.enable()
+    faulthandler.enable(fd)  # which thread has crashed is evidence, see `supervisor.evidence`
     faulthandler.register(signal.SIGUSR1, file=fd, all_threads=True, chain=False)
 
     def show_import(_number: int, _frame: object) -> None:

@@ -71,10 +71,10 @@ def main() -> int:
     logs.configure(settings.log)
     uncaught.install()
     uncaught.install_in_hubs(gevent.hub.Hub)
-    return _serve(channel, rest, settings, Page.attach(arguments.page), start.get("poison") or [])
+    return _serve(channel, rest, settings, Page.attach(arguments.page), start)
 
 
-def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, poison: list[Any]) -> int:
+def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, start: dict[str, Any]) -> int:
     from gearpool.children.commands import Commands
     from gearpool.errors import ConfigurationError
     from gearpool.worker import forks
@@ -105,7 +105,7 @@ def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, 
     pool.log_jobs = settings.log.jobs
     interrupts = Interrupts(pool, page)
     commands = Commands(pool, channel, settings, interrupts)
-    commands.poison(poison)
+    pool.suspects.take_down(start["poison"], start["at_once"])
     interrupts.install()
     deaf_to = [getattr(signal, name) for name in (*_OBEYED_BY_THE_PARENT, "SIGUSR2")]
     forks.install(pool, [commands.descriptor], deaf_to)

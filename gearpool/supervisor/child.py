@@ -223,7 +223,7 @@ class Child:
 
 def beat_fields(beat: Beat, functions: Sequence[Any]) -> dict[str, Any]:
     """The job on the CPU as log fields: function, handle, unique; empty when there is none."""
-    if beat.activity is not Activity.JOB:
+    if beat.activity not in {Activity.JOB, Activity.LEFT}:
         return {}
     fields: dict[str, Any] = {"handle": beat.handle, "unique": beat.unique or None}
     if beat.function < len(functions):

@@ -15,6 +15,8 @@ from gearpool import logs
 from gearpool.settings import Settings
 from gearpool.stare import BUSY_S, STALL_S, STALLED_S, Stare, Verdict
 from gearpool.supervisor.child import Child, beat_fields
+from gearpool.supervisor.deaths import STALLED
+from gearpool.supervisor.evidence import evidence, named
 from gearpool.supervisor.loop import Loop, Timer
 from gearpool.supervisor.stacks import DUMP_S
 
@@ -100,15 +102,19 @@ class Guard:
         if beat.turn != turn:
             self._doomed.discard(child.pid)
             return
+        settings = self._settings_of(child)
+        fields = beat_fields(beat, settings.functions)
+        if not fields:
+            fields["suspects"] = named(evidence(child, settings, "", stalled=True).suspects) or None
         logs.emit(
             log,
             logging.ERROR,
             "worker.killed",
-            f"worker {child.pid} has not turned for {self.stalled_s(child):.1f} s and is killed",
-            **beat_fields(beat, self._settings_of(child).functions),
+            f"worker {child.pid} has been blocked for {self.stalled_s(child):.1f} s; killing it",
+            **fields,
             worker=child.pid,
             stalled_s=round(self.stalled_s(child), 3),
             stacks=stacks or None,
         )
-        child.kill("stalled")
+        child.kill(STALLED)
         self._on_kill(child)

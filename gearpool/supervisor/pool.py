@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from gearpool import logs
-from gearpool.page import Activity
 from gearpool.settings import Settings, to_json
-from gearpool.supervisor.blame import Blame
 from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child, beat_fields
+from gearpool.supervisor.deaths import Deaths
 from gearpool.supervisor.loop import Loop, Timer
 from gearpool.supervisor.restarts import Restarts
 from gearpool.supervisor.starting import Starts
@@ -90,7 +88,7 @@ class Pool:
         self.wanted = 0
         self.quiet = False
         self.paused: set[str] = set()
-        self.blame = Blame()
+        self._deaths = Deaths(self._tell_current)
         self.totals = Totals()
         self.restarts: dict[str, int] = {}
         self.unclean = False
@@ -195,6 +193,11 @@ class Pool:
         for child in self._children.values():
             child.send(message)
 
+    def _tell_current(self, message: Message) -> None:
+        for child in self._children.values():
+            if child.generation == self._generation:
+                child.send(message)
+
     def drain(self, seconds: float, empty: Callable[[], object]) -> None:
         """Have every worker finish within ``seconds`` and leave; ``empty`` is called when all have gone."""
         self._empty = empty
@@ -224,8 +227,8 @@ class Pool:
         self._children[child.pid] = child
         self._starts.watch(child, f"worker {child.pid}", lambda reason: self._not_ready(child, reason))
         # What killed the old code may not kill the new.
-        poison = self.blame.entries() if generation == self._generation else []
-        child.send({"do": "start", "settings": to_json(self._settings[generation]), "poison": poison})
+        known = (self._deaths if generation == self._generation else Deaths(self._tell_current)).known()
+        child.send({"do": "start", "settings": to_json(self._settings[generation]), **known})
         if self.quiet:
             child.send({"do": "quiet"})
         for function in sorted(self.paused):
@@ -248,7 +251,7 @@ class Pool:
                 self._note_unclean()
         elif event == "recycle":
             self.recycle(child, str(message.get("reason", "asked")))
-        else:
+        elif child.generation != self._generation or not self._deaths.heard(message):
             if event == "status":
                 child.status = message
             self._hooks.message(child, message)
@@ -261,7 +264,7 @@ class Pool:
         old = self.settings
         self.settings = arrival.settings
         self._generation = arrival.generation
-        self.blame = Blame()
+        self._deaths.forget()
         self.wanted = arrival.settings.processes
         for child in self.all():
             if child.generation != self._generation:
@@ -321,10 +324,12 @@ class Pool:
     def _gone(self, child: Child) -> None:
         del self._children[child.pid]
         # Read while it is still open: the page shows what was on the CPU when the process ended.
-        blamed = self._blame(child)
+        draining = child.left is Stage.DRAINING
+        suspects = self._deaths.died(child, self.settings_of(child), draining=draining).suspects
         self.totals.retire(child.status)
-        expected = child.left is Stage.DRAINING or child.killed_for in _ON_PURPOSE
-        self._log_end(child, blamed, expected=expected)
+        expected = draining or child.killed_for in _ON_PURPOSE
+        if not expected or (child.returncode != 0 and not child.killed_for):
+            self._note_unclean()
         self._hooks.gone(child)
         arrival = self._arrival
         arriving = arrival is not None and child in arrival.children
@@ -337,7 +342,7 @@ class Pool:
                 child.failure or [f"a worker ended before it was ready: {child.describe_end()}"], child.returncode
             )
         elif not expected and self._empty is None:
-            self._replace_later(child, excused=blamed or bool(child.killed_for) or child.returncode == -9)
+            self._replace_later(child, excused=bool(suspects or child.killed_for) or child.returncode == -9)
         self._check_empty()
 
     def _replace_later(self, child: Child, *, excused: bool) -> None:
@@ -353,43 +358,6 @@ class Pool:
     def _release(self) -> None:
         self._held = None
         self._settle()
-
-    def _blame(self, child: Child) -> bool:
-        beat = child.beat()
-        crashed = child.killed_for == "stalled" or (not child.killed_for and child.returncode != 0)
-        fields = beat_fields(beat, self.settings_of(child).functions)
-        if not crashed or beat.activity is not Activity.JOB or "function" not in fields:
-            return False
-        entry = self.blame.add(fields["function"], beat.handle, beat.unique)
-        self.tell({"do": "poison", "entries": [list(entry)]})
-        logs.emit(
-            log,
-            logging.ERROR,
-            "job.blamed",
-            f"this job was on the CPU when worker {child.pid} died ({child.describe_end()}); deaths so far: {entry[2]}",
-            **fields,
-            worker=child.pid,
-            kills=entry[2],
-        )
-        return True
-
-    def _log_end(self, child: Child, blamed: bool, *, expected: bool) -> None:
-        level = logging.INFO if expected else logging.ERROR
-        if not expected:
-            self._note_unclean()
-        if expected and child.returncode != 0 and not child.killed_for:
-            level = logging.WARNING
-            self._note_unclean()
-        extra: dict[str, Any] = {"reason": child.killed_for or None, "problems": child.failure or None}
-        logs.emit(
-            log,
-            level,
-            "worker.gone",
-            f"worker {child.pid} has gone: {child.describe_end()}",
-            worker=child.pid,
-            blamed=blamed or None,
-            **extra,
-        )
 
     def _note_unclean(self) -> None:
         """A job was cut off. For the exit code only the last drain counts, not those of reloads before it."""

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from gevent import getcurrent
 from gevent.hub import get_hub
 
-from gearpool.jobs import Job
+from gearpool.jobs import Job, job_key
 from gearpool.metrics import QUICK_S
 from gearpool.net.greenlet_streams import let_others_run
-from gearpool.page import NO_FUNCTION, STEP, Activity, pack, tagged
+from gearpool.page import NO_FUNCTION, STEP, Activity, pack
 from gearpool.protocol.names import text
 from gearpool.worker.functions import FAIR_S
 from gearpool.worker.reports import complete_head
@@ -89,7 +89,7 @@ class Batch:
         pending, out = self.pending, session.outbox.parts
         call, takes_job, encode = function.call, function.takes_job, function.encode
         name, wire_name, timeout_s = function.name, function.wire_name, function.settings.timeout_s
-        tag, heads, page = tagged(function.index, Activity.JOB), _heads, pool.page
+        tag, heads, page, notes = session.tag, _heads, pool.page, session.notes
         memory: Any = None if page is None else page.memory
         log_jobs = pool.log_jobs
         monotonic = time.monotonic
@@ -100,7 +100,7 @@ class Batch:
         while pending:
             arguments = pending.popleft()
             handle = arguments[0]
-            if arguments[1] != wire_name or (function.poison and function.kills(handle, arguments[2])):
+            if arguments[1] != wire_name or (notes and job_key(handle, arguments[2]) in notes):
                 self._set_aside(arguments, now)
                 now = self._began = monotonic()
                 continue
@@ -189,7 +189,8 @@ class Batch:
         run = Run(self._session, job, me)
         pool.begin(run)
         if pool.page is not None:
-            pool.page.write(job.started, function.index, Activity.JOB, job.raw_handle, job.raw_unique)
+            index, server = function.index, self._session.server_index
+            pool.page.write(job.started, index, Activity.JOB, job.raw_handle, job.raw_unique, server)
         try:
             result = function.call(job.argument, job) if function.takes_job else function.call(job.argument)
             if result.__class__ is not bytes:
@@ -242,20 +243,21 @@ class Batch:
         self._began = now
         self._size -= done
         if function.breaker is not None:
-            self._pool.succeeded(function)
+            self._pool.verdicts.succeeded(function)
         self._pool.settled(done)
         if self._pool.slots.release(function.slots, done):
             self._pool.feed_soon()
 
     def _set_aside(self, arguments: list[bytes], now: float) -> None:
-        """A job that is not to be run: of a function we do not serve, or poisoned."""
+        """A job that is not to be run here: of a function we do not serve, or one of which something is known."""
         self._settle(self._size - len(self.pending) - 1, now)
         self._size = len(self.pending)
         session = self._session
         session.holding += 1
-        job = Job(session.reports, text(arguments[1]), arguments[0], arguments[2], arguments[3])
+        timeout_s = self._function.settings.timeout_s
+        job = Job(session.reports, text(arguments[1]), arguments[0], arguments[2], arguments[3], timeout_s)
         job.started = now
-        self._pool.not_run(session, job)
+        self._pool.suspects.set_aside(session, job)
 
     def _leading_job(self) -> Job:
         """The leader's job; for handlers that do not take one it is made only now."""

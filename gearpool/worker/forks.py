@@ -56,6 +56,8 @@ def _forsake(pool: Pool, descriptors: Collection[int], signals: Collection[int])
     for session in list(pool.sessions):
         session.close("forked")
     pool.crew.forked = True
+    if pool.page is not None:
+        pool.page.forsake()
     hub = get_hub()
     set_hub(None)
     set_loop(None)

@@ -16,6 +16,7 @@ from gearpool.protocol.names import function_name
 from gearpool.settings import FunctionSettings
 from gearpool.worker.gates import Breaker, Rate
 from gearpool.worker.slots import FunctionSlots
+from gearpool.worker.suspects import Notes
 
 FAIR_S = 0.005
 """Seconds of CPU time that may be grabbed and not yet started: beyond it the jobs belong to another process."""
@@ -43,7 +44,7 @@ class Function:
         self.counters = Counters()
         self.waiting = 0
         self.paused = False
-        self.poison: dict[bytes, int] = {}
+        self._notes: dict[str, Notes] = {}
         self.rate = Rate(settings.rate_per_s, time.monotonic()) if settings.rate_per_s else None
         self.breaker = Breaker(settings.breaker) if settings.breaker else None
         self.cost_s = 0.0
@@ -100,9 +101,9 @@ class Function:
         if self.breaker is not None:
             self.breaker.gave_back(count)
 
-    def kills(self, handle: bytes, unique: bytes) -> int:
-        """How many deaths of a process this job is blamed for."""
-        return self.poison.get(unique or handle, 0)
+    def notes_of(self, server: str) -> Notes:
+        """What is known of jobs on this server that were there when a process died; the same object each time."""
+        return self._notes.setdefault(server, {})
 
     def apply(self, settings: FunctionSettings, most: int) -> None:
         """Take over changed limits while running; handler and payload stay what they are."""

@@ -27,9 +27,12 @@ from gevent import GreenletExit
 from gevent.hub import get_hub
 
 from gearpool import logs
-from gearpool.page import NO_FUNCTION, STEP, Activity, Page, pack, tagged
+from gearpool.jobs import Job
+from gearpool.page import NO_FUNCTION, NOT_A_JOB, STEP, Activity, Page, pack, tagged
 from gearpool.worker.importing import is_importing
+from gearpool.worker.ownership import Origin, Ownership, returns_to
 from gearpool.worker.pool import Pool
+from gearpool.worker.runs import Run
 
 log = logging.getLogger("gearpool.worker")
 
@@ -75,11 +78,18 @@ class Interrupts:
         self.stall_s: dict[str, float] = {}
         self.interrupted = 0
         self._answering = False
+        self.ownership = Ownership(pool, page)
 
     def install(self) -> None:
         """Take over SIGUSR2, and watch the switches of greenlets. In the main thread."""
         signal.signal(signal.SIGUSR2, self.on_signal)
-        greenlet.settrace(_tracer(self._page, self._pool.runs))
+        greenlet.settrace(_tracer(self._page, self._pool.runs, self.ownership.inherited))
+        self.ownership.install()
+
+    def uninstall(self) -> None:
+        """Watch nothing any more; the signal is left to whoever calls."""
+        greenlet.settrace(None)
+        self.ownership.uninstall()
 
     def on_signal(self, _number: int, frame: FrameType | None) -> None:
         """Something has been on the CPU for long: log it, and end it if its time is up.
@@ -112,27 +122,57 @@ class Interrupts:
         if beat.activity is Activity.HUB:
             return None
         job = self._pool.on_cpu()
+        origin = self.ownership.origin() if job is None else None
         if now - beat.since >= STALL_S and beat.turn != self._stalled_turn:
             self._stalled_turn = beat.turn
             if job is not None:
                 self._pool.blocked_by.append(job)
-            self._stall(job.function if job else "", job, frame, now)
+            self._stall(job or origin, frame, now)
+        if origin is not None:
+            return self._interrupt_what_was_started(origin, frame, now)
         if job is None or job.deadline is None or now < job.deadline or is_ours(frame) or is_entering(frame):
             return None
         run = self._pool.current()
         if run is None or run.ended:
             return None
+        return self._interrupt(run, now)
+
+    def _interrupt(self, run: Run, now: float) -> BaseException | None:
+        """What to raise into the handler of ``run``, whose limit has passed; None as long as it has its grace."""
         if not run.thrown:
             self.interrupted += 1
             run.thrown.append(self._pool.limits.timeout_of(run))
             self._pool.limits.begin_grace(run)
-        elif now >= job.deadline + run.session.function.settings.timeout_grace_s:
+        elif _grace_is_over(run, now):
             run.thrown.append(GreenletExit())
         else:
             return None
         return run.thrown[-1]
 
-    def _stall(self, function: str, job: Any, frame: FrameType, now: float) -> None:
+    def _interrupt_what_was_started(self, origin: Origin, frame: FrameType, now: float) -> BaseException | None:
+        """What to raise into a greenlet that a job has started: it has the job's limits. The job gets a JobTimeout, too."""
+        run: Run | None = origin.run
+        if run is None or run.ended or run.job.deadline is None or now < run.job.deadline:
+            return None
+        if is_ours(frame) or is_entering(frame):
+            return None
+        me = greenlet.getcurrent()
+        if returns_to(me, run.greenlet):
+            return self._interrupt(run, now)
+        interrupt: BaseException | None = None
+        if getattr(me, "gearpool_interrupted", None) is not origin:
+            # Not only whether it was: a thread of a pool works for one job after another.
+            me.gearpool_interrupted = origin
+            self.interrupted += 1
+            # Before the job hears that what it has started is no more, and takes that for its end.
+            get_hub().loop.run_callback(self._pool.limits.time_out, run)
+            interrupt = self._pool.limits.timeout_of(run)
+        elif _grace_is_over(run, now):
+            interrupt = GreenletExit()
+        return interrupt
+
+    def _stall(self, job: Job | Origin | None, frame: FrameType, now: float) -> None:
+        function = job.function if job is not None else ""
         self.stalls[function] = self.stalls.get(function, 0) + 1
         if not self._log_stalls or now - self._logged_at.get(function, 0.0) < LOG_EVERY_S:
             return
@@ -143,6 +183,11 @@ class Interrupts:
             function=function or None, handle=job.handle if job else None, unique=job.unique if job else None,
             at=f"{line.filename}:{line.lineno} in {line.name}", line=line.line,
         )  # fmt: skip
+
+
+def _grace_is_over(run: Run, now: float) -> bool:
+    deadline = run.job.deadline
+    return deadline is not None and now >= deadline + run.session.function.settings.timeout_grace_s
 
 
 def is_ours(frame: FrameType) -> bool:
@@ -161,7 +206,7 @@ def is_entering(frame: FrameType) -> bool:
     return at >= _WORD and code[at] == _CALL and code[at - _WORD] == _LOAD_SPECIAL
 
 
-def _tracer(page: Page, runs: Any) -> Callable[[str, tuple[Any, Any]], None]:
+def _tracer(page: Page, runs: Any, inherited: Callable[[Any], Origin | None]) -> Callable[[str, tuple[Any, Any]], None]:
     hub = get_hub()
     monotonic = time.monotonic
     memory = page.memory
@@ -172,13 +217,19 @@ def _tracer(page: Page, runs: Any) -> Callable[[str, tuple[Any, Any]], None]:
         target = switch[1]
         turn = page.turn = page.turn + STEP
         if target is hub:
-            pack(memory, turn & STEP, turn, monotonic(), in_hub, b"", b"", turn)
+            pack(memory, (turn & STEP) + NOT_A_JOB, turn, monotonic(), in_hub, b"", b"", turn)
             return
         run = runs.get(target)
-        if run is None:
-            pack(memory, turn & STEP, turn, monotonic(), elsewhere, b"", b"", turn)
+        if run is not None:
+            job = run.job
+            pack(memory, turn & STEP, turn, monotonic(), run.session.tag, job.raw_handle, job.raw_unique, turn)
+            return
+        origin = getattr(target, "gearpool_origin", None)
+        if origin is None and target.parent is not hub:
+            origin = inherited(target)
+        if origin is None:
+            pack(memory, (turn & STEP) + NOT_A_JOB, turn, monotonic(), elsewhere, b"", b"", turn)
         else:
-            job, tag = run.job, tagged(run.session.function.index, Activity.JOB)
-            pack(memory, turn & STEP, turn, monotonic(), tag, job.raw_handle, job.raw_unique, turn)
+            pack(memory, turn & STEP, turn, monotonic(), origin.tag, origin.handle, origin.unique, turn)
 
     return trace

@@ -38,6 +38,7 @@ from gearpool.worker.server_log import ServerLog
 from gearpool.worker.session import Session
 from gearpool.worker.shares import ServerShare
 from gearpool.worker.slots import Slots
+from gearpool.worker.suspects import Suspects
 from gearpool.worker.verdicts import Verdicts
 
 log = logging.getLogger("gearpool.worker")
@@ -89,9 +90,10 @@ class Pool:
         self.page = page
         self.max_packet = max_packet
         self.patience = patience or Patience()
-        self.server_log = ServerLog(log)
         self.verdicts = Verdicts(self)
         self.retries = Retries(self)
+        self.suspects = Suspects(self.functions, self.crew.run, self.verdicts.refuse)
+        self.server_log = ServerLog(log, self.suspects.server_lost)
         self.letters = Letters(base)
         self.limits = Limits(self._overdue, self._stuck, self._on_tick)
         self.draining = False
@@ -249,6 +251,8 @@ class Pool:
     def begin(self, run: Run) -> None:
         """``run`` has waited for the first time, or begins beside the batch."""
         self.runs[run.greenlet] = run
+        if self.page is not None:
+            run.row = self.page.jobs.add(run.session.tag, run.job.raw_handle, run.job.raw_unique)
         timeout_s = run.session.function.settings.timeout_s
         if timeout_s is not None:
             self.limits.arm(run, timeout_s)
@@ -266,7 +270,7 @@ class Pool:
         sent = session.reports.complete(job, result)
         function.counters.ended("complete" if sent else "orphaned", now - job.started)
         if function.breaker is not None:
-            self.succeeded(function)
+            self.verdicts.succeeded(function)
         self.settled(1)
         self.drop_slot(function)
 
@@ -295,16 +299,17 @@ class Pool:
             self.verdicts.conclude(run, self.verdicts.outcome(run, error))
         drop_locals(error, *run.thrown)
 
-    def not_run(self, session: Session, job: Job) -> None:
-        """A job came that is not to be run."""
-        self.verdicts.refuse(session, job)
-
     def _over_with(self, run: Run) -> bool:
         """The handler has ended. False if it was reported long ago."""
         run.ended = True
         me = run.greenlet
         self.runs.pop(me, None)
         self.limits.disarm(run)
+        if run.row:
+            assert self.page is not None
+            self.page.jobs.remove(run.row)
+        if run.origin is not None:
+            run.origin.run = None
         if me.gr_context is not None:
             me.gr_context = None
         if run.abandoned:
@@ -344,14 +349,8 @@ class Pool:
         self._feed_due = False
         self.slots.feed()
 
-    def succeeded(self, function: Function) -> None:
-        """A job of a function with a breaker ended well."""
-        breaker = function.breaker
-        if breaker is not None and breaker.succeeded():
-            logs.emit(log, logging.INFO, "breaker.closed", "the probe went well", function=function.name)
-            self._resume(function)
-
-    def _resume(self, function: Function) -> None:
+    def resume_function(self, function: Function) -> None:
+        """A gate of ``function`` has opened."""
         for session in list(self.sessions):
             if session.function is function:
                 session.resume()
@@ -375,7 +374,7 @@ class Pool:
         """Grab jobs of ``name`` again."""
         function = self.functions[name]
         function.paused = False
-        self._resume(function)
+        self.resume_function(function)
 
     def resize(self, name: str, concurrency: int) -> None:
         """At most ``concurrency`` jobs of ``name`` at once in this process, from now on."""

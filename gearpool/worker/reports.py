@@ -16,6 +16,7 @@ from gearpool.jobs import Job
 from gearpool.protocol.codec import request
 from gearpool.protocol.packets import REQUEST_MAGIC, PacketType
 from gearpool.worker.outbox import Outbox
+from gearpool.worker.suspects import Notes
 
 if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
@@ -38,9 +39,11 @@ class Reports:
         server: the server's name.
         outbox: where what is said goes.
         soon: called when something is to be sent in this turn of the loop.
+        notes: what is known of jobs that were there when a process died; it is forgotten with their report.
     """
 
-    def __init__(self, pool: Pool, server: str, outbox: Outbox, soon: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, server: str, outbox: Outbox, soon: Callable[[], None], notes: Notes) -> None:
+        self._notes = notes
         self.server = server
         self._pool = pool
         self._outbox = outbox
@@ -56,15 +59,15 @@ class Reports:
         """WORK_COMPLETE. False if the connection is gone, as with the three below."""
         handle = job.raw_handle
         # The NUL belongs there even when the result is empty.
-        return self._report(complete_head(len(handle) + 1 + len(result)), handle, b"\0", result)
+        return self._end(job, complete_head(len(handle) + 1 + len(result)), handle, b"\0", result)
 
     def fail(self, job: Job) -> bool:
         """WORK_FAIL."""
-        return self._report(request(PacketType.WORK_FAIL, job.raw_handle))
+        return self._end(job, request(PacketType.WORK_FAIL, job.raw_handle))
 
     def exception(self, job: Job, reason: bytes) -> bool:
         """WORK_EXCEPTION, which ends the job; no WORK_FAIL follows."""
-        return self._report(request(PacketType.WORK_EXCEPTION, job.raw_handle, reason))
+        return self._end(job, request(PacketType.WORK_EXCEPTION, job.raw_handle, reason))
 
     def submit_letter(self, function: bytes, unique: bytes, payload: bytes, answer: Any) -> bool:
         """Submit a background job; ``answer.set(None)`` when the server has acknowledged it, ``.set(error)`` else."""
@@ -103,6 +106,11 @@ class Reports:
         """The connection is gone: whoever waits for a letter's answer hears ``reason``."""
         while self.letter_answered(ConnectionError(reason or "closed")):
             pass
+
+    def _end(self, job: Job, *parts: bytes) -> bool:
+        if self._notes and not self._outbox.closed:
+            self._pool.suspects.reported(self._notes, job)
+        return self._report(*parts)
 
     def _report(self, *parts: bytes) -> bool:
         if self._outbox.closed:

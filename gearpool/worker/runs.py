@@ -26,6 +26,8 @@ class Run:
         holds_slot: False once its slot has been given back.
         watched_at: ``time.monotonic()`` since when its time limit is watched.
         excused_s: how much time it was given back, since its process was stopped or blocked.
+        origin: what `ownership` marks with it what it starts; None as long as it has started nothing.
+        row: where the table of jobs in flight shows it.
     """
 
     __slots__ = (
@@ -36,6 +38,8 @@ class Run:
         "greenlet",
         "holds_slot",
         "job",
+        "origin",
+        "row",
         "session",
         "thrown",
         "watched_at",
@@ -51,6 +55,8 @@ class Run:
         self.abandoned = False
         self.holds_slot = True
         self.thrown: list[BaseException] = []
+        self.origin: Any = None
+        self.row = 0
 
     def throw(self, interrupt: BaseException) -> None:
         """Raise ``interrupt`` in the handler, which is waiting; called in the hub. Returns when it waits again."""

@@ -6,6 +6,7 @@ Law: a server that comes and goes, or sends what it should not, does not fill th
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from gearpool.limited_log import LimitedLog
 
@@ -13,12 +14,17 @@ from gearpool.limited_log import LimitedLog
 class ServerLog(LimitedLog):
     """The log of what servers cause in one process.
 
+    Args:
+        logger: where it goes.
+        on_lost: called with the name of a server that is lost, or cannot be reached at first: it may have restarted.
+
     Attributes:
         reconnects: how many connections were made again.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, on_lost: Callable[[str], None]) -> None:
         super().__init__(logger)
+        self._on_lost = on_lost
         self.reconnects = 0
         self._up: dict[str, bool] = {}
 
@@ -33,4 +39,5 @@ class ServerLog(LimitedLog):
         """A function is not served on ``server``; the next try is in ``delay_s``."""
         if self._up.get(server) is not False:
             self._up[server] = False
+            self._on_lost(server)
             self.emit(logging.WARNING, "server.lost", reason, key=server, server=server, retry_in_s=round(delay_s, 2))

@@ -23,6 +23,7 @@ from gearpool.errors import RemoteProtocolError
 from gearpool.jobs import Interrupt, Job
 from gearpool.logs import emit
 from gearpool.net.greenlet_streams import GreenletStream
+from gearpool.page import NO_SERVER, Activity, tagged
 from gearpool.protocol.codec import Decoder, Packet, request
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
@@ -69,6 +70,9 @@ class Session:
 
     Attributes:
         changed: set when the session is closed or retired: its lane looks.
+        server_index: its server's place in the configuration.
+        tag: what the page shows with its jobs.
+        notes: what is known of jobs that were there when a process died.
         reason: why it was closed.
         retired: it grabs no more.
         holding: jobs that came and are not reported yet: running beside the batch, waiting for a retry, or to be handed
@@ -81,13 +85,16 @@ class Session:
     ) -> None:
         self.function = function
         self.server = server
+        self.notes = function.notes_of(server)
+        self.server_index = next((n for n, each in enumerate(pool.servers) if str(each) == server), NO_SERVER)
+        self.tag = tagged(function.index, Activity.JOB, self.server_index)
         self.changed = Event()
         self.reason = ""
         self.retired = False
         self.holding = 0
         self.handed_back = 0
         self.outbox = Outbox(stream, self.speak, self.close)
-        self.reports = Reports(pool, server, self.outbox, self._soon)
+        self.reports = Reports(pool, server, self.outbox, self._soon, self.notes)
         self._share = share or ServerShare()
         self._grabs = Grabs(pool, function, self._soon, self._share)
         self._batch = Batch(pool, self, self._lead)

@@ -16,6 +16,7 @@ from gearpool import logs
 from gearpool.jobs import Draining, End, Interrupt, Job, JobTimeout, Killed, Outcome, known_of
 from gearpool.policy import Action, Decision, decide, explain, poisoned
 from gearpool.worker.forks import leave
+from gearpool.worker.functions import Function
 from gearpool.worker.letters import LetterFailed
 from gearpool.worker.runs import Run
 
@@ -67,13 +68,13 @@ class Verdicts:
         self._finish(session, job, decision, seconds)
         self._pool.drop_slot(function)
 
-    def refuse(self, session: Session, job: Job) -> None:
+    def refuse(self, session: Session, job: Job, kills: int) -> None:
         """A job that came and is not to be run: of a function not served here, or poisoned. It holds a slot."""
         function = session.function
         if job.function != function.name:
             decision = Decision(Action.FAIL, "failed", reason=f"this worker does not serve {job.function}")
         else:
-            decision = poisoned(function.settings, function.kills(job.raw_handle, job.raw_unique))
+            decision = poisoned(function.settings, kills)
         logs.emit(log, logging.ERROR, f"job.{decision.label}", decision.reason, **known_of(job))
         function.did_not_come(1)  # it says nothing of the function's health: another one is the probe
         if decision.action is Action.DEAD_LETTER:
@@ -81,6 +82,13 @@ class Verdicts:
             return
         self._finish(session, job, decision, 0.0)
         self._pool.drop_slot(function)
+
+    def succeeded(self, function: Function) -> None:
+        """A job of a function with a breaker ended well."""
+        breaker = function.breaker
+        if breaker is not None and breaker.succeeded():
+            logs.emit(log, logging.INFO, "breaker.closed", "the probe went well", function=function.name)
+            self._pool.resume_function(function)
 
     @property
     def pending(self) -> int:
@@ -140,7 +148,7 @@ class Verdicts:
         function = run.session.function
         if function.breaker is not None and outcome.end is not End.DRAINED:
             if decision.label == "skipped" and outcome.end is End.RAISED:
-                self._pool.succeeded(function)
+                self.succeeded(function)
             elif function.breaker.failed(time.monotonic()):
                 logs.emit(
                     log, logging.ERROR, "breaker.open", "too many failures in a row: jobs wait on the server",

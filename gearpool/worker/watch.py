@@ -69,6 +69,6 @@ def watched(pool: Pool, settings: Callable[[], Settings]) -> Iterator[bool]:
     finally:
         enough.release()
         ended.acquire(timeout=_JOIN_S)
-        greenlet.settrace(None)
+        interrupts.uninstall()
         # Whatever was sent before has been answered when this returns: it answers what is pending first.
         signal.signal(signal.SIGUSR2, signal.SIG_DFL)

@@ -25,8 +25,8 @@ def test_a_worker_stuck_over_stall_timeout_is_dumped_killed_blamed_and_replaced(
     killed = daemon.events("worker.killed")[0]
     assert (killed["function"], killed["handle"], killed["unique"]) == ("work", "H:x:1", "u1")
     assert "scripted_child.py" in killed["stacks"]
-    assert daemon.hears(other, "poison")["entries"] == [["work", "u1", 1]]
-    assert daemon.hears(new[0], "start")["poison"] == [["work", "u1", 1]]
+    assert daemon.hears(other, "poison")["entries"] == [["work", "127.0.0.1:4730", "uu1", 1, 0]]
+    assert daemon.hears(new[0], "start")["poison"] == [["work", "127.0.0.1:4730", "uu1", 1, 0]]
 
 
 def test_a_job_without_unique_is_blamed_by_its_handle(daemons: Factory) -> None:
@@ -35,7 +35,7 @@ def test_a_job_without_unique_is_blamed_by_its_handle(daemons: Factory) -> None:
     daemon.tell(pid, page=[JOB, 0, "H:x:7", ""])
     daemon.tell(pid, kill=signal.SIGSEGV)
     (new,) = daemon.until_workers(1, without=pid)
-    assert daemon.hears(new, "start")["poison"] == [["work", "H:x:7", 1]]
+    assert daemon.hears(new, "start")["poison"] == [["work", "127.0.0.1:4730", "hH:x:7", 1, 0]]
 
 
 def test_every_death_of_the_same_job_counts(daemons: Factory) -> None:
@@ -112,7 +112,7 @@ def test_a_reload_with_new_processes_forgets_who_was_blamed(daemons: Factory) ->
     daemon.tell(pid, page=[JOB, 0, "H:x:1", "daily"])
     daemon.tell(pid, exit=1)
     (blaming,) = daemon.until_workers(1, without=pid)
-    assert daemon.hears(blaming, "start")["poison"] == [["work", "daily", 1]]
+    assert daemon.hears(blaming, "start")["poison"] == [["work", "127.0.0.1:4730", "udaily", 1, 0]]
     daemon.send(signal.SIGHUP)
     (reloaded,) = daemon.until_workers(1, without=blaming)
     assert daemon.hears(reloaded, "start")["poison"] == []

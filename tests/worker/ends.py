@@ -41,6 +41,7 @@ from gearpool.worker.functions import Function
 from gearpool.worker.pool import Pool
 from gearpool.worker.retries import Waiting
 from gearpool.worker.runs import Run
+from gearpool.worker.suspects import Note
 from gearpool.worker.watch import watched
 
 PATIENCE_S = 20.0
@@ -287,7 +288,7 @@ class Stage:
         settings = FunctionSettings(name=self._name, handler="f", **options)
         self.function = Function(settings, examine(handler, "f"), Rules({}, action), 0, 10)
         if kind == "poisoned":
-            self.function.poison[kind.encode()] = 1
+            self.function.notes_of(server.address)[b"u" + kind.encode()] = Note(kills=1, suspected=0)
         self.settings = Settings(servers=(parse_server(server.address),), functions=(settings,))
         self.pool = Pool(
             [self.function], self.settings.servers, concurrency=10, base=folder,

@@ -17,6 +17,7 @@ from gearpool import Abort, Client, Draining, Job, JobException, JobFailed, JobT
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
 from gearpool.testing.servers import job_server
 from gearpool.worker import snapshots
+from gearpool.worker.suspects import Note
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
@@ -343,7 +344,7 @@ def test_a_letter_that_cannot_be_written_hands_the_job_back_instead_of_failing_i
 def test_a_poisoned_job_is_failed_instead_of_run(server: str, client: Client) -> None:
     ran: list[bytes] = []
     poisonous = function("risky", ran.append)
-    poisonous.poison[b"killer"] = 3
+    poisonous.notes_of(server)[b"ukiller"] = Note(kills=3, suspected=0)
     with serving([poisonous], server) as running:
         with pytest.raises(JobFailed):
             client.submit_job("risky", b"1", unique="killer", timeout=10)
@@ -382,7 +383,7 @@ def test_an_open_breaker_lets_jobs_wait_on_the_server_and_one_probe_decide(serve
 
 def test_a_poisoned_job_is_no_probe(server: str, client: Client) -> None:
     unsteady = function("unsteady", boom, breaker=BreakerSettings(failures=1, within_s=60.0, pause_s=0.05))
-    unsteady.poison[b"poison"] = 3
+    unsteady.notes_of(server)[b"upoison"] = Note(kills=3, suspected=0)
     with serving([unsteady], server):
         for unique in ("opens", "poison", "probe"):
             with pytest.raises(JobFailed):
