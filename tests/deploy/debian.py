@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from tests.processes import need
 
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "sudo", "python3", "python3-venv", "passwd")
+NOT_NEEDED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man")
 MARK = "made-for-gearpool"
 
 
@@ -22,6 +24,8 @@ def make(folder: Path) -> None:
     if not is_made(folder):
         include = f"--include={','.join(PACKAGES)}"
         subprocess.run([need("debootstrap"), "--variant=minbase", include, "bookworm", str(folder)], check=True)
+        for name in NOT_NEEDED:
+            shutil.rmtree(folder / name, ignore_errors=True)
         (folder / MARK).touch()
 
 
