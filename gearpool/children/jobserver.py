@@ -28,7 +28,7 @@ from gearpool.children.stacks import show_stacks
 from gearpool.errors import ConfigurationError, InvalidArgument
 from gearpool.page import NO_FUNCTION, Activity, Page
 from gearpool.server.listening import parse_listen, reason
-from gearpool.server.running import allow_descriptors, tune_collector
+from gearpool.server.running import allow_descriptors, tell_lost_jobs, tune_collector
 from gearpool.server.shell import JobServer
 from gearpool.settings import EmbeddedSettings, Settings, from_json
 from gearpool.timing import Deadline
@@ -117,6 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     obeying.join()
     gevent.killall(greenlets)
     server.stop()
+    tell_lost_jobs(server)
     return 0
 
 

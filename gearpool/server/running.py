@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import logging
 import resource
 from collections.abc import Callable, Sequence
 
 import gevent
 from gevent.event import Event
 
+from gearpool import logs
 from gearpool.server.shell import JobServer
 from gearpool.timing import Deadline
+
+log = logging.getLogger("gearpool.server")
 
 _MANY_DESCRIPTORS = 65_536
 
@@ -60,3 +64,14 @@ def run_until(server: JobServer, signals: Sequence[int], deadline: Callable[[], 
     finally:
         for watcher in watchers:
             watcher.cancel()
+    tell_lost_jobs(server)
+
+
+def tell_lost_jobs(server: JobServer) -> None:
+    """After the last stop: log how many background jobs went with the memory that they were kept in."""
+    if server.lost_jobs:
+        text = (
+            f"background jobs that had not been run are lost with the job server's memory: {server.lost_jobs}; "
+            "a store keeps them in a file (embedded: {store: PATH}, gearpool server --store PATH)"
+        )
+        logs.emit(log, logging.WARNING, "server.lost_jobs", text, jobs=server.lost_jobs)

@@ -124,6 +124,8 @@ class JobServer:
         self._timer: Any = None
         self._timer_due: float | None = None
         self._stopping = False
+        self.lost_jobs = 0
+        """Background jobs that the last stop lost: they had not been run, and were kept in memory only."""
         self._begun = False
         """Since the last start there was no stop: what it holds is to be kept."""
         self._address: tuple[str, int] = listen
@@ -223,6 +225,9 @@ class JobServer:
             self._changed.clear()
             self._changed.wait(end.timeout())
         self.drop_connections()
+        if self._begun:
+            in_memory = self._store_path is None
+            self.lost_jobs = sum(job.background for job in self.core.ledger.jobs.values()) if in_memory else 0
         self.core.finish_leaving()
         if self._timer is not None:
             self._timer.close()

@@ -372,3 +372,13 @@ def test_three_hundred_functions_are_no_matter(check: Check) -> None:
     done = check("", "--show", config=f"servers: s:1\nfunctions:\n{functions}")
     assert done.err == "fine, 0 warnings\n"
     assert done.text.count("handler: shop.f") == 300
+
+
+@pytest.mark.parametrize("embedded", ["", "embedded: {store: memory}\n"])
+def test_jobs_that_wait_in_memory_only(check: Check, embedded: str) -> None:
+    done = check("", config=FILE.replace("s:1", "embedded") + embedded)
+    assert any("background jobs that wait when gearpool stops are lost" in line for line in warnings(done))
+
+
+def test_jobs_that_wait_in_a_file(check: Check) -> None:
+    assert warnings(check("", config=FILE.replace("s:1", "embedded") + "embedded: {store: jobs.sqlite}\n")) == []

@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from gearpool import Client
 from tests.integration.conftest import Sites
 from tests.integration.daemons import configuration
-from tests.processes import Gearmand, wait_for
+from tests.processes import Gearmand, free_port, wait_for
 from tests.supervisor.daemons import exists
 
 
@@ -84,3 +86,18 @@ def test_workers_leave_within_2_s_of_the_supervisors_death_and_their_jobs_are_ha
     wait_for(lambda: not any(exists(pid) for pid in workers), "the workers to leave", 2.0)
     other = sites(configuration(server)).start().until_serving()
     wait_for(lambda: len(other.lines("began")) == 10, "the jobs to be handed out again")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_background_jobs_that_a_stop_loses_with_the_memory_are_counted(kept: bool, sites: Sites) -> None:
+    port = free_port()
+    store = ", store: jobs.sqlite" if kept else ""
+    text = configuration("embedded", embedded=f"{{listen: '127.0.0.1:{port}'{store}}}")
+    site = sites(text.replace("nap: {", "nap: {enabled: false, ")).start().until_serving()
+    with Client(f"127.0.0.1:{port}") as client:
+        list(client.submit_background_jobs("nap", ["a 0", "b 0", "c 0"]))
+    site.send(signal.SIGTERM)
+    assert site.wait() == 0
+    assert [event["jobs"] for event in site.events("server.lost_jobs")] == ([] if kept else [3])
+    warned = [event["message"] for event in site.events("configuration.warning")]
+    assert any("embedded.store: is memory" in message for message in warned) is not kept
