@@ -124,7 +124,7 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"gevent", "yaml
 
 def test_the_client_alone_needs_no_other_package(wheel: Path, tmp_path: Path) -> None:
     programs = new_environment(tmp_path / "env", "--no-deps", str(wheel))
-    server = OwnServer("--drain", "0")
+    server = OwnServer("--drain", "0s")
     try:
         done = outside(programs / "python", "-c", CLIENT, server.address, folder=tmp_path)
         assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)
