@@ -62,6 +62,10 @@ class Killed(Interrupt):
     """An operator killed the job."""
 
 
+KILLED = "killed by the operator"
+"""The reason that is reported then."""
+
+
 class End(enum.Enum):
     """How one run of a handler ended."""
 
@@ -230,6 +234,11 @@ class Job:
 def job_key(handle: bytes, unique: bytes) -> bytes:
     """What a job is known by on its server, through all its runs: its unique id, or its handle if it has none."""
     return b"u" + unique if unique else b"h" + handle
+
+
+def is_named(job: Job, name: str) -> bool:
+    """Whether ``name`` stands for ``job``: its handle, or its server and handle with a slash between."""
+    return name in (job.handle, f"{job.server}/{job.handle}")
 
 
 def known_of(job: Job) -> dict[str, Any]:

@@ -31,6 +31,9 @@ _layout = struct.Struct("<QdQ64p64pQ")
 _turn = struct.Struct("<Q")
 _LAST = _layout.size - _turn.size
 
+_KILL = 2048
+"""Where the supervisor writes; everything else is the child's."""
+
 STEP = 256
 """Each write adds this to the page's ``turn``, so that ``turn & STEP`` is the offset of its slot, if it is a job's."""
 NOT_A_JOB = 512
@@ -138,6 +141,16 @@ class Page:
         """In a copy of the process that writes it: what this copy does is shown to nobody."""
         self.memory = mmap.mmap(-1, SIZE)
         self.jobs.forsake()
+
+    def ask_to_kill(self, turn: int) -> None:
+        """In the supervisor: the job that this turn (see `Beat`) shows is to be ended."""
+        _turn.pack_into(self.memory, _KILL, turn)
+
+    @property
+    def to_kill(self) -> int:
+        """In the child: the turn whose job is to be ended; 0: none was ever."""
+        (turn,) = _turn.unpack_from(self.memory, _KILL)
+        return int(turn)
 
     def _slot(self, offset: int) -> Beat | None:
         memory = self.memory

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from gearpool.jobs import Abort, End, Outcome, Retry, Skip
+from gearpool.jobs import KILLED, Abort, End, Outcome, Retry, Skip
 from gearpool.settings import ErrorAction, FunctionSettings
 from gearpool.timing import exponential, jittered
 
@@ -86,7 +86,7 @@ def _decide(
         return Decision(Action.COMPLETE, "complete", outcome.result)
     reason = explain(error)
     if end is End.KILLED:
-        return Decision(Action.FAIL, "failed", reason=reason or "killed by the operator")
+        return Decision(Action.FAIL, "failed", reason=reason or KILLED)
     if end is End.DRAINED:
         if settings.on_drain == "fail":
             return Decision(Action.FAIL, "failed", reason=reason or "the worker is draining")
@@ -129,8 +129,14 @@ def _retry(
     return Decision(Action.FAIL, label, reason=reason)
 
 
+CONDEMNED = 2**31
+"""So many deaths stand for a job that an operator has killed together with its process, and that is to be failed."""
+
+
 def poisoned(settings: FunctionSettings, kills: int) -> Decision:
     """What to do, instead of running it, with a job that is blamed for ``kills`` deaths of a process."""
+    if kills >= CONDEMNED:
+        return Decision(Action.FAIL, "failed", reason=KILLED)
     reason = f"poisoned: its process died {kills} times because of it"
     if settings.dead_letter is not None:
         return Decision(Action.DEAD_LETTER, "poisoned", reason=reason)

@@ -6,10 +6,14 @@ import argparse
 
 from gearpool.cli import control
 
-HELP = "End a running job: its handler is interrupted and its client told that it failed."
+HELP = (
+    "End a job that runs or waits for its retry: its handler is interrupted, and its client told that it failed. A handler "
+    "that cannot be interrupted is ended with its process, after timeout_grace."
+)
 EXAMPLES = """\
 examples:
-  gearpool kill H:web1:4711           a handle as `gearpool jobs` lists it
+  gearpool kill H:web1:4711                   a handle as `gearpool jobs` lists it
+  gearpool kill 127.0.0.1:4730/H:web1:4711    as `gearpool submit -b` prints it
 """
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gearpool.jobs import job_key
+from gearpool.policy import CONDEMNED
 from gearpool.timing import Clock
 
 MAX_KNOWN = 20_000
@@ -83,6 +84,10 @@ class Blame:
         known = self._note(suspect)
         known.kills += 1
         return known.kills
+
+    def condemn(self, suspect: Suspect) -> None:
+        """The job is not to be run again: an operator has killed it together with its process."""
+        self._note(suspect).kills = CONDEMNED
 
     def kills(self, suspect: Suspect) -> int:
         """How many deaths the job is blamed for."""

@@ -23,6 +23,7 @@ from gearpool.supervisor.checking import Check, Verdict
 from gearpool.supervisor.child import Child
 from gearpool.supervisor.guard import Guard
 from gearpool.supervisor.keeper import Keeper
+from gearpool.supervisor.killing import Killing
 from gearpool.supervisor.listening import CannotListenError, ControlSocket
 from gearpool.supervisor.loop import Loop
 from gearpool.supervisor.manager import Manager
@@ -75,6 +76,7 @@ class Daemon:
         self.guard = Guard(self.loop, self.pool.all, self.pool.settings_of, lambda _: self.manager.stalled())
         self.recycler = Recycler(self.loop, self.pool)
         self.questions = Questions(self.loop, self.pool, self.guard)
+        self.killing = Killing(self.loop, self.pool, self.questions)
         self.reloader = Reloader(self)
         self._first_check: Check | None = None
         self._control: ControlSocket | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from gearpool import logs
 from gearpool.settings import Settings
-from gearpool.supervisor.blame import Blame, Entry, Key
+from gearpool.supervisor.blame import Blame, Entry, Key, Suspect
 from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child
 from gearpool.supervisor.evidence import NOBODY, Evidence, evidence, named
@@ -70,6 +70,11 @@ class Deaths:
                 kills=kills,
             )
         return found
+
+    def condemn(self, suspect: Suspect) -> None:
+        """An operator has killed this job, together with its process: it is failed when it is handed out again."""
+        self._blame.condemn(suspect)
+        self._tell_of([suspect.key])
 
     def heard(self, message: Message) -> bool:
         """A worker's message, if it is about jobs that are known here. False if it is about something else."""

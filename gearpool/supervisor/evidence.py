@@ -55,7 +55,7 @@ def evidence(child: Child, settings: Settings, stacks: str, *, stalled: bool) ->
     if child.page is None:
         return NOBODY
     beat = child.page.read()
-    on_cpu = _of_beat(beat, settings)
+    on_cpu = shown_by(beat, settings)
     rows = [(row, suspect) for row in child.page.jobs.rows() if (suspect := _suspect(row, settings)) is not None]
     crashed = _CRASHED_THREAD.search(stacks)
     if crashed is not None and not stalled:
@@ -79,7 +79,7 @@ def evidence(child: Child, settings: Settings, stacks: str, *, stalled: bool) ->
         return Evidence(in_native, "no job was on the CPU; it was running in a native thread")
     last = child.page.last_job()
     if not (killed or stalled) and last is not None and time.monotonic() - last.since < RECENT_S:
-        suspect = _of_beat(last, settings)
+        suspect = shown_by(last, settings)
         if suspect is not None and suspect not in everybody:
             everybody.append(suspect)
     return Evidence(everybody, "no job was on the CPU; it was in flight") if everybody else NOBODY
@@ -98,7 +98,8 @@ def named(suspects: Sequence[Suspect]) -> list[dict[str, Any]]:
     ]
 
 
-def _of_beat(beat: Beat, settings: Settings) -> Suspect | None:
+def shown_by(beat: Beat, settings: Settings) -> Suspect | None:
+    """The job that ``beat`` shows on the CPU, with what it has started or left behind; None if it shows none."""
     if beat.activity not in {Activity.JOB, Activity.LEFT}:
         return None
     return _named_suspect(beat.function, beat.server, beat.handle, beat.unique, settings)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from gearpool import logs
 from gearpool.settings import Settings, to_json
+from gearpool.supervisor.blame import Suspect
 from gearpool.supervisor.channel import Message
 from gearpool.supervisor.child import Child, beat_fields
 from gearpool.supervisor.deaths import Deaths
@@ -358,6 +359,10 @@ class Pool:
     def _release(self) -> None:
         self._held = None
         self._settle()
+
+    def condemn(self, suspect: Suspect) -> None:
+        """The job is to be failed instead of run when its server hands it out again."""
+        self._deaths.condemn(suspect)
 
     def _note_unclean(self) -> None:
         """A job was cut off. For the exit code only the last drain counts, not those of reloads before it."""

@@ -128,19 +128,7 @@ class Requests:
         if not isinstance(handle, str) or not handle:
             raise RefusedError("which job? handle is missing")
 
-        def done(answers: list[Message]) -> None:
-            if any(answer.get("result") for answer in answers):
-                reply({"ok": True, "result": {"handle": handle, "killed": True}})
-                return
-            blocked = [answer for answer in answers if answer.get("handle") == handle]
-            if blocked:
-                worker = blocked[0]["worker"]
-                text = f"worker {worker} is blocked by this job and ends it as soon as it turns, or at stall_timeout"
-                reply({"ok": False, "error": text})
-                return
-            reply({"ok": False, "error": f"no worker runs a job {handle}"})
-
-        self._daemon.questions.ask("kill", done, handle=handle)
+        self._daemon.killing.kill(handle, reply)
         return LATER
 
     def _recycle(self, message: Message, _reply: Reply) -> Any:

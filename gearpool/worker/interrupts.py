@@ -27,7 +27,7 @@ from gevent import GreenletExit
 from gevent.hub import get_hub
 
 from gearpool import logs
-from gearpool.jobs import Job
+from gearpool.jobs import KILLED, Job, Killed
 from gearpool.page import NO_FUNCTION, NOT_A_JOB, STEP, Activity, Page, pack, tagged
 from gearpool.worker.importing import is_importing
 from gearpool.worker.ownership import Origin, Ownership, returns_to
@@ -96,6 +96,7 @@ class Interrupts:
 
         Raises:
             JobTimeout: into the handler that is on the CPU, at its limit.
+            Killed: into it, if an operator has killed its job.
             GreenletExit: into it, at the end of its grace.
         """
         if self._answering or frame is None:
@@ -128,6 +129,8 @@ class Interrupts:
             if job is not None:
                 self._pool.blocked_by.append(job)
             self._stall(job or origin, frame, now)
+        if beat.turn == self._page.to_kill:
+            return self._kill(origin, frame, now)
         if origin is not None:
             return self._interrupt_what_was_started(origin, frame, now)
         if job is None or job.deadline is None or now < job.deadline or is_ours(frame) or is_entering(frame):
@@ -170,6 +173,27 @@ class Interrupts:
         elif _grace_is_over(run, now):
             interrupt = GreenletExit()
         return interrupt
+
+    def _kill(self, origin: Origin | None, frame: FrameType, now: float) -> BaseException | None:
+        """What to raise into the handler on the CPU, or what it has started: an operator has killed its job."""
+        run = self._pool.current() if origin is None else origin.run
+        if run is None or run.ended or is_ours(frame) or is_entering(frame):
+            return None
+        limits, me = self._pool.limits, greenlet.getcurrent()
+        if origin is not None and not returns_to(me, run.greenlet):
+            if getattr(me, "gearpool_killed", None) is origin:
+                return None  # the supervisor kills the process if that does not help
+            me.gearpool_killed = origin
+            get_hub().loop.run_callback(limits.interrupt, run, Killed(KILLED))
+            return Killed(KILLED)
+        if not any(isinstance(each, Killed) for each in run.thrown):
+            run.thrown.append(Killed(KILLED))
+            limits.begin_grace(run)
+        elif limits.grace_is_over(run, now):
+            run.thrown.append(GreenletExit())
+        else:
+            return None
+        return run.thrown[-1]
 
     def _stall(self, job: Job | Origin | None, frame: FrameType, now: float) -> None:
         function = job.function if job is not None else ""

@@ -56,6 +56,10 @@ class Deadlines:
     def __contains__(self, run: Run) -> bool:
         return run in self._queue
 
+    def is_due(self, run: Run, now: float) -> bool:
+        """Whether ``run`` is watched and its deadline has come."""
+        return self._queue.get(run, now + 1.0) <= now
+
     def add(self, run: Run, deadline: float) -> None:
         """Watch ``run``; deadlines are added in ascending order, or nearly so."""
         self._queue[run] = deadline
@@ -209,6 +213,11 @@ class Limits:
         if run in graces:
             return  # it is being interrupted already
         graces.add(run, time.monotonic() + run.session.function.settings.timeout_grace_s)
+
+    def grace_is_over(self, run: Run, now: float) -> bool:
+        """Whether ``run`` was interrupted and has had its grace."""
+        graces = self._graces.get(run.job.function)
+        return graces is not None and graces.is_due(run, now)
 
     def end(self, run: Run) -> None:
         """The grace is over: kill the greenlet; what swallows even that is reported without it. Called in the hub."""

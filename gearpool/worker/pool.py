@@ -17,7 +17,7 @@ from gevent.event import Event
 from gevent.hub import get_hub
 
 from gearpool import logs
-from gearpool.jobs import Draining, End, Job, Killed, Outcome, known_of
+from gearpool.jobs import KILLED, Draining, End, Job, Killed, Outcome, is_named, known_of
 from gearpool.page import Page
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.settings import ReconnectSettings, ServerSettings
@@ -382,12 +382,17 @@ class Pool:
         self.feed_soon()
 
     def kill(self, handle: str) -> bool:
-        """Fail the running job ``handle``. False if it is not running here (or never waits)."""
+        """End the job ``handle`` (or ``server/handle``), which runs or waits for its retry. False if it is not here."""
         for run in list(self.runs.values()):
-            if not run.abandoned and handle in (run.job.handle, f"{run.job.server}/{run.job.handle}"):
-                self._loop.run_callback(self.limits.interrupt, run, Killed("killed by the operator"))
+            if not run.abandoned and is_named(run.job, handle):
+                if not any(isinstance(each, Killed) for each in run.thrown):
+                    self._loop.run_callback(self.limits.interrupt, run, Killed(KILLED))
                 return True
-        return False
+        waiting = self.retries.take(handle)
+        if waiting is None:
+            return False
+        self.verdicts.kill(waiting.session, waiting.job)
+        return True
 
     def current(self) -> Run | None:
         """The run on the CPU now, if the calling code runs inside a handler; for signal handlers."""

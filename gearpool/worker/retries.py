@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.hub import get_hub
 
-from gearpool.jobs import Job
+from gearpool.jobs import Job, is_named
 from gearpool.timing import LONGEST_NAP_S
 
 if TYPE_CHECKING:
@@ -87,6 +87,17 @@ class Retries:
         for entry in gone:
             self._forget(entry)
         self._pool.settled(len(gone))
+
+    def take(self, name: str) -> Waiting | None:
+        """Have the job that ``name`` stands for (see `jobs.is_named`) wait no longer; None if none of them does."""
+        entries = [entry for _, _, entry in self._heap] + list(self._ready)
+        found = next((entry for entry in entries if is_named(entry.job, name)), None)
+        if found is not None:
+            self._heap = [each for each in self._heap if each[2] is not found]
+            heapq.heapify(self._heap)
+            self._ready.discard(found)
+            self._forget(found)
+        return found
 
     def begin(self, entry: Waiting) -> None:
         """Its time has come: run it if there is a slot, else when there is one."""

@@ -90,6 +90,12 @@ class Verdicts:
             logs.emit(log, logging.INFO, "breaker.closed", "the probe went well", function=function.name)
             self._pool.resume_function(function)
 
+    def kill(self, session: Session, job: Job) -> None:
+        """Fail a job that waited for its retry and holds no slot any more: an operator has killed it."""
+        decision = decide(session.function.settings, session.function.rules, Outcome(End.KILLED), job.attempt)
+        logs.emit(log, logging.WARNING, f"job.{decision.label}", decision.reason, **known_of(job))
+        self._finish(session, job, decision, 0.0)
+
     @property
     def pending(self) -> int:
         """Letters being written."""
