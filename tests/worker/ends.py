@@ -12,7 +12,10 @@ import contextlib
 import gc
 import json
 import logging
+import os
+import signal
 import sys
+import threading
 import time
 import types
 import weakref
@@ -25,6 +28,7 @@ from gearpool import Abort, Client, Job, Retry, Skip
 from gearpool.handlers import examine
 from gearpool.jobs import Interrupt, JobTimeout
 from gearpool.net.addresses import parse_server
+from gearpool.page import Activity, Page
 from gearpool.policy import Rules
 from gearpool.server.queues import Job as Record
 from gearpool.settings import (
@@ -263,6 +267,9 @@ KINDS: dict[str, tuple[Callable[..., Any], dict[str, Any], Act | None]] = {
     "stream, timeout in place": (stream_and_compute, TIMED, None),
     "stream, timeout while waiting": (stream_and_wait, TIMED, None),
     "killed while waiting": (wait, {}, lambda stage: stage.kill()),
+    "killed in place": (compute, {}, lambda stage: stage.kill_in_place()),
+    "killed in place, having waited": (wait_and_compute, {}, lambda stage: stage.kill_in_place()),
+    "killed while it waits for its retry": (retry_later, {}, lambda stage: stage.kill_waiting()),
     "poisoned": (complete, {"poison": PoisonSettings(kills=1)}, None),
     "drained": (wait, {}, lambda stage: stage.drain()),
     "drained, failed": (wait, {"on_drain": "fail"}, lambda stage: stage.drain()),
@@ -297,6 +304,7 @@ class Stage:
         self._kind = kind
         self._server = server
         self._settled = 0
+        self._watcher: threading.Thread | None = None
         self._before = collections.Counter(reachable())
         self.pool.on_settled = self._count
 
@@ -306,15 +314,41 @@ class Stage:
         pool.start()
         unique = self._kind.encode()
         client.submit_background_job(self._name, b"payload of " + unique, unique=unique)
-        if self._act is not None:
+        if self._act is not None and "in place" in self._kind:
+            self._act(self)
+        elif self._act is not None:
             until(lambda: witnesses, "the job to run")
             self._act(self)
         until(self._ended, "its end")
+        if self._watcher is not None:
+            self._watcher.join()  # the signal has its handler only as long as the pool is watched
         return self._left()
 
     def kill(self) -> None:
         (run,) = self.pool.runs.values()
         assert self.pool.kill(run.job.handle)
+
+    def kill_in_place(self) -> None:
+        """As the supervisor does, which sees a blocked worker from outside."""
+
+        page = self.pool.page
+        assert page is not None
+
+        def watch(page: Page) -> None:
+            while not self._settled:
+                time.sleep(0.01)
+                beat = page.read()
+                if beat.activity is Activity.JOB and witnesses and time.monotonic() - beat.since > 0.05:
+                    page.ask_to_kill(beat.turn)
+                    os.kill(os.getpid(), signal.SIGUSR2)
+
+        self._watcher = threading.Thread(target=watch, args=(page,))
+        self._watcher.start()
+
+    def kill_waiting(self) -> None:
+        until(lambda: len(self.pool.retries), "the job to wait")
+        ((job, _),) = self.pool.retries.jobs()
+        assert self.pool.kill(job.handle)
 
     def drain(self) -> None:
         self.pool.stop(Deadline.after(0.05))
