@@ -33,8 +33,15 @@ CONNECT_S = 5.0
 """One try to connect, DNS and TLS included; it also bounds how late a server's return is seen."""
 LATE_S = 0.5
 """A try that took so much longer than it may was held up by ourselves."""
+UNREAD_MS = 120_000
+"""For so long the kernel keeps a connection whose server takes nothing of what waits for it. Longer than when connecting:
+Linux counts a server that lives but does not read, too, and in a frozen container or on a suspended machine both sides
+stand still. A dead server is noticed by the session, which hears nothing from it."""
 AGAIN = 3
 """So often such a try is made again at once."""
+
+
+_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
 class Lane:
@@ -116,6 +123,8 @@ class Lane:
         if self._stopping.is_set():
             sock.close()
             return None
+        if _USER_TIMEOUT is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, UNREAD_MS)
         self.descriptor = sock.fileno()
         session = self.session = Session(self._pool, self.function, self.name, greenlet_stream(sock), self._share)
         self._connected_at = time.monotonic()

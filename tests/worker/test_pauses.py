@@ -5,8 +5,10 @@ With a session's limits at a twentieth of their length (`serving.SHORT`), and pa
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -151,3 +153,15 @@ def test_jobs_that_compute_for_longer_than_the_server_may_be_silent_are_not_give
         assert [future.result(60) for future in futures] == [b"%d" % (number % 10) for number in range(24)]
         assert runs.qsize() == 24
         assert running.snapshot()["reconnects"] == 0
+
+
+def test_a_server_that_stands_still_together_with_the_worker_does_not_lose_what_waits_for_it(server: str) -> None:
+    """In a frozen container neither side reads; the kernel, which runs on, must not end the connection meanwhile.
+
+    The kernel's own limit is looked at: waiting for it would take as long as the pause.
+    """
+    with serving([function("echo", lambda arg: arg)], server) as running:
+        wait_for(lambda: running.call(lambda pool: pool.lanes[0].connected), "the connection")
+        descriptor = running.call(lambda pool: os.dup(pool.lanes[0].descriptor))
+        with socket.socket(fileno=descriptor) as connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 60_000
