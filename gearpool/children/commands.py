@@ -46,6 +46,9 @@ class Commands:
         self._last: dict[str, Any] = {}
         self._reports: list[dict[str, Any]] = []
         self._reporting = Event()
+        pool.incarnations.on_learned = lambda name, pid: self._report(
+            {"event": "server_pid", "server": name, "pid": pid}
+        )
         pool.suspects.on_server_lost = lambda server: self._report({"event": "server_lost", "server": server})
         pool.suspects.on_reported = lambda job: self._report({"event": "reported", "jobs": [_printed(job)]})
 

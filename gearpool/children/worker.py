@@ -106,6 +106,7 @@ def _serve(channel: socket.socket, rest: bytes, settings: Settings, page: Page, 
     interrupts = Interrupts(pool, page)
     commands = Commands(pool, channel, settings, interrupts)
     pool.suspects.take_down(start["poison"], start["at_once"])
+    pool.incarnations.pids = start["server_pids"]
     interrupts.install()
     deaf_to = [getattr(signal, name) for name in (*_OBEYED_BY_THE_PARENT, "SIGUSR2")]
     forks.install(pool, [commands.descriptor], deaf_to)

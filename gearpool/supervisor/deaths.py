@@ -33,6 +33,7 @@ class Deaths:
     def __init__(self, tell: Callable[[Message], object]) -> None:
         self._tell = tell
         self._blame = Blame()
+        self._server_pids: dict[str, str] = {}
 
     def forget(self) -> None:
         """There is new code: nobody is blamed for what the old did."""
@@ -40,7 +41,11 @@ class Deaths:
 
     def known(self) -> Message:
         """What a worker that starts is told."""
-        return {"poison": self._blame.entries(), "at_once": self._blame.at_once}
+        return {
+            "poison": self._blame.entries(),
+            "at_once": self._blame.at_once,
+            "server_pids": dict(self._server_pids),
+        }
 
     def died(self, child: Child, settings: Settings, *, draining: bool) -> Evidence:
         """A worker has died: say who may be to blame, blame them, and log it. Its page is still open."""
@@ -85,6 +90,12 @@ class Deaths:
             self._tell_of(keys)
         elif message.get("event") == "server_lost":
             self._tell_of(self._blame.lost(str(message.get("server"))))
+        elif message.get("event") == "server_pid":
+            server, pid = str(message.get("server")), str(message.get("pid"))
+            before = self._server_pids.get(server, pid)
+            self._server_pids[server] = pid
+            if before != pid:
+                self._tell_of(self._blame.lost(server))
         else:
             return False
         return True

@@ -27,6 +27,7 @@ from gearpool.worker.crew import Crew
 from gearpool.worker.functions import Function
 from gearpool.worker.grabs import Grabs
 from gearpool.worker.importing import is_importing
+from gearpool.worker.incarnations import Incarnations
 from gearpool.worker.lane import Lane
 from gearpool.worker.letters import Letters
 from gearpool.worker.limits import Limits
@@ -93,7 +94,8 @@ class Pool:
         self.verdicts = Verdicts(self)
         self.retries = Retries(self)
         self.suspects = Suspects(self.functions, self.crew.run, self.verdicts.refuse)
-        self.server_log = ServerLog(log, self.suspects.server_lost)
+        self.incarnations = Incarnations(self.servers, self.suspects)
+        self.server_log = ServerLog(log, self.incarnations.connected, self.suspects.server_lost)
         self.letters = Letters(base)
         self.limits = Limits(self._overdue, self._stuck, self._on_tick)
         self.draining = False

@@ -16,14 +16,18 @@ class ServerLog(LimitedLog):
 
     Args:
         logger: where it goes.
+        on_connected: called with the name of a server that had no connection, before it is served. It may wait.
         on_lost: called with the name of a server that is lost, or cannot be reached at first: it may have restarted.
 
     Attributes:
         reconnects: how many connections were made again.
     """
 
-    def __init__(self, logger: logging.Logger, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, logger: logging.Logger, on_connected: Callable[[str], None], on_lost: Callable[[str], None]
+    ) -> None:
         super().__init__(logger)
+        self._on_connected = on_connected
         self._on_lost = on_lost
         self.reconnects = 0
         self._up: dict[str, bool] = {}
@@ -31,6 +35,9 @@ class ServerLog(LimitedLog):
     def connected(self, server: str, *, again: bool) -> None:
         """A function is served on ``server``; ``again`` if it was before."""
         self.reconnects += again
+        if not self._up.get(server):
+            self._on_connected(server)
+        # Looked at again: that may have waited, and another function may be served there by now.
         if not self._up.get(server):
             self._up[server] = True
             self.emit(logging.INFO, "server.connected", f"serving {server}", key=server, server=server)

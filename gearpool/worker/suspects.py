@@ -84,6 +84,10 @@ class Suspects:
         self.at_once = at_once
         self._go_on()
 
+    def knows_handles(self, server: str) -> bool:
+        """Whether anything is known of jobs of ``server`` that have no unique id."""
+        return any(key.startswith(b"h") for function in self._functions.values() for key in function.notes_of(server))
+
     def server_lost(self, server: str) -> None:
         """The server may have restarted, and give the handles it gave before to other jobs."""
         for function in self._functions.values():

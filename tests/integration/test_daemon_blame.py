@@ -8,6 +8,8 @@ import signal
 import pytest
 
 from gearpool import Client, JobFailed
+from gearpool.protocol.packets import PacketType
+from tests.conformance.wire import Wire
 from tests.integration.conftest import Sites
 from tests.integration.daemons import Site
 from tests.processes import Gearmand, wait_for
@@ -228,4 +230,21 @@ def test_deaths_of_a_recurring_job_that_was_done_in_between_do_not_add_up(sites:
             os.kill(site.until_workers(1)[0], signal.SIGKILL)
             assert nightly.result(60) == b"nightly 0.5"
     assert blamed(site) == [("nap", 1)] * 2
+    assert not site.events("job.poisoned")
+
+
+def test_a_handle_of_a_server_that_has_restarted_is_another_job_s(sites: Sites, gearmand: Gearmand) -> None:
+    """Even if it has restarted before the worker that was killed is replaced."""
+    site = blaming(sites, gearmand.address, kills=1)
+    with Wire(gearmand.port) as wire:
+        doomed = wire.submit(b"nap", b"", b"doomed 60", PacketType.SUBMIT_JOB_BG)
+        wait_for(lambda: site.count("began") == 1, "the job to begin")
+        (worker,) = site.workers()
+        gearmand.signal(signal.SIGSTOP)  # it hands nothing out as long as it is stopped
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: blamed(site) == [("nap", 1)], "the job to be blamed")
+    gearmand.restart()
+    with Wire(gearmand.port) as wire:
+        assert wire.submit(b"nap", b"", b"innocent 0", PacketType.SUBMIT_JOB_BG) == doomed
+        wait_for(lambda: "innocent 0" in site.lines("ended"), "the other job to run")
     assert not site.events("job.poisoned")
