@@ -91,23 +91,28 @@ class Batches(Generic[_Item, _Job]):
         if self.exhausted:
             return made
         make = self._maker()
+        if self._refused is not None:
+            make = self._in_its_place(make, self._refused, made)
         try:
             for item in itertools.islice(self._items, min(most, CHUNK)):
-                made.append(self._one(make, item))
-                self.taken += 1
+                made.append(make(item))  # noqa: PERF401 - what was made before an error is kept
         except Exception as error:  # noqa: BLE001 - raised in its turn, by whoever yields what was made
-            self.failure = at_item(self.taken, error)
+            self.failure = at_item(self.taken + len(made), error)
             self.exhausted = True
         else:
             self.exhausted = not made
+        self.taken += len(made)
         return made
 
-    def _one(self, make: Callable[[_Item], _Job], item: _Item) -> _Job:
-        if self._refused is None:
-            return make(item)
-        try:
-            return make(item)
-        except InvalidArgument as error:
-            told = at_item(self.taken, error)
-            assert isinstance(told, GearpoolError)
-            return self._refused(told)
+    def _in_its_place(
+        self, make: Callable[[_Item], _Job], refused: Callable[[GearpoolError], _Job], made: list[_Job]
+    ) -> Callable[[_Item], _Job]:
+        def make_or_refuse(item: _Item) -> _Job:
+            try:
+                return make(item)
+            except InvalidArgument as error:
+                told = at_item(self.taken + len(made), error)
+                assert isinstance(told, GearpoolError)
+                return refused(told)
+
+        return make_or_refuse

@@ -9,72 +9,125 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self, overload
 
 from gearpool.client.admin import Admin
 from gearpool.client.asking import known_server, one_of, whom_to_ask
 from gearpool.client.dispatch import Dispatch
-from gearpool.client.futures import JobFuture
+from gearpool.client.futures import JobFuture, R
+from gearpool.client.many import SubmittingMany
 from gearpool.client.orders import Payload
-from gearpool.client.payloads import BYTES
+from gearpool.client.payloads import BYTES, Codec
 from gearpool.client.results import JobHandle, JobStatus
 from gearpool.client.submission import UNSET
-from gearpool.client.submitting import Submitting
 from gearpool.net.addresses import ServerLike, parse_servers
 from gearpool.net.dialing import standard
 from gearpool.net.modules import Modules
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.protocol.names import unique_id
 from gearpool.protocol.packets import PacketType
-from gearpool.timing import Deadline
+from gearpool.settings import PayloadKind
+from gearpool.timing import Duration, seconds_of
 
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 JOB_TIMEOUT_S = 300.0
 
 
-class Client(Submitting):
+class Client(SubmittingMany[R]):
     """A client of one or several job servers. Use it as a context manager, or call `close`.
 
     Args:
         servers: ``"host:port"``, several with commas between or as a list, or what `gearpool.net.addresses` takes.
         exceptions: ask the servers to pass WORK_EXCEPTION on (`JobException`); without it such jobs just fail.
-        connect_timeout: seconds for one server to be reached.
-        request_timeout: seconds for a request to be answered, connecting included.
-        job_timeout: seconds a result is waited for when a call does not say; None for ever.
+        connect_timeout: for one server to be reached; like all durations, seconds or a timedelta.
+        request_timeout: for a request to be answered, connecting included.
+        job_timeout: how long a result is waited for when a call does not say; None for ever.
         max_packet: largest packet taken from a server, bytes.
+        payload: how payloads are sent and results read: "bytes" (text is sent as UTF-8), "text", or "json", the other end of
+            a function with ``payload: json``. Each call may say otherwise.
         modules: other modules than the standard library's to take sockets from.
 
     Raises:
-        InvalidArgument: a server's address is wrong. Nothing is connected before the first call.
+        InvalidArgument: an argument is wrong. Nothing is connected before the first call.
     """
+
+    @overload
+    def __init__(
+        self: Client[bytes],
+        servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
+        *,
+        exceptions: bool = True,
+        connect_timeout: Duration = CONNECT_TIMEOUT_S,
+        request_timeout: Duration = REQUEST_TIMEOUT_S,
+        job_timeout: Duration | None = JOB_TIMEOUT_S,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        payload: Literal["bytes"] = "bytes",
+        modules: Modules | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Client[str],
+        servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
+        *,
+        exceptions: bool = True,
+        connect_timeout: Duration = CONNECT_TIMEOUT_S,
+        request_timeout: Duration = REQUEST_TIMEOUT_S,
+        job_timeout: Duration | None = JOB_TIMEOUT_S,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        payload: Literal["text"],
+        modules: Modules | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Client[Any],
+        servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
+        *,
+        exceptions: bool = True,
+        connect_timeout: Duration = CONNECT_TIMEOUT_S,
+        request_timeout: Duration = REQUEST_TIMEOUT_S,
+        job_timeout: Duration | None = JOB_TIMEOUT_S,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        payload: Literal["json"],
+        modules: Modules | None = None,
+    ) -> None: ...
 
     def __init__(
         self,
         servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
         *,
         exceptions: bool = True,
-        connect_timeout: float = CONNECT_TIMEOUT_S,
-        request_timeout: float = REQUEST_TIMEOUT_S,
-        job_timeout: float | None = JOB_TIMEOUT_S,
+        connect_timeout: Duration = CONNECT_TIMEOUT_S,
+        request_timeout: Duration = REQUEST_TIMEOUT_S,
+        job_timeout: Duration | None = JOB_TIMEOUT_S,
         max_packet: int = DEFAULT_MAX_PACKET,
+        payload: PayloadKind = "bytes",
         modules: Modules | None = None,
     ) -> None:
         self.servers = parse_servers(servers)
-        self.request_timeout = request_timeout
+        self.request_timeout = seconds_of(request_timeout, "request_timeout")
+        job_timeout_s = None if job_timeout is None else seconds_of(job_timeout, "job_timeout")
+        codec = Codec(payload)
         modules = modules or standard()
-        self.admin = Admin(self.servers, timeout=request_timeout, modules=modules)
+        self.admin = Admin(self.servers, timeout=self.request_timeout, modules=modules)
         """The servers' text protocol: queues, workers, cancel and the like."""
         dispatch = Dispatch(
             self.servers,
             exceptions=exceptions,
-            connect_timeout=connect_timeout,
-            request_timeout=request_timeout,
-            job_timeout=job_timeout,
+            connect_timeout=seconds_of(connect_timeout, "connect_timeout"),
+            request_timeout=self.request_timeout,
+            job_timeout=job_timeout_s,
             max_packet=max_packet,
             modules=modules,
+            withdraw=self.admin.cancel,
         )
-        super().__init__(dispatch)
+        super().__init__(dispatch, codec)
+
+    def __repr__(self) -> str:
+        state = " closed" if self._dispatch.pool.closed else ""
+        return f"<Client {', '.join(self._dispatch.names())}{state}>"
 
     def __enter__(self) -> Self:
         return self
@@ -90,17 +143,17 @@ class Client(Submitting):
 
     def get_job_status(
         self,
-        job: JobHandle | JobFuture | str | None = None,
+        job: JobHandle | JobFuture[Any] | str | None = None,
         *,
         unique: str | bytes | None = None,
-        timeout: float | None = UNSET,
+        timeout: Duration | None = UNSET,
     ) -> JobStatus:
         """What the servers know of a job.
 
         Args:
             job: what a submission returned, or its ``server/handle``, or a bare handle (all servers are asked then).
             unique: instead of a job: ask by unique id, all servers.
-            timeout: seconds; the client's ``request_timeout`` if not given.
+            timeout: seconds or a timedelta; the client's ``request_timeout`` if not given.
 
         Raises:
             NoServersAvailable: the server that made the handle cannot be reached; or, of several, none that knows it.
@@ -108,8 +161,9 @@ class Client(Submitting):
             ConnectionLost: the connection broke first.
             InvalidArgument: no handle.
         """
-        deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
+        deadline = self._dispatch.request_deadline(timeout)
         one_of(job, unique)
+        self._dispatch.check_open()
         if unique is not None:
             return self._dispatch.first_known(self._dispatch.names(), unique_id(unique), deadline, by_unique=True)
         if isinstance(job, JobFuture):
@@ -118,19 +172,22 @@ class Client(Submitting):
         names, handle = whom_to_ask(job, self._dispatch.names())
         return self._dispatch.first_known(names, handle, deadline, by_unique=False)
 
-    def echo(self, data: Payload = b"gearpool", *, server: str | None = None, timeout: float | None = UNSET) -> bytes:
+    def echo(
+        self, data: Payload = b"gearpool", *, server: str | None = None, timeout: Duration | None = UNSET
+    ) -> bytes:
         """Send ``data`` to a server and back.
 
         Args:
             data: what to send.
             server: ``host:port`` of one of the client's servers; the first if not given.
-            timeout: seconds; the client's ``request_timeout`` if not given.
+            timeout: seconds or a timedelta; the client's ``request_timeout`` if not given.
 
         Raises:
             NoServersAvailable: it cannot be reached.
             TimedOut: no answer.
             ConnectionLost: the connection broke first.
         """
-        deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
+        self._dispatch.check_open()
+        deadline = self._dispatch.request_deadline(timeout)
         name = known_server(server, self._dispatch.names())
         return self._dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, BYTES.encode(data), deadline)[0]

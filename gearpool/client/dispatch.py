@@ -6,17 +6,19 @@ client, and it lives as long as one of them. Nothing here waits for a job.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from gearpool.client.futures import JobFuture
-from gearpool.client.orders import Order, Payload
-from gearpool.client.pool import Pool
+from gearpool.client.orders import Order
+from gearpool.client.payloads import Codec
+from gearpool.client.pool import CLOSED, Pool
 from gearpool.client.results import JobStatus, status_of
 from gearpool.client.session import Call
 from gearpool.client.submission import UNSET, resubmission_pause
@@ -24,19 +26,16 @@ from gearpool.client.waiting import Question
 from gearpool.errors import (
     ConnectionLost,
     GearpoolError,
-    InvalidArgument,
     NoServersAvailable,
     TimedOut,
+    UsageError,
 )
 from gearpool.net.modules import Modules
 from gearpool.protocol.codec import request
 from gearpool.protocol.names import handle_name
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
-from gearpool.timing import Backoff, Deadline
-
-_CHUNK = 250
-"""Submissions that are made and written at once."""
+from gearpool.timing import Backoff, Deadline, Duration
 
 
 class Dispatch:
@@ -50,6 +49,7 @@ class Dispatch:
         job_timeout: seconds a result is waited for when a call does not say; None for ever.
         max_packet: largest packet taken from a server, bytes.
         modules: where sockets come from.
+        withdraw: takes a waiting job, named ``server/handle``, out of its server's queue.
     """
 
     def __init__(
@@ -62,7 +62,9 @@ class Dispatch:
         job_timeout: float | None,
         max_packet: int,
         modules: Modules,
+        withdraw: Callable[[str], object],
     ) -> None:
+        self._withdraw = withdraw
         self.request_timeout = request_timeout
         self.job_timeout = job_timeout
         me = weakref.ref(self)  # the pool's threads must not keep an abandoned client alive
@@ -96,19 +98,22 @@ class Dispatch:
             self._name_uniques()
             self._tell(inherited, self.names()[0], "this process was forked: the job is its parent's")
 
-    def again(self, order: Order, unique: bytes, data: bytes, timeout: float | None) -> bytes:
+    def again(self, order: Order, unique: bytes, data: bytes, codec: Codec, timeout: Duration | None) -> Any:
         """Submit the same job once more and wait; what ``JobFailed.retry`` does."""
-        future = JobFuture(self, order, unique, data, self.job_deadline(timeout), verify=bool(unique))
+        self.check_open()
+        future: JobFuture[Any] = JobFuture(
+            self, order, unique, data, self.job_deadline(timeout), codec, verify=bool(unique)
+        )
         self.send([future])
         return future.result()
 
-    def distrust(self, future: JobFuture) -> None:
+    def distrust(self, future: JobFuture[Any]) -> None:
         """Its answer is missing, and answers come in order: ask nothing more over the connection in use."""
         connection = self.pool.current(future.server)
         if connection is not None:
             connection.retired = True
 
-    def forget(self, future: JobFuture) -> None:
+    def forget(self, future: JobFuture[Any]) -> None:
         """Nobody waits for it any more."""
         if future.handle is not None:
             for connection in self.pool.of(future.server):
@@ -128,11 +133,31 @@ class Dispatch:
         # Random once a client, then counted: as unique as a random id each time, at a tenth of the cost.
         return self._prefix + b"-%x" % next(self._count)
 
-    def job_deadline(self, timeout: float | None) -> Deadline:
+    def job_deadline(self, timeout: Duration | None) -> Deadline:
         """Until when a job is waited for, given what its caller said."""
-        return Deadline.after(self.job_timeout if timeout is UNSET else timeout)
+        return Deadline.allowed(self.job_timeout if timeout is UNSET else timeout)
 
-    def send(self, futures: list[JobFuture]) -> None:
+    def request_deadline(self, timeout: Duration | None) -> Deadline:
+        """Until when an answer is waited for, given what its caller said."""
+        return Deadline.allowed(self.request_timeout if timeout is UNSET else timeout)
+
+    def check_open(self) -> None:
+        """The client may be used; also in a forked child.
+
+        Raises:
+            UsageError: it is closed.
+        """
+        self.after_fork()
+        if self.pool.closed:
+            raise UsageError(CLOSED)
+
+    def withdraw(self, future: JobFuture[Any]) -> None:
+        """Take a job that nobody waits for out of its server's queue, if it still waits there and that server answers."""
+        if future.handle is not None:
+            with contextlib.suppress(GearpoolError):
+                self._withdraw(f"{future.server}/{future.handle}")
+
+    def send(self, futures: list[JobFuture[Any]]) -> None:
         """Send these, in one write for each server.
 
         Raises:
@@ -144,14 +169,14 @@ class Dispatch:
             # Without a unique id any server will do: each time another, so that all get their share.
             self._send_together(futures, futures[0].route[0], os.urandom(8), deadline)
             return
-        by_server: dict[str, list[JobFuture]] = {}
+        by_server: dict[str, list[JobFuture[Any]]] = {}
         for future in futures:
             connection = self.pool.choose(*future.route, deadline)
             by_server.setdefault(connection.server, []).append(future)
         for group in by_server.values():
             self._send_together(group, *group[0].route, deadline)
 
-    def send_or_settle(self, futures: list[JobFuture]) -> None:
+    def send_or_settle(self, futures: list[JobFuture[Any]]) -> None:
         """Send these; those that cannot be sent end with the error."""
         try:
             self.send(futures)
@@ -160,7 +185,7 @@ class Dispatch:
                 if not future.sent:
                     future.settle(error)
 
-    def _send_together(self, futures: list[JobFuture], function: bytes, key: bytes, deadline: Deadline) -> None:
+    def _send_together(self, futures: list[JobFuture[Any]], function: bytes, key: bytes, deadline: Deadline) -> None:
         while True:
             connection = self.pool.choose(function, key, deadline)
             name = connection.server
@@ -170,35 +195,6 @@ class Dispatch:
                 for future in futures:
                     future.sent = True
                 return
-
-    def windowed(
-        self,
-        items: Iterable[Payload],
-        make: Callable[[Payload, Deadline], JobFuture],
-        window: int,
-        timeout: float | None,
-    ) -> Iterator[JobFuture]:
-        """Submissions made of ``items``, sent in batches, at most ``window`` unfinished ones ahead of the one yielded."""
-        if window < 1:
-            raise InvalidArgument(f"the window must be at least 1, got {window}")
-        source = iter(items)
-        under_way: deque[JobFuture] = deque()
-        low = window * 3 // 4
-        more = True
-        while True:
-            if more and (len(under_way) <= low or not under_way[0].done()):
-                while more and len(under_way) < window:
-                    deadline = self.job_deadline(timeout)
-                    chunk = itertools.islice(source, min(window - len(under_way), _CHUNK))
-                    batch = [make(item, deadline) for item in chunk]
-                    if not batch:
-                        more = False
-                        break
-                    self.send_or_settle(batch)
-                    under_way.extend(batch)
-            if not under_way:
-                return
-            yield under_way.popleft()
 
     def first_known(self, names: list[str], key: bytes, deadline: Deadline, *, by_unique: bool) -> JobStatus:
         """The status from the first of these servers that knows the job.
@@ -262,14 +258,14 @@ class Dispatch:
             target=self._resubmit, args=(again, server, reason), name="gearpool-resubmit", daemon=True
         ).start()
 
-    def _resubmit(self, futures: list[JobFuture], server: str, reason: str) -> None:
+    def _resubmit(self, futures: list[JobFuture[Any]], server: str, reason: str) -> None:
         """Submit again what a lost connection left open; the server recognises by unique id what it still has."""
         backoff = Backoff(0.1, 5.0)
         failure: GearpoolError = ConnectionLost(server, reason)
         tries = max(future.tries for future in futures)
         time.sleep(resubmission_pause(tries))
         while futures:
-            left: list[JobFuture] = []
+            left: list[JobFuture[Any]] = []
             down = False
             for future in futures:
                 if future.retries <= 0 or future.deadline.expired() or self.pool.closed:

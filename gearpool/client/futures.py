@@ -7,23 +7,42 @@ is silent, a job that it has forgotten) is found by the reader's `upkeep`, or at
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 from gearpool.client.orders import Order
+from gearpool.client.payloads import Codec
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET, Submission
 from gearpool.client.waiting import Waitable
-from gearpool.errors import GearpoolError, InvalidArgument, JobTimedOut, SubmitUnknown
-from gearpool.timing import Deadline
+from gearpool.errors import GearpoolError, InvalidArgument, JobCancelled, JobTimedOut, SubmitUnknown, UndecodableResult
+from gearpool.protocol.packets import PacketType
+from gearpool.timing import Deadline, Duration
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # in the standard library's from 3.13 on; type checkers bring their own
+
     from gearpool.client.dispatch import Dispatch
 
+    R = TypeVar("R", default=bytes)
+else:
+    from typing import TypeVar
 
-class JobFuture(Submission, Waitable):
+    R = TypeVar("R")
+    """What a result is: bytes, str with ``payload="text"``, anything with ``payload="json"``."""
+
+
+_COMPLETE = PacketType.WORK_COMPLETE
+
+
+class JobFuture(Submission, Waitable, Future[R]):
     """One submission. Made by `Client.submit`.
+
+    It is a `concurrent.futures.Future`: `concurrent.futures.wait` and `as_completed` take it. It is done when the job has
+    ended, when its time is over, and when it is known to be lost.
 
     Attributes:
         function: the function's name.
@@ -34,7 +53,9 @@ class JobFuture(Submission, Waitable):
 
     # Nothing that a callback raises in the reader's thread, even SystemExit, may end the other jobs of the connection.
     _survives = BaseException
-    _callbacks: deque[Callable[[JobFuture], object]] | None = None
+    _callbacks: deque[Callable[[Any], object]] | None = None
+    _observed = False
+    """`concurrent.futures` has asked for it."""
 
     def __init__(
         self,
@@ -43,23 +64,34 @@ class JobFuture(Submission, Waitable):
         unique: bytes,
         data: bytes,
         deadline: Deadline,
+        codec: Codec,
         *,
         retries: int = 0,
         verify: bool = False,
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> None:
-        super().__init__(order, unique, data, deadline, retries=retries, verify=verify, on_event=on_event)
+        # `Submission.__init__` is written out, since making a future is a good part of what a job costs. That of `Future`
+        # is not called: its lock and lists are made when somebody asks for them, see below.
+        self._order = order
+        self._unique = unique
+        self._data = data
+        self._deadline = deadline
+        self._verify = verify
+        self.follows = not order.background
+        self.retries = retries
+        if on_event is not None:
+            self._on_event = on_event
         self._dispatch = dispatch
+        self._codec = codec
 
     def __repr__(self) -> str:
-        state = "done" if self.done() else "under way" if self._handle else "submitted"
-        return f"<JobFuture {self.function} {self.handle or ''} {state}>"
+        return f"<JobFuture {self.described()}>"
 
     def done(self) -> bool:
         """It has ended: well, badly, or unknown. A background job is done when it is acknowledged."""
         return self.over
 
-    def job(self, timeout: float | None = UNSET) -> JobHandle:
+    def job(self, timeout: Duration | None = UNSET) -> JobHandle:
         """Wait until the server has accepted it.
 
         Args:
@@ -69,14 +101,17 @@ class JobFuture(Submission, Waitable):
             ServerError: the server refused it; QUEUE_ERROR means full.
             SubmitUnknown: no answer came, or the connection broke first.
         """
-        limit = Deadline.after(self._dispatch.request_timeout if timeout is UNSET else timeout)
+        return self.accepted_by(self._dispatch.request_deadline(timeout), distrust=timeout is UNSET)
+
+    def accepted_by(self, limit: Deadline, *, distrust: bool) -> JobHandle:
+        """As `job`, until then; ``distrust``: a server that has not answered by then is not asked again."""
         self._wait(lambda: self.acknowledged, limit)
-        if not self.acknowledged and timeout is UNSET:
+        if not self.acknowledged and distrust:
             # The server may talk of other jobs all the time: then it is not silent, and only this answer is missing.
             self._dispatch.distrust(self)
         return self.accepted()
 
-    def result(self, timeout: float | None = UNSET) -> bytes:
+    def result(self, timeout: Duration | None = UNSET) -> R:
         """Wait for the result.
 
         Args:
@@ -91,27 +126,42 @@ class JobFuture(Submission, Waitable):
             ConnectionLost: the connection broke while it ran.
             ServerError: the server refused it.
             NoServersAvailable: it was to be submitted again, and no server was left.
+            UndecodableResult: the result is not of the kind that ``payload`` named.
+            JobCancelled: `cancel` gave it up.
         """
         if self._order.background:
             raise InvalidArgument("a background job has no result; ask get_job_status")
-        if not self.succeeded:
-            limit = None if timeout is UNSET else Deadline.after(timeout)
-            if limit is not None and limit.at > self._deadline.at:
-                self._deadline = limit
-            self._wait_or_expire(self.done, limit)
-            if not self.succeeded:
+        if self._kind is not _COMPLETE:
+            self._wait_for_the_end(timeout)
+            if self._kind is not _COMPLETE:
                 raise self.failure()
-        return self._payload
+        codec = self._codec
+        return self._payload if codec.raw else codec.decode(self._payload)  # type: ignore[return-value]  # R is its kind
 
-    def exception(self, timeout: float | None = UNSET) -> GearpoolError | None:
-        """Wait, and return what `result` would raise; None if it ended well."""
+    def exception(self, timeout: Duration | None = UNSET) -> GearpoolError | None:
+        """Wait, and return what `result` would raise; None if it ended well, or was accepted as a background job.
+
+        Raises:
+            InvalidArgument: ``timeout`` is no duration.
+        """
+        self._wait_for_the_end(timeout)
+        if self._order.background:
+            return None if self.done() and self._error is None else self.failure()
+        if not self.succeeded:
+            return self.failure()
         try:
-            self.result(timeout)
-        except GearpoolError as error:
+            self._codec.decode(self._payload)
+        except UndecodableResult as error:
             return error
         return None
 
-    def events(self, timeout: float | None = UNSET) -> Iterator[Event]:
+    def _wait_for_the_end(self, timeout: Duration | None) -> None:
+        limit = None if timeout is UNSET else Deadline.allowed(timeout)
+        if limit is not None and limit.at > self._deadline.at:
+            self._deadline = limit
+        self._wait_or_expire(self.done, limit)
+
+    def events(self, timeout: Duration | None = UNSET) -> Iterator[Event]:
         """What the worker sends while the job runs, each once, until the job has ended; then ask `result`.
 
         Parts of the result and warnings are kept until they are read here; of statuses only the last unread one.
@@ -121,7 +171,7 @@ class JobFuture(Submission, Waitable):
             SubmitUnknown: the server never acknowledged it.
             EventsDropped: more came than is kept for a reader; a new call of this goes on after what is missing.
         """
-        limit = None if timeout is UNSET else Deadline.after(timeout)
+        limit = None if timeout is UNSET else Deadline.allowed(timeout)
         while True:
             over = self.done()  # looked at first: events come before the end
             while events := self._events:
@@ -136,27 +186,63 @@ class JobFuture(Submission, Waitable):
             if not self.done() and (limit or self._deadline).expired():
                 raise self.failure()
 
-    def add_done_callback(self, callback: Callable[[JobFuture], object]) -> None:
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Call ``callback(self)`` once it is done, at once if it is.
 
         It runs in the thread that reads for this client: be quick. What it raises is logged.
         """
-        callbacks: deque[Callable[[JobFuture], object]] = self.__dict__.setdefault("_callbacks", deque())
+        callbacks: deque[Callable[[Any], object]] = self.__dict__.setdefault("_callbacks", deque())
         callbacks.append(callback)
         if self.done():
             self._run_callbacks(Exception)  # this thread is the caller's: an interrupt goes through
 
+    def cancel(self) -> bool:
+        """Give the job up: the future is done, with `JobCancelled`, and what it holds is let go.
+
+        A job that still waits is taken out of the server's queue, which takes a round trip (``request_timeout`` at most); a
+        running one runs on. One that was submitted with a unique id of the caller's stays on the server: others may wait for
+        it. ``client.admin.cancel`` takes it out all the same.
+
+        Returns:
+            False if it is done already.
+        """
+        if not self.done() and not self._verify:
+            self._wait(lambda: self.acknowledged, self._dispatch.request_deadline(UNSET))  # only then it has a name
+        if self.done():
+            return False
+        cancelled = JobCancelled(
+            f"{self.described()}: given up by its caller",
+            handle=self.handle or "",
+            function=self.function,
+            server=self.server,
+        )
+        self.give_up(cancelled)
+        self._dispatch.forget(self)
+        if not self._verify:
+            self._dispatch.withdraw(self)
+        return self._error is cancelled
+
+    def cancelled(self) -> bool:
+        """`cancel` gave it up."""
+        return isinstance(self._error, JobCancelled)
+
+    def running(self) -> bool:
+        """A server has accepted it, and it has not ended. Whether a worker has it, `Client.get_job_status` says."""
+        return self.acknowledged and not self.done()
+
     # What the submission calls, in the reader's thread.
 
     def _changed(self) -> None:
-        if self._waiters:
+        if self._locks:
             self.wake()
 
     def _finished(self) -> None:
-        if self._waiters:
+        if self._locks:
             self.wake()
         if self._callbacks:
             self._run_callbacks()
+        if self._observed:
+            self._tell_concurrent()
 
     def _run_callbacks(self, survives: type[BaseException] | None = None) -> None:
         # The reader and whoever adds one may both come here: each callback is taken by one of them.
@@ -168,8 +254,8 @@ class JobFuture(Submission, Waitable):
                 return
             self._call_back("a callback", callback, self, survives)
 
-    def _again(self, timeout: float | None) -> bytes:
-        return self._dispatch.again(self._order, self._unique, self._data, timeout)
+    def _again(self, timeout: float | None) -> Any:
+        return self._dispatch.again(self._order, self._unique, self._data, self._codec, timeout)
 
     def settle(self, error: GearpoolError) -> None:
         """See `Submission.settle`."""
@@ -194,3 +280,27 @@ class JobFuture(Submission, Waitable):
     def _wait(self, changed: Callable[[], bool], limit: Deadline) -> None:
         self._dispatch.after_fork()
         self.wait(changed, limit)
+
+    # What `concurrent.futures.wait` and `as_completed` use of a future. Most futures are never given to them.
+
+    if not TYPE_CHECKING:  # to type checkers these are the attributes of `Future`
+        # Properties, since ``__getattr__`` would make every access to a future slow. ``setdefault`` is one step.
+
+        @property
+        def _condition(self):
+            self._observed = True
+            return self.__dict__.setdefault("_lock_of_waiters", threading.Condition())
+
+        @property
+        def _waiters(self):
+            return self.__dict__.setdefault("_waiters_together", [])
+
+        @property
+        def _state(self):
+            return "FINISHED" if self.done() else "PENDING"
+
+    def _tell_concurrent(self) -> None:
+        # The state was changed before: whoever takes the lock after this sees it, whoever had it before has put a waiter.
+        with self._condition:
+            for waiter in self._waiters:
+                waiter.add_result(self)

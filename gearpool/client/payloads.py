@@ -29,20 +29,19 @@ class Codec:
 
     Raises:
         InvalidArgument: there is no such kind.
+
+    Attributes:
+        raw: results are given as they come.
     """
 
-    __slots__ = ("encode", "kind")
+    __slots__ = ("encode", "kind", "raw")
 
     def __init__(self, kind: PayloadKind) -> None:
         if kind not in get_args(PayloadKind):
             raise InvalidArgument(f'payload must be "bytes", "text" or "json", got {kind!r}')
         self.kind = kind
+        self.raw = kind == "bytes"
         self.encode: Callable[[Any], bytes] = {"bytes": _bytes, "text": _text, "json": _json}[kind]
-
-    @property
-    def raw(self) -> bool:
-        """Results are given as they come."""
-        return self.kind == "bytes"
 
     def decode(self, result: bytes) -> Any:
         """A result as the caller gets it.

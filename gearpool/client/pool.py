@@ -15,7 +15,7 @@ from gearpool.client.connection import Connection
 from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
 from gearpool.client.waiting import CATCH_UP_S, LATE_S, Question
-from gearpool.errors import ConnectFailed, GearpoolError, NoServersAvailable, TimedOut
+from gearpool.errors import ConnectFailed, GearpoolError, NoServersAvailable, TimedOut, UsageError
 from gearpool.net.dialing import connect
 from gearpool.net.modules import Modules
 from gearpool.net.streams import Stream
@@ -25,6 +25,8 @@ from gearpool.settings import ServerSettings
 from gearpool.timing import Deadline
 
 OnEnd = Callable[[str, str, list[Call]], None]
+
+CLOSED = "the client is closed"
 
 CLOSE_S = 5.0
 """How long closing waits for the readers' threads; one may be held up by a callback of the user's."""
@@ -154,7 +156,7 @@ class Pool:
 
     def _open(self, name: str, deadline: Deadline) -> Connection:
         if self._closed.is_set():
-            raise GearpoolError("the client is closed")
+            raise UsageError(CLOSED)
         if deadline.expired():
             raise TimedOut(f"no time left to connect to {name}")
         timeout = deadline.timeout()
@@ -203,7 +205,7 @@ class Pool:
                 self._live[name] = connection
         if closed:
             connection.abandon()
-            raise GearpoolError("the client is closed")
+            raise UsageError(CLOSED)
         self._health.worked(name)
         connection.start()
         if before is not None and not before.busy:

@@ -64,7 +64,7 @@ class Submission(Call):
     answer = PacketType.JOB_CREATED
     server = ""
     sent = False
-    _on_event: Callable[[Event], None] | None = None
+    _on_event: Callable[[Event], object] | None = None
     _events: UnreadEvents | None = None
     _survives: type[BaseException] = Exception
     _complained = False
@@ -86,7 +86,7 @@ class Submission(Call):
         *,
         retries: int = 0,
         verify: bool = False,
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> None:
         self._order = order
         self._unique = unique
@@ -314,6 +314,17 @@ class Submission(Call):
     def succeeded(self) -> bool:
         """WORK_COMPLETE came."""
         return self._kind is _COMPLETE
+
+    def described(self) -> str:
+        """Function, server and handle, and how far it is."""
+        state = "submitted"
+        if self._error is not None:
+            state = type(self._error).__name__
+        elif self._kind is not None:
+            state = "done" if self._kind in (_COMPLETE, PacketType.JOB_CREATED) else "failed"
+        elif self._handle:
+            state = "accepted"
+        return f"{self.function} {self.server}/{self.handle or '?'} {state}"
 
     def failure(self) -> GearpoolError:
         """Why there is no result: how the job ended, or that it has not."""

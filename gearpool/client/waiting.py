@@ -27,14 +27,14 @@ class Waitable(Call):
     """A call with a list of those who wait for its next change."""
 
     # Made by the first who waits. Making it, appending to it and popping from it are atomic: neither side needs a lock.
-    _waiters: list[threading.Lock] | tuple[()] = ()
+    _locks: list[threading.Lock] | tuple[()] = ()
 
     def wake(self) -> None:
         """Something changed: let everyone who waits look again."""
-        waiters = self._waiters
-        while isinstance(waiters, list) and waiters:
+        locks = self._locks
+        while isinstance(locks, list) and locks:
             try:
-                lock = waiters.pop()
+                lock = locks.pop()
             except IndexError:
                 return
             lock.release()
@@ -44,17 +44,17 @@ class Waitable(Call):
         if changed():
             return True
         late = False
-        waiters: list[threading.Lock] = self.__dict__.setdefault("_waiters", [])
+        locks: list[threading.Lock] = self.__dict__.setdefault("_locks", [])
         while not changed():
             lock = threading.Lock()
             lock.acquire()
-            waiters.append(lock)
+            locks.append(lock)
             if changed():
                 return True
             timeout = deadline.timeout()
             if not lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
                 with contextlib.suppress(ValueError):  # it was being woken at this moment
-                    waiters.remove(lock)
+                    locks.remove(lock)
                 if changed():
                     return True
                 if late or time.monotonic() - deadline.at < LATE_S:

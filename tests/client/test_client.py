@@ -320,9 +320,10 @@ def test_many_background_jobs_are_handed_over_pipelined(client: Client) -> None:
 
 def test_a_job_nobody_runs_times_out_and_says_its_handle(client: Client) -> None:
     with pytest.raises(JobTimedOut) as raised:
-        client.submit_job("nobody", "x", timeout=0.05)
+        client.submit_job("nobody", "x", timeout=2.0)  # time enough for the acknowledgement on a busy machine
     assert raised.value.handle
     future = client.submit("nobody", "x")
+    future.job()
     for call in (lambda: future.result(0.01), lambda: list(future.events(0.01))):
         with pytest.raises(JobTimedOut):
             call()

@@ -20,8 +20,8 @@ from tests.processes import Gearmand, free_port, wait_for
 T = PacketType
 
 
-def client_of(server: ScriptedServer | Gearmand, **options: float) -> Client:
-    return Client(server.address, **{"request_timeout": 0.5, "connect_timeout": 2.0, **options})  # type: ignore[arg-type]  # floats only
+def client_of(server: ScriptedServer | Gearmand, request_timeout: float = 0.5, connect_timeout: float = 2.0) -> Client:
+    return Client(server.address, request_timeout=request_timeout, connect_timeout=connect_timeout)
 
 
 def wait_silently(peer: Peer) -> None:

@@ -84,7 +84,7 @@ def test_what_cannot_be_sent_is_refused_before_it_is(options: dict[str, Any]) ->
         make_order("f", **options)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a\tb", "a\0b", "a\n", "x" * 256, 7])
+@pytest.mark.parametrize("name", ["", "a\0b", "a\n", "x" * 256, 7])
 def test_a_function_name_must_fit_the_protocol(name: Any) -> None:
     with pytest.raises(InvalidArgument):
         make_order(name)

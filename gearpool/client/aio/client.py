@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self, overload
 
 from gearpool.client.aio.admin import AsyncAdmin
 from gearpool.client.aio.dispatch import AsyncDispatch
 from gearpool.client.aio.jobs import AsyncJob
-from gearpool.client.aio.submitting import AsyncSubmitting
+from gearpool.client.aio.many import AsyncSubmittingMany
 from gearpool.client.asking import known_server, one_of, whom_to_ask
 from gearpool.client.client import CONNECT_TIMEOUT_S, JOB_TIMEOUT_S, REQUEST_TIMEOUT_S
+from gearpool.client.futures import R
 from gearpool.client.orders import Payload
-from gearpool.client.payloads import BYTES
+from gearpool.client.payloads import BYTES, Codec
 from gearpool.client.results import JobHandle, JobStatus
 from gearpool.client.submission import UNSET
 from gearpool.net.addresses import ServerLike, parse_servers
@@ -26,10 +27,11 @@ from gearpool.net.modules import Modules
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.protocol.names import unique_id
 from gearpool.protocol.packets import PacketType
-from gearpool.timing import Deadline
+from gearpool.settings import PayloadKind
+from gearpool.timing import Deadline, Duration, seconds_of
 
 
-class AsyncClient(AsyncSubmitting):
+class AsyncClient(AsyncSubmittingMany[R]):
     """A client of one or several job servers for asyncio. Use it with ``async with``, or call `close`.
 
     It may be made anywhere, also at import and before a fork; nothing is connected before the first call. One client
@@ -38,42 +40,89 @@ class AsyncClient(AsyncSubmitting):
     Args:
         servers: ``"host:port"``, several with commas between or as a list, or what `gearpool.net.addresses` takes.
         exceptions: ask the servers to pass WORK_EXCEPTION on (`JobException`); without it such jobs just fail.
-        connect_timeout: seconds for one server to be reached.
-        request_timeout: seconds for a request to be answered, connecting included.
-        job_timeout: seconds a result is waited for when a call does not say; None for ever.
+        connect_timeout: for one server to be reached; like all durations, seconds or a timedelta.
+        request_timeout: for a request to be answered, connecting included.
+        job_timeout: how long a result is waited for when a call does not say; None for ever.
         max_packet: largest packet taken from a server, bytes.
+        payload: how payloads are sent and results read: "bytes" (text is sent as UTF-8), "text", or "json", the other end of
+            a function with ``payload: json``. Each call may say otherwise.
         modules: another resolver of names than the standard library's.
 
     Raises:
         InvalidArgument: a server's address is wrong.
     """
 
+    @overload
+    def __init__(
+        self: AsyncClient[bytes],
+        servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
+        *,
+        exceptions: bool = True,
+        connect_timeout: Duration = CONNECT_TIMEOUT_S,
+        request_timeout: Duration = REQUEST_TIMEOUT_S,
+        job_timeout: Duration | None = JOB_TIMEOUT_S,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        payload: Literal["bytes"] = "bytes",
+        modules: Modules | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: AsyncClient[str],
+        servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
+        *,
+        exceptions: bool = True,
+        connect_timeout: Duration = CONNECT_TIMEOUT_S,
+        request_timeout: Duration = REQUEST_TIMEOUT_S,
+        job_timeout: Duration | None = JOB_TIMEOUT_S,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        payload: Literal["text"],
+        modules: Modules | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: AsyncClient[Any],
+        servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
+        *,
+        exceptions: bool = True,
+        connect_timeout: Duration = CONNECT_TIMEOUT_S,
+        request_timeout: Duration = REQUEST_TIMEOUT_S,
+        job_timeout: Duration | None = JOB_TIMEOUT_S,
+        max_packet: int = DEFAULT_MAX_PACKET,
+        payload: Literal["json"],
+        modules: Modules | None = None,
+    ) -> None: ...
+
     def __init__(
         self,
         servers: ServerLike | Iterable[ServerLike] = "127.0.0.1:4730",
         *,
         exceptions: bool = True,
-        connect_timeout: float = CONNECT_TIMEOUT_S,
-        request_timeout: float = REQUEST_TIMEOUT_S,
-        job_timeout: float | None = JOB_TIMEOUT_S,
+        connect_timeout: Duration = CONNECT_TIMEOUT_S,
+        request_timeout: Duration = REQUEST_TIMEOUT_S,
+        job_timeout: Duration | None = JOB_TIMEOUT_S,
         max_packet: int = DEFAULT_MAX_PACKET,
+        payload: PayloadKind = "bytes",
         modules: Modules | None = None,
     ) -> None:
         self.servers = parse_servers(servers)
-        self.request_timeout = request_timeout
+        self.request_timeout = seconds_of(request_timeout, "request_timeout")
+        job_timeout_s = None if job_timeout is None else seconds_of(job_timeout, "job_timeout")
+        codec = Codec(payload)
         modules = modules or standard()
-        self.admin = AsyncAdmin(self.servers, timeout=request_timeout, modules=modules)
+        self.admin = AsyncAdmin(self.servers, timeout=self.request_timeout, modules=modules)
         """The servers' text protocol: queues, workers, cancel and the like."""
         dispatch = AsyncDispatch(
             self.servers,
             exceptions=exceptions,
-            connect_timeout=connect_timeout,
-            request_timeout=request_timeout,
-            job_timeout=job_timeout,
+            connect_timeout=seconds_of(connect_timeout, "connect_timeout"),
+            request_timeout=self.request_timeout,
+            job_timeout=job_timeout_s,
             max_packet=max_packet,
             modules=modules,
         )
-        super().__init__(dispatch)
+        super().__init__(dispatch, codec)
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,10 +138,10 @@ class AsyncClient(AsyncSubmitting):
 
     async def get_job_status(
         self,
-        job: JobHandle | AsyncJob | str | None = None,
+        job: JobHandle | AsyncJob[Any] | str | None = None,
         *,
         unique: str | bytes | None = None,
-        timeout: float | None = UNSET,
+        timeout: Duration | None = UNSET,
     ) -> JobStatus:
         """What the servers know of a job.
 
@@ -109,7 +158,7 @@ class AsyncClient(AsyncSubmitting):
         """
         dispatch = self._dispatch
         dispatch.enter()
-        deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
+        deadline = Deadline.allowed(self.request_timeout if timeout is UNSET else timeout)
         one_of(job, unique)
         if unique is not None:
             return await dispatch.first_known(dispatch.names, unique_id(unique), deadline, by_unique=True)
@@ -120,7 +169,7 @@ class AsyncClient(AsyncSubmitting):
         return await dispatch.first_known(names, handle, deadline, by_unique=False)
 
     async def echo(
-        self, data: Payload = b"gearpool", *, server: str | None = None, timeout: float | None = UNSET
+        self, data: Payload = b"gearpool", *, server: str | None = None, timeout: Duration | None = UNSET
     ) -> bytes:
         """Send ``data`` to a server and back.
 
@@ -136,6 +185,6 @@ class AsyncClient(AsyncSubmitting):
         """
         dispatch = self._dispatch
         dispatch.enter()
-        deadline = Deadline.after(self.request_timeout if timeout is UNSET else timeout)
+        deadline = Deadline.allowed(self.request_timeout if timeout is UNSET else timeout)
         name = known_server(server, dispatch.names)
         return (await dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, BYTES.encode(data), deadline))[0]

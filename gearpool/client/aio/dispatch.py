@@ -27,7 +27,7 @@ from gearpool.protocol.codec import request
 from gearpool.protocol.names import handle_name
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
-from gearpool.timing import Backoff, Deadline
+from gearpool.timing import Backoff, Deadline, Duration
 
 
 class AsyncDispatch:
@@ -134,13 +134,13 @@ class AsyncDispatch:
         """A unique id that nobody else has."""
         return self._prefix + b"-%x" % next(self._count)
 
-    def job_deadline(self, timeout: float | None) -> Deadline:
+    def job_deadline(self, timeout: Duration | None) -> Deadline:
         """Until when a job is waited for, given what its caller said."""
-        return Deadline.after(self.job_timeout if timeout is UNSET else timeout)
+        return Deadline.allowed(self.job_timeout if timeout is UNSET else timeout)
 
     # Sending.
 
-    async def send(self, jobs: list[AsyncJob]) -> None:
+    async def send(self, jobs: list[AsyncJob[Any]]) -> None:
         """Send these, in one write for each server.
 
         Raises:
@@ -152,14 +152,14 @@ class AsyncDispatch:
             # Without a unique id any server will do: each time another, so that all get their share.
             await self._send_together(jobs, jobs[0].route[0], os.urandom(8) if len(self.names) > 1 else b"", deadline)
             return
-        by_server: dict[str, list[AsyncJob]] = {}
+        by_server: dict[str, list[AsyncJob[Any]]] = {}
         for job in jobs:
             connection = self.pool.ready(*job.route) or await self.pool.choose(*job.route, deadline)
             by_server.setdefault(connection.server, []).append(job)
         for group in by_server.values():
             await self._send_together(group, *group[0].route, deadline)
 
-    async def send_or_settle(self, jobs: list[AsyncJob]) -> None:
+    async def send_or_settle(self, jobs: list[AsyncJob[Any]]) -> None:
         """Send these; those that cannot be sent end with the error."""
         try:
             await self.send(jobs)
@@ -168,7 +168,7 @@ class AsyncDispatch:
                 if not job.sent:
                     job.settle(error)
 
-    async def _send_together(self, jobs: list[AsyncJob], function: bytes, key: bytes, deadline: Deadline) -> None:
+    async def _send_together(self, jobs: list[AsyncJob[Any]], function: bytes, key: bytes, deadline: Deadline) -> None:
         while True:
             connection = self.pool.ready(function, key) or await self.pool.choose(function, key, deadline)
             if connection.full:
@@ -188,17 +188,17 @@ class AsyncDispatch:
 
     # What `AsyncJob` asks of its owner.
 
-    def ended(self, job: AsyncJob) -> None:
+    def ended(self, job: AsyncJob[Any]) -> None:
         """It is over: its time limit is no longer needed."""
         self._limits.discard(job)
 
-    def distrust(self, job: AsyncJob) -> None:
+    def distrust(self, job: AsyncJob[Any]) -> None:
         """Its answer is missing, and answers come in order: ask nothing more over the connection in use."""
         connection = self.pool.current(job.server)
         if connection is not None:
             connection.retired = True
 
-    def forget(self, job: AsyncJob) -> None:
+    def forget(self, job: AsyncJob[Any]) -> None:
         """Nobody waits for it any more."""
         if job.handle is not None:
             for connection in self.pool.of(job.server):
@@ -282,7 +282,7 @@ class AsyncDispatch:
     # The end of a connection.
 
     def _on_end(self, server: str, reason: str, calls: list[Call]) -> None:
-        again: list[AsyncJob] = []
+        again: list[AsyncJob[Any]] = []
         for call in calls:
             if isinstance(call, AsyncJob):
                 if call.over:
@@ -298,14 +298,14 @@ class AsyncDispatch:
         if again:
             self.start(self._resubmit(again, server, reason))
 
-    async def _resubmit(self, jobs: list[AsyncJob], server: str, reason: str) -> None:
+    async def _resubmit(self, jobs: list[AsyncJob[Any]], server: str, reason: str) -> None:
         """Submit again what a lost connection left open; the server recognises by unique id what it still has."""
         backoff = Backoff(0.1, 5.0)
         failure: GearpoolError = ConnectionLost(server, reason)
         try:
             await asyncio.sleep(resubmission_pause(max(job.tries for job in jobs)))
             while jobs:
-                left: list[AsyncJob] = []
+                left: list[AsyncJob[Any]] = []
                 down = False
                 for job in jobs:
                     if job.over:

@@ -10,13 +10,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
+from gearpool.client.futures import R
 from gearpool.client.orders import Order
+from gearpool.client.payloads import BYTES, Codec
 from gearpool.client.requests import Request
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET, Submission
-from gearpool.errors import GearpoolError, JobCancelled, JobTimedOut, SubmitUnknown
+from gearpool.errors import GearpoolError, JobCancelled, JobTimedOut, SubmitUnknown, UndecodableResult
 from gearpool.protocol.packets import PacketType
-from gearpool.timing import Deadline
+from gearpool.timing import Deadline, Duration
 
 
 class Owner(Protocol):
@@ -25,17 +27,17 @@ class Owner(Protocol):
     loop: asyncio.AbstractEventLoop
     request_timeout: float
 
-    def ended(self, job: AsyncJob) -> None:
+    def ended(self, job: AsyncJob[Any]) -> None:
         """It is over: its time limit is no longer needed."""
 
-    def distrust(self, job: AsyncJob) -> None:
+    def distrust(self, job: AsyncJob[Any]) -> None:
         """The server has left its submission unanswered."""
 
-    def forget(self, job: AsyncJob) -> None:
+    def forget(self, job: AsyncJob[Any]) -> None:
         """Nobody waits for it any more."""
 
 
-class AsyncJob(Submission, asyncio.Future[bytes]):
+class AsyncJob(Submission, asyncio.Future[R]):
     """A submitted job: an `asyncio.Future` of its result, made by `AsyncClient.submit`.
 
     ``await job`` gives the result. `asyncio.gather`, `wait`, `as_completed`, `wait_for` and `shield` take it as any
@@ -59,6 +61,7 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
         ConnectionLost: the connection broke while it ran.
         ServerError: the server refused it.
         NoServersAvailable: it was to be submitted again, and no server was left.
+        UndecodableResult: the result is not of the kind that ``payload`` named.
     """
 
     _waiters: set[asyncio.Future[None]] | None = None
@@ -70,22 +73,21 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
         unique: bytes,
         data: bytes,
         deadline: Deadline,
+        codec: Codec = BYTES,
         *,
         retries: int = 0,
         verify: bool = False,
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> None:
         Submission.__init__(self, order, unique, data, deadline, retries=retries, verify=verify, on_event=on_event)
         asyncio.Future.__init__(self, loop=owner.loop)
         self._owner = owner
+        self._codec = codec
 
     def __repr__(self) -> str:
-        state = "done" if self.done() else "under way" if self._handle else "submitted"
-        if self.cancelled():
-            state = "cancelled"
-        return f"<AsyncJob {self.function} {self.server}/{self.handle or ''} {state}>"
+        return f"<AsyncJob {self.described()}>"
 
-    async def job(self, timeout: float | None = UNSET) -> JobHandle:
+    async def job(self, timeout: Duration | None = UNSET) -> JobHandle:
         """Wait until the server has accepted it. Cancelling this leaves the job as it is.
 
         Args:
@@ -95,7 +97,7 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
             ServerError: the server refused it; QUEUE_ERROR means full.
             SubmitUnknown: no answer came, or the connection broke first.
         """
-        limit = Deadline.after(self._owner.request_timeout if timeout is UNSET else timeout)
+        limit = Deadline.allowed(self._owner.request_timeout if timeout is UNSET else timeout)
         if not self.acknowledged and not await self._change(limit, lambda: self.acknowledged) and timeout is UNSET:
             # The server may talk of other jobs all the time: then it is not silent, and only this answer is missing.
             self._owner.distrust(self)
@@ -155,13 +157,19 @@ class AsyncJob(Submission, asyncio.Future[bytes]):
         self._data = b""  # the session keeps what has no end, as a job that timed out, until its connection ends
         if not self.done():
             if self.succeeded:
-                self.set_result(self._payload)
+                self._decode()
             elif self._error is None and not self.follows:
-                self.set_result(b"")
+                self.set_result(b"")  # type: ignore[arg-type]  # there is no result
             else:
                 self.set_exception(self.failure())
         if self._waiters:
             self._changed()
+
+    def _decode(self) -> None:
+        try:
+            self.set_result(self._codec.decode(self._payload))
+        except UndecodableResult as error:
+            self.set_exception(error)
 
     def _again(self, timeout: float | None) -> bytes:  # noqa: ARG002 - see Submission
         raise GearpoolError("retry() would block the event loop: submit the job again with await client.submit_job(…)")

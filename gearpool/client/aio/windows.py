@@ -15,11 +15,12 @@ from typing import Any, Self, TypeVar
 
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.batches import Batches, at_item, check_window
+from gearpool.errors import GearpoolError, InvalidArgument
 
 _T = TypeVar("_T")
 
-Send = Callable[[list[AsyncJob]], Awaitable[None]]
-Make = Callable[[], Callable[[_T], AsyncJob]]
+Send = Callable[[list[AsyncJob[Any]]], Awaitable[None]]
+Make = Callable[[], Callable[[_T], AsyncJob[Any]]]
 """Called for each batch; what it returns makes a job of an item. So the jobs of a batch share a deadline."""
 
 
@@ -58,8 +59,12 @@ class Iteration(AsyncIterator[_T]):
 
 
 def windowed(
-    items: Iterable[_T] | AsyncIterable[_T], make: Make[_T], send: Send, window: int
-) -> AsyncGenerator[AsyncJob, None]:
+    items: Iterable[_T] | AsyncIterable[_T],
+    make: Make[_T],
+    send: Send,
+    window: int,
+    refused: Callable[[GearpoolError], AsyncJob[Any]] | None = None,
+) -> AsyncGenerator[AsyncJob[Any], None]:
     """Submissions made of ``items``, in their order, at most ``window`` unfinished ones ahead of the one yielded.
 
     Raises:
@@ -67,12 +72,14 @@ def windowed(
     """
     check_window(window)
     if isinstance(items, AsyncIterable):
-        return _of_async_items(items, make, send, window)
-    return _of_items(Batches(items, make), send, window)
+        return _of_async_items(items, make, send, window, refused)
+    return _of_items(Batches(items, make, refused), send, window)
 
 
-async def _of_items(batches: Batches[_T, AsyncJob], send: Send, window: int) -> AsyncGenerator[AsyncJob, None]:
-    under_way: deque[AsyncJob] = deque()
+async def _of_items(
+    batches: Batches[_T, AsyncJob[Any]], send: Send, window: int
+) -> AsyncGenerator[AsyncJob[Any], None]:
+    under_way: deque[AsyncJob[Any]] = deque()
     low = window * 3 // 4
     try:
         while True:
@@ -92,9 +99,13 @@ async def _of_items(batches: Batches[_T, AsyncJob], send: Send, window: int) -> 
 
 
 async def _of_async_items(
-    items: AsyncIterable[_T], make: Make[_T], send: Send, window: int
-) -> AsyncGenerator[AsyncJob, None]:
-    under_way: deque[AsyncJob] = deque()
+    items: AsyncIterable[_T],
+    make: Make[_T],
+    send: Send,
+    window: int,
+    refused: Callable[[GearpoolError], AsyncJob[Any]] | None,
+) -> AsyncGenerator[AsyncJob[Any], None]:
+    under_way: deque[AsyncJob[Any]] = deque()
     arrived, room = asyncio.Event(), asyncio.Event()
     taken = 0
 
@@ -105,8 +116,16 @@ async def _of_async_items(
                 while len(under_way) >= window:
                     room.clear()
                     await room.wait()
-                job = make()(item)
-                await send([job])
+                try:
+                    job = make()(item)
+                except InvalidArgument as error:
+                    if refused is None:
+                        raise
+                    told = at_item(taken, error)
+                    assert isinstance(told, GearpoolError)
+                    job = refused(told)
+                else:
+                    await send([job])
                 under_way.append(job)
                 taken += 1
                 arrived.set()
@@ -135,7 +154,7 @@ async def _of_async_items(
         _leave(under_way)
 
 
-def _leave(jobs: Iterable[AsyncJob]) -> None:
+def _leave(jobs: Iterable[AsyncJob[Any]]) -> None:
     """Nobody will look at these, and asyncio need not complain of it when they fail."""
     for job in jobs:
         job.add_done_callback(_seen)

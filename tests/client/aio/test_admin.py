@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,9 @@ from tests.client.test_client import echo
 from tests.processes import free_port
 
 
-def run(servers: str | list[str], use: Callable[[AsyncClient], Awaitable[None]], **options: float) -> None:
+def run(servers: str | list[str], use: Callable[[AsyncClient], Awaitable[None]], **options: Any) -> None:
     async def main() -> None:
-        async with asyncio.timeout(60), AsyncClient(servers, **options) as client:  # type: ignore[arg-type]  # floats
+        async with asyncio.timeout(60), AsyncClient(servers, **options) as client:
             await use(client)
 
     asyncio.run(main())

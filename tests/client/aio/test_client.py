@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import assert_type
+from typing import Any, assert_type
 
 import pytest
 
@@ -14,7 +14,7 @@ from gearpool import AsyncClient, JobFailed, JobTimedOut, NoServersAvailable
 from gearpool.client import Client, Data, Event, Progress, Warned
 from gearpool.client.aio import AsyncAdmin, AsyncJob, Iteration
 from gearpool.client.orders import Payload
-from gearpool.errors import ConnectionLost, GearpoolError, InvalidArgument, JobException
+from gearpool.errors import ConnectionLost, GearpoolError, InvalidArgument, JobException, UndecodableResult
 from gearpool.testing import job_server
 from tests.client.conftest import Server, Workers
 from tests.client.test_client import Gate, echo, fail
@@ -307,10 +307,10 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_sent(server: Server) 
     async def use(client: AsyncClient) -> None:
         for call in (
             client.submit("", "x"),
-            client.submit("f", object()),  # type: ignore[arg-type]  # on purpose
+            client.submit("f", object()),
             client.submit("f", "x", unique="u" * 64),
             client.submit("f", "x", retry=1),
-            client.submit("f", "x", priority="urgent"),  # type: ignore[arg-type]  # on purpose
+            client.submit("f", "x", priority="urgent"),  # type: ignore[call-overload]  # on purpose
             client.submit_background_job("f", "x", delay=1, at=1.0),
             client.get_job_status(),
             client.get_job_status("elsewhere:1/H:1"),
@@ -362,3 +362,56 @@ def test_a_second_at_the_same_job_wakes_nobody_else(server: Server, work: Worker
         assert results[1:] == [b"x"] * 9
 
     run(server, use)
+
+
+def test_json_is_sent_and_read_and_a_call_may_say_otherwise(server: Server, work: Workers) -> None:
+    work(echo=echo)
+
+    async def main() -> None:
+        async with AsyncClient(server.address, payload="json") as client:
+            value = {"list": [1, None, "ü"]}
+            assert await client.submit_job("echo", value) == value
+            assert await (await client.submit("echo", value)) == value
+            assert await client.submit_job("echo", b"\xff", payload="bytes") == b"\xff"
+            assert [result async for result in client.map("echo", [{"n": 1}, {"n": 2}])] == [{"n": 1}, {"n": 2}]
+            assert (await client.submit_background_job("later", value)).handle
+            with pytest.raises(UndecodableResult) as raised:
+                await client.submit_job("echo", "not JSON", payload="text") and await client.submit_job("odd", 1)
+            assert raised.value.payload == b"\xff"
+        async with AsyncClient(server.address) as client:
+            with pytest.raises(InvalidArgument, match='payload="json"'):
+                await client.submit_job("echo", {"a": 1})
+
+    work(odd=lambda job: b"\xff")
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_durations_are_timedeltas_too_and_others_are_refused(server: Server) -> None:
+    second = dt.timedelta(seconds=1)
+
+    async def main() -> None:
+        async with AsyncClient(server.address, request_timeout=30 * second, job_timeout=30 * second) as client:
+            assert await client.echo(timeout=10 * second) == b"gearpool"
+            with pytest.raises(JobTimedOut):
+                await client.submit_job("nobody", timeout=2 * second)
+            bad: Any = "5"
+            for timeout in (bad, -1, -second):
+                with pytest.raises(InvalidArgument):
+                    await client.submit_job("nobody", timeout=timeout)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_bad_item_has_its_place_where_errors_are_results(server: Server, work: Workers) -> None:
+    work(echo=echo)
+
+    async def main() -> None:
+        async with AsyncClient(server.address) as client:
+            items: Any = ["a", object(), "c"]
+            results = [result async for result in client.map("echo", items, return_exceptions=True)]
+            assert results[0] == b"a"
+            assert isinstance(results[1], InvalidArgument)
+            assert results[1].index == 1
+            assert results[2] == b"c"
+
+    asyncio.run(asyncio.wait_for(main(), 60))

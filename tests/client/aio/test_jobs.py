@@ -66,7 +66,7 @@ def test_a_result_ends_the_future() -> None:
     async def use(owner: Owner) -> None:
         job = owner.job()
         assert not job.done()
-        assert "under way" in repr(job)
+        assert "accepted" in repr(job)
         job.ended(T.WORK_COMPLETE, b"result")
         assert job.result() == await job == b"result"
         assert owner.over == [job]
