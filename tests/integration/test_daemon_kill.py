@@ -162,5 +162,13 @@ def test_what_cannot_be_interrupted_is_killed_with_its_process_and_failed_not_ru
     assert site.lines("began").count(name) == 1
     assert before not in site.workers()
     assert not site.events("job.blamed")
+    with Client(server) as client:
+        # The next job under that unique id is another job, and is run.
+        site.until_workers(1, without=before)
+        next_one = client.submit(name, name, unique=f"recurring-{name}")
+        wait_for(lambda: site.lines("began").count(name) == 2, "the next one to run")
+        site.gearpool("kill", str(wait_for(lambda: next_one.handle, "its handle")), "-c", str(site.path))
+        with pytest.raises(JobFailed):
+            next_one.result(30)
     if name == "compute_on":
         assert "Killed" in site.lines("swallowed")
