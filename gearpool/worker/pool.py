@@ -12,21 +12,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
-from gevent import GreenletExit, getcurrent
+from gevent import getcurrent
 from gevent.event import Event
 from gevent.hub import get_hub
 
 from gearpool import logs
-from gearpool.jobs import KILLED, Draining, End, Job, Killed, Outcome, is_named, known_of
+from gearpool.jobs import KILLED, Draining, Job, Killed, is_named, known_of
 from gearpool.page import Page
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.settings import ReconnectSettings, ServerSettings
 from gearpool.timing import Deadline
+from gearpool.worker.abandoned import Abandoned
 from gearpool.worker.batch import Batch
 from gearpool.worker.crew import Crew
 from gearpool.worker.functions import Function
 from gearpool.worker.grabs import Grabs
-from gearpool.worker.importing import is_importing
 from gearpool.worker.incarnations import Incarnations
 from gearpool.worker.lane import Lane
 from gearpool.worker.letters import Letters
@@ -97,7 +97,8 @@ class Pool:
         self.incarnations = Incarnations(self.servers, self.suspects)
         self.server_log = ServerLog(log, self.incarnations.connected, self.suspects.server_lost)
         self.letters = Letters(base)
-        self.limits = Limits(self._overdue, self._stuck, self._on_tick)
+        self.abandoned = Abandoned(self.verdicts, stuck)
+        self.limits = Limits(self.abandoned.overdue, self.abandoned.stuck, self._on_tick)
         self.draining = False
         self.log_jobs = False
         """Log each job that is complete, at info; those that are not are logged anyway."""
@@ -110,13 +111,11 @@ class Pool:
         self._reach = {str(server): Reach(reconnect or ReconnectSettings()) for server in self.servers}
         self._shares = {name: ServerShare(alone=len(self._reach) == 1) for name in self._reach}
         self.worker_id = worker_id
-        self._replace = stuck
         self._feed_due = False
         self._loop: Any = None
         self._tick: Any = None
         self._ticked_at = 0.0
         self.blocked_by: list[Job] = []  # seen on the CPU for long since the last look at the sessions
-        self._over: set[Job] = set()
         self._hastened = Event()
 
     # Life.
@@ -180,7 +179,7 @@ class Pool:
         if not clean:
             self._each_run(lambda run: self.limits.throw(run, Draining("the process is going away")))
             if not self._wait_idle(Deadline.after(DRAINING_GRACE_S), None):
-                self._each_run(self._cut_off)
+                self._each_run(self.abandoned.cut_off)
                 self._wait_idle(Deadline.after(DRAINING_GRACE_S), None)
         self.close()
         return clean
@@ -225,15 +224,6 @@ class Pool:
         for run in list(self.runs.values()):
             self._loop.run_callback(do, run)
         gevent.sleep(0)
-
-    def _cut_off(self, run: Run) -> None:
-        """The drain is over: kill the handler, and report its job, or hand it back, whether or not it ends."""
-        if run.abandoned:
-            return
-        if not is_importing(run.greenlet.gr_frame):
-            run.throw(GreenletExit())
-        if not run.ended:
-            self._report_without(run, Outcome(End.DRAINED, error=Draining("the process is going away")))
 
     def _on_tick(self) -> None:
         now = time.monotonic()
@@ -315,26 +305,9 @@ class Pool:
         if me.gr_context is not None:
             me.gr_context = None
         if run.abandoned:
-            self._over.discard(run.job)
+            self.abandoned.ended(run)
             return False
         return True
-
-    def is_over(self, job: Job) -> bool:
-        """Whether ``job`` was reported without waiting for its handler, which may still talk."""
-        return job in self._over
-
-    def _overdue(self, run: Run) -> None:
-        self._report_without(run, self.verdicts.outcome(run, run.thrown[0]))
-
-    def _report_without(self, run: Run, outcome: Outcome) -> None:
-        """The handler does not end: report its job as ``outcome`` and give back its slot."""
-        run.abandoned = True
-        self._over.add(run.job)
-        self.verdicts.conclude(run, outcome)
-
-    def _stuck(self, run: Run) -> None:
-        if self._replace is not None:
-            self._replace(f"a handler of {run.job.function} cannot be ended")
 
     def drop_slot(self, function: Function) -> None:
         """A job has given up its slot."""

@@ -120,7 +120,7 @@ class Reports:
         return True
 
     def _stream_out(self, job: Job, packet: bytes) -> None:
-        if self._outbox.closed or self._pool.is_over(job):
+        if self._outbox.closed or job in self._pool.abandoned:
             return
         self.streamed += 1
         self._outbox.parts.append(packet)

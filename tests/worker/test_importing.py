@@ -154,7 +154,7 @@ def test_an_import_that_outlasts_the_grace_is_left_alone_its_job_reported_and_th
     reasons: list[str] = []
     lazy = function("lazy", use, timeout_s=None if killed else 0.05, timeout_grace_s=0.1)
     with serving([lazy], server) as running:
-        running.pool._replace = reasons.append
+        running.pool.abandoned.replace = reasons.append
         future = client.submit("lazy", registry.waiting)
         until_importing(registry)
         if killed:

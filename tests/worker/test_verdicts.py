@@ -265,7 +265,7 @@ def test_a_handler_that_swallows_everything_is_reported_and_its_process_wants_to
 
     with serving([function("monster", monster, timeout_s=0.05, timeout_grace_s=0.05)], server) as running:
         asked: list[str] = []
-        running.pool._replace = asked.append
+        running.pool.abandoned.replace = asked.append
         with pytest.raises(JobFailed):
             client.submit_job("monster", b"", timeout=10)
         wait_for(lambda: asked, "the wish to be replaced")
