@@ -19,6 +19,7 @@ from typing import Any
 
 from gearpool.cli import exits
 from gearpool.cli.grace import graces
+from gearpool.cli.tables import shown as escaped
 from gearpool.cli.values import duration
 from gearpool.config.nodes import Place, Problem
 from gearpool.errors import InvalidArgument
@@ -277,7 +278,7 @@ def _human(
     for warning in warnings:
         print(f"warning: {_line(warning)}", file=sys.stderr)
     for server, version in servers.items():
-        print(f"{server}: {version}", file=sys.stderr)
+        print(f"{server}: {escaped(version)}", file=sys.stderr)
     count = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "fine"
     print(f"{count}, {len(warnings)} warning{'s' * (len(warnings) != 1)}", file=sys.stderr)
 
@@ -309,7 +310,9 @@ def _coded(text: str) -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
-    return str(Problem(Place(row["file"], row["line"], row["column"]), row["path"], row["message"]))
+    """A problem as text; what servers or files have put into it drives no terminal."""
+    text = str(Problem(Place(row["file"], row["line"], row["column"]), row["path"], row["message"]))
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 _TELL = {"human": _human, "json": _json, "github": _github}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gearpool.cli import control, exits
+from gearpool.cli.tables import counted
 from gearpool.cli.values import duration_or_none
 from gearpool.supervisor import calls
 
@@ -23,7 +24,9 @@ def run(arguments: argparse.Namespace, do: str) -> int:
     path = calls.find(arguments.socket, arguments.config)
     result = calls.call(path, do)
     if arguments.no_wait:
-        return control.show(arguments, result, lambda _: f"leaving, {result['in_progress']} jobs in progress")
+        return control.show(
+            arguments, result, lambda _: f"leaving, {counted(result['in_progress'], 'job')} in progress"
+        )
     gone = calls.wait_until_gone(path, arguments.timeout)
     control.show(arguments, {"gone": gone}, lambda _: "it has left" if gone else "it is still there")
     return exits.OK if gone else exits.TIMED_OUT

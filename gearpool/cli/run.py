@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from gearpool.cli import exits
+from gearpool.cli.tables import shown
 from gearpool.cli.values import positive
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Terminal:
 
     def send_warning(self, _job: Job, data: bytes) -> None:
         """See `jobs.Reporter`."""
-        print(f"warning: {data.decode(errors='replace')}", file=sys.stderr)
+        print(f"warning: {shown(data.decode(errors='replace'))}", file=sys.stderr)
 
     def send_status(self, _job: Job, numerator: int, denominator: int) -> None:
         """See `jobs.Reporter`."""

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from gearpool.cli import control
-from gearpool.cli.tables import shown
+from gearpool.cli.tables import counted, shown
 
 HELP = "Print the stack of every greenlet with its job; of a blocked worker that of its threads."
 EXAMPLES = """\
@@ -34,4 +34,4 @@ def _section(answer: Any) -> str:
         job = " ".join(shown(str(answer[name])) for name in ("function", "handle") if name in answer)
         return "\n".join(part for part in (f"{head}: {answer['error']} {job}".rstrip(), answer.get("stacks")) if part)
     jobs = [f"-- {shown(job['function'])} {shown(job['handle'])}\n{job['stack'].rstrip()}" for job in answer["result"]]
-    return "\n".join([f"{head}: {len(jobs)} jobs", *jobs])
+    return "\n".join([f"{head}: {counted(len(jobs), 'job')}", *jobs])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gearpool.cli import control
-from gearpool.cli.tables import brief, duration, size, table
+from gearpool.cli.tables import brief, counted, duration, size, table
 from gearpool.metrics import BOUNDS
 
 HELP = "Show the running daemon, its worker processes, functions and job servers. Answers while workers are blocked."
@@ -49,7 +49,8 @@ def as_text(status: Any) -> str:
 def headline(status: Any) -> str:
     """One line about the daemon as a whole."""
     up = duration(status["uptime_s"])
-    line = f"{status['state']}: process {status['pid']}, up {up}, {status['config']}, {status['in_progress']} jobs"
+    jobs = counted(status["in_progress"], "job")
+    line = f"{status['state']}: process {status['pid']}, up {up}, {status['config']}, {jobs}"
     return f"{line}; paused: {', '.join(status['paused'])}" if status["paused"] else line
 
 

@@ -120,15 +120,20 @@ def duration(seconds: float) -> str:
 
 def brief(seconds: float) -> str:
     """In at most five characters: ``0.4ms``, ``12ms``, ``3.4s``, ``45s``, ``12m``, ``3h``."""
-    if seconds < 0.01:
-        return f"{seconds * 1000:.1f}ms"
+    if seconds < 0.00995:
+        return f"{seconds * 1000:.1f}".removesuffix(".0") + "ms"
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f}ms"
     if seconds < 9.95:
-        return f"{seconds:.1f}s"
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
     if seconds < 99.5:
         return f"{seconds:.0f}s"
     return f"{seconds / 60:.0f}m" if seconds < 5970 else f"{seconds / 3600:.0f}h"
+
+
+def counted(count: int, thing: str) -> str:
+    """Such as ``1 job`` and ``2 jobs``."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def size(count: float) -> str:

@@ -162,6 +162,14 @@ def test_what_a_server_refuses_with_drives_no_terminal() -> None:
         assert r"\x1b[2J" in done.err
 
 
+def test_check_shows_a_version_that_drives_no_terminal(tmp_path: Path) -> None:
+    with saying(b"OK 9.9\x1b[2J\n") as address:
+        (tmp_path / "workers.yaml").write_text(f"servers: {address}\nfunctions: {{echo: gearpool.examples.echo}}\n")
+        done = gearpool("check", "-c", str(tmp_path / "workers.yaml"))
+    assert rf"{address}: 9.9\x1b[2J" in done.err
+    assert "\x1b" not in done.err
+
+
 def test_queues_exits_with_69_when_no_server_answers() -> None:
     gearpool("queues", "-s", f"127.0.0.1:{free_port()}", code=69)
 

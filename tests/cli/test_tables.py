@@ -50,7 +50,18 @@ def test_what_is_shortened_or_cut_fits(width: int) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0004, "0.4ms"), (0.012, "12ms"), (0.9999, "1.0s"), (3.44, "3.4s"), (45, "45s"), (720, "12m"), (10800, "3h")],
+    [
+        (0.0004, "0.4ms"),
+        (0.012, "12ms"),
+        (0.0099, "9.9ms"),
+        (0.001, "1ms"),
+        (0.0025, "2.5ms"),
+        (0.9999, "1s"),
+        (3.44, "3.4s"),
+        (45, "45s"),
+        (720, "12m"),
+        (10800, "3h"),
+    ],
 )
 def test_a_time_in_a_table_is_brief(seconds: float, text: str) -> None:
     assert brief(seconds) == text

@@ -91,7 +91,7 @@ def test_a_job_that_blocked_its_worker_before_it_could_be_told_of_is_in_progress
     assert (status["in_progress"], status["workers"][0]["in_progress"]) == (1, 1)
     text = gearpool(daemon, "status", "-c", str(daemon.path)).stdout
     assert "by work H:x:1" in text
-    assert "1 jobs" in text.split("\n")[0]
+    assert "1 job" in text.split("\n")[0]
 
 
 def test_top_in_a_pipe_prints_one_look_and_ends(daemons: Factory) -> None:
