@@ -143,6 +143,8 @@ def visible(string: str) -> str:
 
 def value(given: Any) -> Any:
     """Something json, text and logfmt can all show, of at most `MAX_FIELD` bytes. It never raises."""
+    if type(given) is str and len(given) * 4 <= MAX_FIELD:
+        return _safe(given)
     try:
         shown = _shown(given, _Room())
         return cut(text) if isinstance(shown, (list, dict)) and _size(text := _compact(shown)) > MAX_FIELD else shown

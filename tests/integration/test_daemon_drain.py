@@ -101,3 +101,15 @@ def test_background_jobs_that_a_stop_loses_with_the_memory_are_counted(kept: boo
     assert [event["jobs"] for event in site.events("server.lost_jobs")] == ([] if kept else [3])
     warned = [event["message"] for event in site.events("configuration.warning")]
     assert any("embedded.store: is memory" in message for message in warned) is not kept
+
+
+def test_the_log_level_is_the_embedded_job_servers_too(sites: Sites) -> None:
+    port = free_port()
+    text = configuration("embedded", embedded=f"{{listen: '127.0.0.1:{port}'}}")
+    site = sites(text.replace("nap: {", "nap: {enabled: false, ")).start().until_serving()
+    with Client(f"127.0.0.1:{port}") as client:
+        client.submit_background_job("nap", "a 0")
+    site.ask("log-level", level="error")
+    site.send(signal.SIGTERM)
+    assert site.wait() == 0
+    assert not site.events("server.lost_jobs")
