@@ -136,6 +136,7 @@ class Submission(Call):
             return
         self._handle = arguments[0]
         if self._error is not None:
+            self._changed()
             return  # given up meanwhile; the handle is still worth knowing
         if self.follows:
             self._changed()

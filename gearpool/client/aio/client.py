@@ -28,7 +28,7 @@ from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.protocol.names import unique_id
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import PayloadKind
-from gearpool.timing import Deadline, Duration, seconds_of
+from gearpool.timing import Duration, seconds_of
 
 
 class AsyncClient(AsyncSubmittingMany[R]):
@@ -49,7 +49,7 @@ class AsyncClient(AsyncSubmittingMany[R]):
         modules: another resolver of names than the standard library's.
 
     Raises:
-        InvalidArgument: a server's address is wrong.
+        InvalidArgument: an argument is wrong.
     """
 
     @overload
@@ -121,8 +121,13 @@ class AsyncClient(AsyncSubmittingMany[R]):
             job_timeout=job_timeout_s,
             max_packet=max_packet,
             modules=modules,
+            withdraw=self.admin.cancel,
         )
         super().__init__(dispatch, codec)
+
+    def __repr__(self) -> str:
+        state = " closed" if self._dispatch.closed else ""
+        return f"<AsyncClient {', '.join(self._dispatch.names)}{state}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,7 +153,7 @@ class AsyncClient(AsyncSubmittingMany[R]):
         Args:
             job: what a submission returned, or its ``server/handle``, or a bare handle (all servers are asked then).
             unique: instead of a job: ask by unique id, all servers.
-            timeout: seconds; the client's ``request_timeout`` if not given.
+            timeout: seconds or a timedelta; the client's ``request_timeout`` if not given.
 
         Raises:
             NoServersAvailable: the server that made the handle cannot be reached; or, of several, none that knows it.
@@ -158,7 +163,7 @@ class AsyncClient(AsyncSubmittingMany[R]):
         """
         dispatch = self._dispatch
         dispatch.enter()
-        deadline = Deadline.allowed(self.request_timeout if timeout is UNSET else timeout)
+        deadline = dispatch.request_deadline(timeout)
         one_of(job, unique)
         if unique is not None:
             return await dispatch.first_known(dispatch.names, unique_id(unique), deadline, by_unique=True)
@@ -176,7 +181,7 @@ class AsyncClient(AsyncSubmittingMany[R]):
         Args:
             data: what to send.
             server: ``host:port`` of one of the client's servers; the first if not given.
-            timeout: seconds; the client's ``request_timeout`` if not given.
+            timeout: seconds or a timedelta; the client's ``request_timeout`` if not given.
 
         Raises:
             NoServersAvailable: it cannot be reached.
@@ -185,6 +190,6 @@ class AsyncClient(AsyncSubmittingMany[R]):
         """
         dispatch = self._dispatch
         dispatch.enter()
-        deadline = Deadline.allowed(self.request_timeout if timeout is UNSET else timeout)
+        deadline = dispatch.request_deadline(timeout)
         name = known_server(server, dispatch.names)
         return (await dispatch.ask(name, PacketType.ECHO_REQ, PacketType.ECHO_RES, BYTES.encode(data), deadline))[0]

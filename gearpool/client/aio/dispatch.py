@@ -7,27 +7,33 @@ a thread or waits for a job; what must go on by itself is a task of the client, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import time
 import warnings
 import weakref
-from collections.abc import Coroutine, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from gearpool.client.aio.jobs import AsyncJob, AsyncRequest
 from gearpool.client.aio.pool import AsyncPool
 from gearpool.client.aio.time_limits import Limited, TimeLimits
+from gearpool.client.pool import CLOSED
 from gearpool.client.results import JobStatus, status_of
 from gearpool.client.session import Call
 from gearpool.client.submission import UNSET, resubmission_pause
-from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable, TimedOut
+from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable, TimedOut, UsageError
 from gearpool.net.modules import Modules
 from gearpool.protocol.codec import request
 from gearpool.protocol.names import handle_name
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
 from gearpool.timing import Backoff, Deadline, Duration
+
+MAX_UNWANTED = 1000
+"""Jobs that were given up and are still to be taken out of their servers' queues."""
 
 
 class AsyncDispatch:
@@ -41,9 +47,11 @@ class AsyncDispatch:
         job_timeout: seconds a result is waited for when a call does not say; None for ever.
         max_packet: largest packet taken from a server, bytes.
         modules: how names are resolved.
+        withdraw: takes a waiting job, named ``server/handle``, out of its server's queue.
 
     Attributes:
         loop: the event loop.
+        closed: after `close`.
         pool: the connections.
     """
 
@@ -60,7 +68,9 @@ class AsyncDispatch:
         job_timeout: float | None,
         max_packet: int,
         modules: Modules,
+        withdraw: Callable[[str], Awaitable[object]],
     ) -> None:
+        self._withdraw = withdraw
         self.names = [str(server) for server in servers]
         self.request_timeout = request_timeout
         self.job_timeout = job_timeout
@@ -73,11 +83,11 @@ class AsyncDispatch:
             "max_packet": max_packet,
         }
         self._pid = 0
-        self._closed = False
+        self.closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __del__(self) -> None:
-        if self._pid != os.getpid() or self._closed or not self.pool.connections or self.loop.is_closed():
+        if self._pid != os.getpid() or self.closed or not self.pool.connections or self.loop.is_closed():
             return
         warnings.warn("an AsyncClient was abandoned without close()", ResourceWarning, stacklevel=1, source=self)
         self.loop.call_soon_threadsafe(self.pool.abort)
@@ -86,17 +96,17 @@ class AsyncDispatch:
         """Each call of a user begins here: bind to the running loop.
 
         Raises:
-            GearpoolError: the client is closed, or in use on another loop.
+            UsageError: the client is closed, or in use on another loop.
         """
         loop = asyncio.get_running_loop()
         if self._pid and loop is self.loop and self._pid == os.getpid():
-            if self._closed:
-                raise GearpoolError("the client is closed")
+            if self.closed:
+                raise UsageError(CLOSED)
             return
-        if self._closed:
-            raise GearpoolError("the client is closed")
+        if self.closed:
+            raise UsageError(CLOSED)
         if self._pid == os.getpid() and not self.loop.is_closed():
-            raise GearpoolError("this AsyncClient is in use on another event loop: make one for each loop")
+            raise UsageError("this AsyncClient is in use on another event loop: make one for each loop")
         if self._pid and self._pid != os.getpid():
             self.pool.disown()
         self.loop, self._pid = loop, os.getpid()
@@ -111,15 +121,17 @@ class AsyncDispatch:
         self.pool = AsyncPool(self._servers, on_end=on_end, **self._options)  # type: ignore[arg-type]  # of __init__
         self._limits = TimeLimits(loop.call_later, self._expired, self._drained)
         self._reads = 0
+        self._unwanted: deque[AsyncJob[Any]] = deque(maxlen=MAX_UNWANTED)
+        self._withdrawing: asyncio.Task[None] | None = None
         # Random once a client, then counted: as unique as a random id each time, at a tenth of the cost.
         self._prefix = os.urandom(12).hex().encode()
         self._count = itertools.count()
 
     async def close(self) -> None:
         """Close all connections; whoever still waits is told."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         if self._pid != os.getpid():
             return
         if self.loop is not asyncio.get_running_loop():
@@ -137,6 +149,10 @@ class AsyncDispatch:
     def job_deadline(self, timeout: Duration | None) -> Deadline:
         """Until when a job is waited for, given what its caller said."""
         return Deadline.allowed(self.job_timeout if timeout is UNSET else timeout)
+
+    def request_deadline(self, timeout: Duration | None) -> Deadline:
+        """Until when an answer is waited for, given what its caller said."""
+        return Deadline.allowed(self.request_timeout if timeout is UNSET else timeout)
 
     # Sending.
 
@@ -160,7 +176,10 @@ class AsyncDispatch:
             await self._send_together(group, *group[0].route, deadline)
 
     async def send_or_settle(self, jobs: list[AsyncJob[Any]]) -> None:
-        """Send these; those that cannot be sent end with the error."""
+        """Send these, but for those that have ended already; those that cannot be sent end with the error."""
+        jobs = [job for job in jobs if not job.done()]
+        if not jobs:
+            return
         try:
             await self.send(jobs)
         except GearpoolError as error:
@@ -203,6 +222,23 @@ class AsyncDispatch:
         if job.handle is not None:
             for connection in self.pool.of(job.server):
                 connection.session.abandon(handle_name(job.handle), job)
+
+    def withdraw(self, job: AsyncJob[Any]) -> None:
+        """Its caller has given it up: take it out of its server's queue, if it still waits there and that server answers."""
+        if self.closed:
+            return
+        # One after the other, and of very many only the last: a thousand at once would be as many connections.
+        self._unwanted.append(job)
+        if self._withdrawing is None or self._withdrawing.done():
+            self._withdrawing = self.start(self._withdraw_all())
+
+    async def _withdraw_all(self) -> None:
+        while self._unwanted:
+            job = self._unwanted.popleft()
+            with contextlib.suppress(GearpoolError):
+                await job.named()
+                if job.handle is not None:
+                    await self._withdraw(f"{job.server}/{job.handle}")
 
     def _expired(self, job: Limited) -> None:
         assert isinstance(job, AsyncJob)
@@ -287,11 +323,11 @@ class AsyncDispatch:
             if isinstance(call, AsyncJob):
                 if call.over:
                     continue
-                if call.retries > 0 and not self._closed:
+                if call.retries > 0 and not self.closed:
                     again.append(call)
                 else:
                     call.lost(server, reason)
-                    if self._closed:
+                    if self.closed:
                         call.exception()  # asyncio need not complain that nobody looks: its owner has closed the client
             elif isinstance(call, AsyncRequest):
                 call.lost(server, reason)
@@ -327,7 +363,7 @@ class AsyncDispatch:
                     await asyncio.sleep(backoff.next())
         finally:
             for job in jobs:  # the client is being closed
-                if not job.over and self._closed:
+                if not job.over and self.closed:
                     job.settle(ConnectionLost(server, "the client was closed"))
                     job.exception()
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gearpool.client.futures import R
 from gearpool.client.orders import Order
-from gearpool.client.payloads import BYTES, Codec
+from gearpool.client.payloads import Codec
 from gearpool.client.requests import Request
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET, Submission
@@ -36,6 +36,9 @@ class Owner(Protocol):
     def forget(self, job: AsyncJob[Any]) -> None:
         """Nobody waits for it any more."""
 
+    def withdraw(self, job: AsyncJob[Any]) -> None:
+        """Its caller has given it up: take it out of the queue."""
+
 
 class AsyncJob(Submission, asyncio.Future[R]):
     """A submitted job: an `asyncio.Future` of its result, made by `AsyncClient.submit`.
@@ -45,9 +48,8 @@ class AsyncJob(Submission, asyncio.Future[R]):
     does not wait. A background job is done, with an empty result, when the server has accepted it.
 
     Cancelling: a task that is cancelled while it awaits a job cancels the job, as with any future, and so do
-    ``asyncio.wait_for`` and ``asyncio.timeout``; ``asyncio.shield(job)`` prevents it. A cancelled job is given up by this
-    client only: its result is not awaited any more. The submission stands, and the server runs it; ``await
-    client.admin.cancel(await job.job())`` takes it out of the queue where it still waits.
+    ``asyncio.wait_for`` and ``asyncio.timeout``; ``asyncio.shield(job)`` prevents it. What that means for the submission
+    says `cancel`.
 
     Attributes:
         server: ``host:port`` of the server it went to last.
@@ -73,7 +75,7 @@ class AsyncJob(Submission, asyncio.Future[R]):
         unique: bytes,
         data: bytes,
         deadline: Deadline,
-        codec: Codec = BYTES,
+        codec: Codec,
         *,
         retries: int = 0,
         verify: bool = False,
@@ -91,7 +93,7 @@ class AsyncJob(Submission, asyncio.Future[R]):
         """Wait until the server has accepted it. Cancelling this leaves the job as it is.
 
         Args:
-            timeout: seconds; None for no limit; the client's ``request_timeout`` if not given.
+            timeout: seconds or a timedelta; None for no limit; the client's ``request_timeout`` if not given.
 
         Raises:
             ServerError: the server refused it; QUEUE_ERROR means full.
@@ -102,6 +104,11 @@ class AsyncJob(Submission, asyncio.Future[R]):
             # The server may talk of other jobs all the time: then it is not silent, and only this answer is missing.
             self._owner.distrust(self)
         return self.accepted()
+
+    async def named(self) -> None:
+        """Wait until its server has named it, also after it was given up; at most the client's ``request_timeout``."""
+        if not self._handle:
+            await self._change(Deadline.after(self._owner.request_timeout), lambda: bool(self._handle))
 
     async def events(self) -> AsyncIterator[Event]:
         """What the worker sends while the job runs, each once, until the job has ended; then await the job.
@@ -128,18 +135,27 @@ class AsyncJob(Submission, asyncio.Future[R]):
             raise self._error
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Give the job up: whoever awaits it gets `asyncio.CancelledError`. The server is not told; see the class.
+        """Give the job up: whoever awaits it gets `asyncio.CancelledError`, and what it holds is let go.
+
+        A job that still waits is taken out of the server's queue, by a task of the client, if its server answers; a running
+        one runs on. One that was submitted with a unique id of the caller's stays on the server: others may wait for
+        it. ``await client.admin.cancel(await job.job())`` takes it out all the same.
 
         Returns:
             False if it is done already.
         """
         if not asyncio.Future.cancel(self, msg):
             return False
-        handle, server = self.handle or "", self.server
-        self.give_up(
-            JobCancelled("the job was given up by its caller", handle=handle, function=self.function, server=server)
+        cancelled = JobCancelled(
+            f"{self.described()}: given up by its caller",
+            handle=self.handle or "",
+            function=self.function,
+            server=self.server,
         )
+        self.give_up(cancelled)
         self._owner.forget(self)
+        if self.sent and self.follows and not self._verify:
+            self._owner.withdraw(self)
         return True
 
     # What the submission calls.
@@ -157,17 +173,21 @@ class AsyncJob(Submission, asyncio.Future[R]):
         self._data = b""  # the session keeps what has no end, as a job that timed out, until its connection ends
         if not self.done():
             if self.succeeded:
-                self._decode()
+                self._succeed()
             elif self._error is None and not self.follows:
-                self.set_result(b"")  # type: ignore[arg-type]  # there is no result
+                self.set_result(b"")  # type: ignore[arg-type]  # no result is empty, whatever R is
             else:
                 self.set_exception(self.failure())
         if self._waiters:
             self._changed()
 
-    def _decode(self) -> None:
+    def _succeed(self) -> None:
+        codec = self._codec
+        if codec.raw:
+            self.set_result(self._payload)  # type: ignore[arg-type]  # R is bytes then
+            return
         try:
-            self.set_result(self._codec.decode(self._payload))
+            self.set_result(codec.decode(self._payload))
         except UndecodableResult as error:
             self.set_exception(error)
 

@@ -1,12 +1,11 @@
-"""The half of `AsyncClient` that submits many jobs. Floor 3.
+"""The submitting half of `AsyncClient`: many jobs at once. Floor 3.
 
-Law: as `gearpool.client.many`, but that nothing is submitted before the iteration begins: it takes an event loop to wait.
+Law: as `submitting`; each method is the one of `Client` with the same name, for iterables and async iterables.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from contextlib import aclosing
 from typing import Any, Literal, overload
 
 from gearpool.client.aio.jobs import AsyncJob
@@ -38,25 +37,28 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         unique: UniqueOf | None = None,
         payload: PayloadKind | None = None,
     ) -> Iteration[JobHandle]:
-        """Hand many jobs to the servers, pipelined; yields their handles in order, at most ``window`` unacknowledged.
+        """Hand many jobs to the servers, pipelined; gives their handles in order, at most ``window`` unacknowledged.
 
-        Nothing is submitted before the iteration begins, and no more after it has ended; one that never begins warns.
+        Nothing is submitted before the iteration begins, and no more after it has ended; one that never begins is a
+        RuntimeWarning.
 
         Args:
             function: its name.
             items: payloads, of an iterable or an async iterable; may be endless.
             window: how many submissions are under way at most.
             priority: as for `submit_background_job`.
-            unique: gives the unique id for a payload.
+            unique: gives the unique id for an item.
             payload: "bytes", "text" or "json"; the client's if not given.
 
         Raises:
-            As `submit_background_job`, when the turn of the job concerned has come.
+            As `submit_background_job`, when the turn of the job concerned has come; ``error.index`` is its item. The
+            handles of the jobs behind it are had by iterating on. An item that cannot be sent, or an error of ``items``,
+            ends the submissions, and is raised after the handles of all before it.
         """
         jobs = self._windowed(
             function, items, window=window, priority=priority, unique=unique, payload=payload, background=True
         )
-        return Iteration(_handles(jobs), "submit_background_jobs()")
+        return Iteration(jobs, _handle, "submit_background_jobs", ends=False)
 
     def submit_many(
         self,
@@ -72,25 +74,28 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         payload: PayloadKind | None = None,
         on_done: Callable[[AsyncJob[Any]], object] | None = None,
     ) -> Iteration[AsyncJob[R]]:
-        """One submission an item, many at once; yields the jobs in the order of the items, in constant memory.
+        """One submission an item, many at once; gives the jobs in the order of the items, in constant memory.
+
+        Nothing is submitted before the iteration begins, and no more after it has ended; one that never begins is a
+        RuntimeWarning.
 
         Args:
             function: its name.
             items: payloads, of an iterable or an async iterable; may be endless, they are taken as the window moves on.
-            window: how many yet unfinished jobs are submitted ahead of the one that is yielded.
+            window: how many yet unfinished jobs are submitted ahead of the one that is given.
             priority: as for `submit_job`.
-            unique: gives the unique id for a payload.
-            timeout: seconds for each job.
+            unique: gives the unique id for an item.
+            timeout: for each job, as for `submit_job`.
             retry: as for `submit_job`; needs ``unique``.
             background: background jobs, which are done when they are acknowledged.
             payload: "bytes", "text" or "json"; the client's if not given.
             on_done: called by the event loop with each job when it is done.
 
-        What cannot be sent, because no server can be reached, is yielded all the same: awaiting it says so. An item that
-        cannot be sent, and an error of ``items``, is raised after everything before it has been yielded.
+        What cannot be sent, because no server can be reached, is given all the same: awaiting it says so.
 
         Raises:
-            InvalidArgument: a value cannot be sent.
+            InvalidArgument: an item cannot be sent, or ``items`` is no collection; ``error.index`` is the item. It is raised
+                after the jobs of all before it, as is an error of ``items``.
         """
         jobs = self._windowed(
             function,
@@ -104,7 +109,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
             payload=payload,
             on_done=on_done,
         )
-        return Iteration(jobs, "submit_many()")
+        return Iteration(jobs, _itself, "submit_many")
 
     @overload
     def map(
@@ -164,23 +169,25 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         payload: PayloadKind | None = None,
         return_exceptions: bool = False,
     ) -> Iteration[Any]:
-        """One job an item, many at once; yields the results in the order of the items, in constant memory.
+        """One job an item, many at once; gives the results in the order of the items, in constant memory.
 
-        Nothing is submitted before the iteration begins. What is under way when it is given up runs on.
+        Nothing is submitted before the iteration begins; one that never begins is a RuntimeWarning. What is under way when
+        it is given up runs on.
 
         Args:
             function: its name.
             items: payloads, of an iterable or an async iterable; may be endless, they are taken as the window moves on.
             window: how many jobs are under way at most.
             priority: as for `submit_job`.
-            unique: gives the unique id for a payload.
-            timeout: seconds for each job.
+            unique: gives the unique id for an item.
+            timeout: for each job, as for `submit_job`.
             retry: as for `submit_job`; needs ``unique``.
             payload: "bytes", "text" or "json"; the client's if not given.
-            return_exceptions: yield errors instead of raising the first one.
+            return_exceptions: give errors instead of raising the first one, that of an item that cannot be sent, too.
 
         Raises:
-            As `submit_job`, when the turn of the job concerned has come.
+            As `submit_job`, when the turn of the job concerned has come; ``error.index`` is its item. An error of ``items``
+            is raised after the results of all before it.
         """
         jobs = self._windowed(
             function,
@@ -193,7 +200,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
             payload=payload,
             keep_places=return_exceptions,
         )
-        return Iteration(_results_or_errors(jobs) if return_exceptions else _results(jobs), "map()")
+        return Iteration(jobs, _result_or_error if return_exceptions else _result, "map")
 
     def _windowed(
         self,
@@ -209,76 +216,58 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         payload: PayloadKind | None = None,
         on_done: Callable[[AsyncJob[Any]], object] | None = None,
         keep_places: bool = False,
-    ) -> AsyncGenerator[AsyncJob[R], None]:
+    ) -> AsyncGenerator[AsyncJob[Any], None]:
+        dispatch = self._dispatch
         order = make_order(function, background=background, priority=priority)
         check_retry(retry, has_unique=unique is not None)
-        dispatch = self._dispatch
-        dispatch.enter()
-        limit = dispatch.request_timeout if background and timeout is UNSET else timeout
-        verify = unique is not None and not background
         codec = codec_of(payload, self._codec)
-        encode, raw = codec.encode, codec.raw
+        encode = codec.encode
+        verify = unique is not None and not background
+        limit = dispatch.request_timeout if background and timeout is UNSET else timeout
+        dispatch.enter()
         dispatch.job_deadline(limit)  # a mistake is told by this call
 
-        def make() -> Callable[[Any], AsyncJob[R]]:
-            deadline = dispatch.job_deadline(limit)
+        def maker() -> Callable[[Any], AsyncJob[Any]]:
+            deadline = dispatch.job_deadline(limit)  # one for all jobs of a batch
 
-            def job_of(item: Any) -> AsyncJob[R]:
+            def make(item: Any) -> AsyncJob[Any]:
                 key = checked_unique(unique(item)) if unique is not None else b""
                 if background and not key:
                     key = dispatch.fresh_unique()
-                data = item if raw and type(item) is bytes else encode(item)
-                job: AsyncJob[R] = AsyncJob(dispatch, order, key, data, deadline, codec, retries=retry, verify=verify)
+                data = encode(item)
+                job: AsyncJob[Any] = AsyncJob(dispatch, order, key, data, deadline, codec, retries=retry, verify=verify)
                 if on_done is not None:
                     job.add_done_callback(on_done)
                 return job
 
-            return job_of
+            return make
 
-        def refused(error: GearpoolError) -> AsyncJob[R]:
-            job: AsyncJob[R] = AsyncJob(dispatch, order, b"", b"", Deadline.never(), codec)
+        def refused(error: GearpoolError) -> AsyncJob[Any]:
+            job: AsyncJob[Any] = AsyncJob(dispatch, order, b"", b"", Deadline.never(), codec)
             job.settle(error)
             return job
 
-        return windowed(items, make, dispatch.send_or_settle, window, refused if keep_places else None)
+        return windowed(items, maker, dispatch.send_or_settle, window, refused if keep_places else None)
 
 
-async def _handles(jobs: AsyncGenerator[AsyncJob[Any], None]) -> AsyncGenerator[JobHandle, None]:
-    async with aclosing(jobs):
-        index = 0
-        async for job in jobs:
-            try:
-                if not job.done():
-                    await job
-                handle = job.accepted()
-            except GearpoolError as error:
-                error.index = index
-                raise
-            yield handle
-            index += 1
+async def _itself(job: AsyncJob[Any]) -> AsyncJob[Any]:
+    return job
 
 
-async def _results(jobs: AsyncGenerator[AsyncJob[R], None]) -> AsyncGenerator[R, None]:
-    async with aclosing(jobs):
-        index = 0
-        async for job in jobs:
-            try:
-                result = await job
-            except GearpoolError as error:
-                error.index = index
-                raise
-            yield result
-            index += 1
+async def _handle(job: AsyncJob[Any]) -> JobHandle:
+    if not job.done():
+        await job
+    else:
+        job.exception()
+    return job.accepted()
 
 
-async def _results_or_errors(jobs: AsyncGenerator[AsyncJob[R], None]) -> AsyncGenerator[R | GearpoolError, None]:
-    async with aclosing(jobs):
-        index = 0
-        async for job in jobs:
-            try:
-                result: R | GearpoolError = await job
-            except GearpoolError as error:
-                error.index = index
-                result = error
-            yield result
-            index += 1
+async def _result(job: AsyncJob[Any]) -> Any:
+    return await job
+
+
+async def _result_or_error(job: AsyncJob[Any]) -> Any:
+    try:
+        return await job
+    except GearpoolError as error:
+        return error

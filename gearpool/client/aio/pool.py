@@ -13,9 +13,10 @@ from typing import Any
 
 from gearpool.client.aio.connection import AsyncConnection
 from gearpool.client.aio.jobs import AsyncRequest
+from gearpool.client.pool import CLOSED
 from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
-from gearpool.errors import ConnectFailed, GearpoolError, NoServersAvailable, TimedOut
+from gearpool.errors import ConnectFailed, NoServersAvailable, TimedOut, UsageError
 from gearpool.net.async_dialing import connect
 from gearpool.net.modules import Modules
 from gearpool.protocol.codec import request
@@ -150,7 +151,7 @@ class AsyncPool:
     async def _open(self, name: str, deadline: Deadline) -> AsyncConnection:
         while True:
             if self.closed:
-                raise GearpoolError("the client is closed")
+                raise UsageError(CLOSED)
             live = self._live.get(name)
             if live is not None and live.usable:
                 return live

@@ -1,4 +1,4 @@
-"""The submitting half of `AsyncClient`. Floor 3.
+"""The submitting half of `AsyncClient`: one job at a time. Floor 3.
 
 Law: what is asked for is checked before anything is sent; each method is the one of `Client` with the same name.
 """
@@ -17,7 +17,7 @@ from gearpool.client.payloads import Codec, codec_of
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
 from gearpool.settings import PayloadKind
-from gearpool.timing import Deadline, Duration
+from gearpool.timing import Duration
 
 
 class AsyncSubmitting(Generic[R]):
@@ -72,7 +72,7 @@ class AsyncSubmitting(Generic[R]):
     ) -> Any:
         """Submit a job and wait for its result.
 
-        Cancelling it gives the job up, as cancelling an `AsyncJob` does: the server still runs it.
+        Cancelling this gives the job up, as `AsyncJob.cancel` does.
 
         Args:
             function: its name, at most 255 bytes.
@@ -96,6 +96,7 @@ class AsyncSubmitting(Generic[R]):
             ServerError: the server refused it.
             UndecodableResult: it ended well, but its result is not of this kind of payload.
             InvalidArgument: a value cannot be sent.
+            UsageError: the client is closed, or in use on another event loop.
         """
         return await (
             await self._submit(function, data, priority, unique, timeout, retry, reducer, payload, on_event or ignore)
@@ -154,8 +155,9 @@ class AsyncSubmitting(Generic[R]):
 
         Raises:
             NoServersAvailable: no server could be reached.
-            TimedOut: there was no connection in time.
+            TimedOut: ``timeout`` was over before a server could be reached.
             InvalidArgument: a value cannot be sent.
+            UsageError: the client is closed, or in use on another event loop.
         """
         return await self._submit(function, data, priority, unique, timeout, retry, reducer, payload, on_event)
 
@@ -178,14 +180,15 @@ class AsyncSubmitting(Generic[R]):
 
         Args:
             function: its name.
-            data: the payload.
+            data: the payload, as for `submit_job`.
             priority: "high", "normal" or "low"; None is normal.
             unique: at most 63 bytes; a fresh one is made if none is given, for servers with a persistent queue need it.
             at: run it not before then: seconds since 1970, or an aware datetime.
             delay: likewise, from now: seconds or a timedelta.
             reducer: name of the reduce function.
             payload: "bytes", "text" or "json"; the client's if not given.
-            timeout: seconds for the server's acknowledgement; the client's ``request_timeout`` if not given.
+            timeout: seconds, or a timedelta, for connecting and for the server's acknowledgement together; the client's
+                ``request_timeout`` if not given.
 
         Raises:
             SubmitUnknown: no acknowledgement came: the job may or may not exist. Submitting it again under the same
@@ -194,6 +197,7 @@ class AsyncSubmitting(Generic[R]):
             NoServersAvailable: no server could be reached.
             TimedOut: there was no connection in time.
             InvalidArgument: a value cannot be sent.
+            UsageError: the client is closed, or in use on another event loop.
         """
         order = make_order(function, background=True, priority=priority, at=at, delay=delay, reducer=reducer)
         key = checked_unique(unique)
@@ -201,7 +205,7 @@ class AsyncSubmitting(Generic[R]):
         raw = codec.encode(data)
         dispatch = self._dispatch
         dispatch.enter()
-        limit = Deadline.allowed(dispatch.request_timeout if timeout is UNSET else timeout)
+        limit = dispatch.request_deadline(timeout)
         job: AsyncJob[Any] = AsyncJob(dispatch, order, key or dispatch.fresh_unique(), raw, limit, codec)
         await dispatch.send([job])
         await job
@@ -226,16 +230,9 @@ class AsyncSubmitting(Generic[R]):
         raw = codec.encode(data)
         dispatch = self._dispatch
         dispatch.enter()
+        limit = dispatch.job_deadline(timeout)
         job: AsyncJob[Any] = AsyncJob(
-            dispatch,
-            order,
-            key,
-            raw,
-            dispatch.job_deadline(timeout),
-            codec,
-            retries=retry,
-            verify=bool(key),
-            on_event=on_event,
+            dispatch, order, key, raw, limit, codec, retries=retry, verify=bool(key), on_event=on_event
         )
         await dispatch.send([job])
         return job

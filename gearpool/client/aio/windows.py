@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Self, TypeVar
 
 from gearpool.client.aio.jobs import AsyncJob
@@ -22,6 +22,7 @@ _T = TypeVar("_T")
 Send = Callable[[list[AsyncJob[Any]]], Awaitable[None]]
 Make = Callable[[], Callable[[_T], AsyncJob[Any]]]
 """Called for each batch; what it returns makes a job of an item. So the jobs of a batch share a deadline."""
+Refused = Callable[[GearpoolError], AsyncJob[Any]]
 
 
 class Iteration(AsyncIterator[_T]):
@@ -31,30 +32,50 @@ class Iteration(AsyncIterator[_T]):
     early, as does leaving an ``async for`` in time; what is under way then runs on.
 
     Args:
-        steps: an async generator.
+        jobs: an async generator.
+        give: makes of a job what is read.
         what: the method that was called, for the warning.
+        ends: the first error ends it; otherwise one may read on after it.
     """
 
-    def __init__(self, steps: AsyncGenerator[_T, None], what: str) -> None:
-        self._steps = steps
+    def __init__(
+        self,
+        jobs: AsyncGenerator[AsyncJob[Any], None],
+        give: Callable[[AsyncJob[Any]], Awaitable[_T]],
+        what: str,
+        *,
+        ends: bool = True,
+    ) -> None:
+        self._jobs = jobs
+        self._give = give
         self._what = what
+        self._ends = ends
+        self._index = 0
         self._begun = False
 
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Coroutine[Any, Any, _T]:
+    async def __anext__(self) -> _T:
         self._begun = True
-        return self._steps.__anext__()
+        job = await anext(self._jobs)
+        index, self._index = self._index, self._index + 1
+        try:
+            return await self._give(job)
+        except GearpoolError as error:
+            error.index = index
+            if self._ends:
+                await self._jobs.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Submit no more."""
         self._begun = True
-        await self._steps.aclose()
+        await self._jobs.aclose()
 
     def __del__(self) -> None:
         if not self._begun:
-            message = f"{self._what} was never iterated: nothing was submitted"
+            message = f"{self._what}() was never iterated over: nothing was submitted"
             warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
 
 
@@ -63,9 +84,17 @@ def windowed(
     make: Make[_T],
     send: Send,
     window: int,
-    refused: Callable[[GearpoolError], AsyncJob[Any]] | None = None,
+    refused: Refused | None = None,
 ) -> AsyncGenerator[AsyncJob[Any], None]:
     """Submissions made of ``items``, in their order, at most ``window`` unfinished ones ahead of the one yielded.
+
+    Args:
+        items: where they come from.
+        make: begins a batch.
+        send: gives some to the servers; what cannot be sent ends with the error.
+        window: how many are under way at most.
+        refused: makes a job that has ended with an error, in the place of an item that cannot be submitted; None: such an
+            item ends the submissions, as an error of ``items`` always does.
 
     Raises:
         InvalidArgument: the window is less than 1, or ``items`` is a single payload; when called.
@@ -99,11 +128,7 @@ async def _of_items(
 
 
 async def _of_async_items(
-    items: AsyncIterable[_T],
-    make: Make[_T],
-    send: Send,
-    window: int,
-    refused: Callable[[GearpoolError], AsyncJob[Any]] | None,
+    items: AsyncIterable[_T], make: Make[_T], send: Send, window: int, refused: Refused | None
 ) -> AsyncGenerator[AsyncJob[Any], None]:
     under_way: deque[AsyncJob[Any]] = deque()
     arrived, room = asyncio.Event(), asyncio.Event()
@@ -119,10 +144,9 @@ async def _of_async_items(
                 try:
                     job = make()(item)
                 except InvalidArgument as error:
-                    if refused is None:
-                        raise
                     told = at_item(taken, error)
-                    assert isinstance(told, GearpoolError)
+                    if refused is None or not isinstance(told, GearpoolError):
+                        raise
                     job = refused(told)
                 else:
                     await send([job])
@@ -160,6 +184,6 @@ def _leave(jobs: Iterable[AsyncJob[Any]]) -> None:
         job.add_done_callback(_seen)
 
 
-def _seen(job: asyncio.Future[bytes]) -> None:
+def _seen(job: asyncio.Future[Any]) -> None:
     if not job.cancelled():
         job.exception()

@@ -228,7 +228,7 @@ def test_submit_many_yields_jobs_in_order_and_tells_when_each_is_done(server: Se
     work(echo=echo)
 
     async def use(client: AsyncClient) -> None:
-        done: list[AsyncJob] = []
+        done: list[AsyncJob[bytes]] = []
         jobs = [job async for job in client.submit_many("echo", ["a", "b", "c"], on_done=done.append)]
         assert await asyncio.gather(*jobs) == [b"a", b"b", b"c"]
         assert set(done) == set(jobs)
@@ -364,54 +364,40 @@ def test_a_second_at_the_same_job_wakes_nobody_else(server: Server, work: Worker
     run(server, use)
 
 
-def test_json_is_sent_and_read_and_a_call_may_say_otherwise(server: Server, work: Workers) -> None:
+def test_json_and_text_are_sent_and_read_alike(server: Server, work: Workers) -> None:
     work(echo=echo)
 
-    async def main() -> None:
-        async with AsyncClient(server.address, payload="json") as client:
-            value = {"list": [1, None, "ü"]}
-            assert await client.submit_job("echo", value) == value
-            assert await (await client.submit("echo", value)) == value
-            assert await client.submit_job("echo", b"\xff", payload="bytes") == b"\xff"
-            assert [result async for result in client.map("echo", [{"n": 1}, {"n": 2}])] == [{"n": 1}, {"n": 2}]
-            assert (await client.submit_background_job("later", value)).handle
-            with pytest.raises(UndecodableResult) as raised:
-                await client.submit_job("echo", "not JSON", payload="text") and await client.submit_job("odd", 1)
-            assert raised.value.payload == b"\xff"
-        async with AsyncClient(server.address) as client:
-            with pytest.raises(InvalidArgument, match='payload="json"'):
-                await client.submit_job("echo", {"a": 1})
+    async def use(client: AsyncClient) -> None:
+        thing = {"name": "ä", "list": [1, 2.5, None]}
+        assert await client.submit_job("echo", thing, payload="json") == thing
+        assert await client.submit_job("echo", "ä", payload="text") == "ä"
+        with pytest.raises(InvalidArgument, match='payload="json"'):
+            await client.submit_job("echo", thing)
+        async with AsyncClient(server.address, payload="json") as speaks_json:
+            assert_type(speaks_json, AsyncClient[Any])
+            job = await speaks_json.submit("echo", thing)
+            assert await job == thing
+            assert [each async for each in speaks_json.map("echo", [1, "2", [3]])] == [1, "2", [3]]
+            assert await speaks_json.submit_job("echo", b"raw", payload="bytes") == b"raw"
+            handle = await speaks_json.submit_background_job("later", thing)
+            assert (await speaks_json.get_job_status(handle)).is_known
+        assert_type(client, AsyncClient[bytes])
 
-    work(odd=lambda job: b"\xff")
-    asyncio.run(asyncio.wait_for(main(), 60))
-
-
-def test_durations_are_timedeltas_too_and_others_are_refused(server: Server) -> None:
-    second = dt.timedelta(seconds=1)
-
-    async def main() -> None:
-        async with AsyncClient(server.address, request_timeout=30 * second, job_timeout=30 * second) as client:
-            assert await client.echo(timeout=10 * second) == b"gearpool"
-            with pytest.raises(JobTimedOut):
-                await client.submit_job("nobody", timeout=2 * second)
-            bad: Any = "5"
-            for timeout in (bad, -1, -second):
-                with pytest.raises(InvalidArgument):
-                    await client.submit_job("nobody", timeout=timeout)
-
-    asyncio.run(asyncio.wait_for(main(), 60))
+    run(server, use)
 
 
-def test_a_bad_item_has_its_place_where_errors_are_results(server: Server, work: Workers) -> None:
-    work(echo=echo)
+def test_durations_are_seconds_or_timedeltas(server: Server) -> None:
+    async def use(client: AsyncClient) -> None:
+        with pytest.raises(JobTimedOut):
+            await client.submit_job("nobody", "x", timeout=dt.timedelta(milliseconds=50))
+        for wrong in ("5", -1, float("nan"), True):
+            with pytest.raises(InvalidArgument, match="timeout"):
+                await client.submit("nobody", "x", timeout=wrong)  # type: ignore[arg-type]  # on purpose
+            with pytest.raises(InvalidArgument, match="timeout"):
+                await client.echo(timeout=wrong)  # type: ignore[arg-type]  # on purpose
+            with pytest.raises(InvalidArgument, match="timeout"):
+                client.map("nobody", ["x"], timeout=wrong)  # type: ignore[arg-type]  # on purpose
+        job = await client.submit_background_job("later", "x", delay=dt.timedelta(hours=1))
+        assert (await client.get_job_status(job)).is_known
 
-    async def main() -> None:
-        async with AsyncClient(server.address) as client:
-            items: Any = ["a", object(), "c"]
-            results = [result async for result in client.map("echo", items, return_exceptions=True)]
-            assert results[0] == b"a"
-            assert isinstance(results[1], InvalidArgument)
-            assert results[1].index == 1
-            assert results[2] == b"c"
-
-    asyncio.run(asyncio.wait_for(main(), 60))
+    run(server, use)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gearpool import AsyncClient, JobTimedOut, NoServersAvailable, SubmitUnknown
-from gearpool.errors import ConnectionLost, GearpoolError, JobCancelled, ServerError, TimedOut
+from gearpool.errors import ConnectionLost, GearpoolError, JobCancelled, ServerError, TimedOut, UsageError
 from gearpool.protocol.packets import PacketType
 from gearpool.testing import ThreadedJobServer, job_server, working
 from tests.client.scripted import Peer, ScriptedServer
@@ -373,13 +373,16 @@ def test_a_cancelled_job_keeps_nothing_but_its_handle_and_the_server_runs_it() -
         run(server.address, use, request_timeout=20.0)
 
 
-def test_a_cancelled_job_is_taken_out_of_the_queue_by_its_handle() -> None:
+def test_cancelled_jobs_that_wait_are_taken_out_of_the_queue() -> None:
     async def use(client: AsyncClient) -> None:
-        job = await client.submit("nobody", "x")
-        await job.job()
-        job.cancel()
-        assert await client.admin.cancel(await job.job())
-        assert not (await client.get_job_status(job)).is_known
+        jobs = [await client.submit("nobody", "x") for _ in range(20)]
+        shared = await client.submit("nobody", "x", unique="mine")
+        for job in (*jobs, shared):
+            job.cancel()  # before the server has named them
+        while (await client.admin.status())[server.address][0].total != 1:
+            pass
+        assert (await client.get_job_status(shared)).is_known
+        assert await client.admin.cancel(await shared.job())
 
     with job_server() as server:
         run(server.address, use, request_timeout=20.0)
@@ -403,7 +406,7 @@ def test_closing_tells_everyone_and_a_closed_client_says_so() -> None:
             client.get_job_status("H:1"),
             client.submit_background_job("f"),
         ):
-            with pytest.raises(GearpoolError, match="closed"):
+            with pytest.raises(UsageError, match="closed"):
                 await call
 
     with job_server() as server:
@@ -435,7 +438,7 @@ def test_a_client_serves_one_loop_at_a_time_and_begins_anew_on_the_next() -> Non
             assert await use() == b"x"
 
             def elsewhere() -> None:
-                with pytest.raises(GearpoolError, match="another event loop"):
+                with pytest.raises(UsageError, match="another event loop"):
                     asyncio.run(use())
 
             await asyncio.to_thread(elsewhere)

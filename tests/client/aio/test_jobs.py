@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from gearpool.client import Data, Progress, Warned
 from gearpool.client.aio.jobs import AsyncJob, AsyncRequest
 from gearpool.client.orders import make_order
+from gearpool.client.payloads import BYTES, Codec
 from gearpool.errors import (
     ConnectionLost,
     GearpoolError,
+    JobCancelled,
     JobException,
     JobFailed,
     JobTimedOut,
     ServerError,
     SubmitUnknown,
+    UndecodableResult,
 )
 from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline
@@ -32,21 +36,27 @@ class Owner:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.over: list[AsyncJob] = []
+        self.over: list[AsyncJob[Any]] = []
         self.distrusted: list[str] = []
-        self.forgotten: list[AsyncJob] = []
+        self.forgotten: list[AsyncJob[Any]] = []
+        self.withdrawn: list[AsyncJob[Any]] = []
 
-    def ended(self, job: AsyncJob) -> None:
+    def ended(self, job: AsyncJob[Any]) -> None:
         self.over.append(job)
 
-    def distrust(self, job: AsyncJob) -> None:
+    def distrust(self, job: AsyncJob[Any]) -> None:
         self.distrusted.append(job.server)
 
-    def forget(self, job: AsyncJob) -> None:
+    def forget(self, job: AsyncJob[Any]) -> None:
         self.forgotten.append(job)
 
-    def job(self, *, acknowledged: bool = True, background: bool = False, data: bytes = b"data") -> AsyncJob:
-        job = AsyncJob(self, make_order("f", background=background), b"", data, Deadline.never())
+    def withdraw(self, job: AsyncJob[Any]) -> None:
+        self.withdrawn.append(job)
+
+    def job(
+        self, *, acknowledged: bool = True, background: bool = False, data: bytes = b"data", codec: Codec = BYTES
+    ) -> AsyncJob[Any]:
+        job = AsyncJob(self, make_order("f", background=background), b"", data, Deadline.never(), codec)
         job.departs("server:1", 0.0)
         if acknowledged:
             job.answered(T.JOB_CREATED, [b"H:1"])
@@ -66,11 +76,11 @@ def test_a_result_ends_the_future() -> None:
     async def use(owner: Owner) -> None:
         job = owner.job()
         assert not job.done()
-        assert "accepted" in repr(job)
+        assert repr(job) == "<AsyncJob f server:1/H:1 accepted>"
         job.ended(T.WORK_COMPLETE, b"result")
         assert job.result() == await job == b"result"
         assert owner.over == [job]
-        assert "done" in repr(job)
+        assert repr(job) == "<AsyncJob f server:1/H:1 done>"
 
     run(use)
 
@@ -109,7 +119,7 @@ def test_asyncios_own_functions_take_jobs() -> None:
         assert list(await asyncio.gather(one, two, three)) == [b"1", b"2", b"3"]
         assert await asyncio.wait_for(one, 1) == b"1"
 
-        async def awaited(job: AsyncJob) -> bytes:
+        async def awaited(job: AsyncJob[Any]) -> object:
             return await job
 
         async with asyncio.TaskGroup() as group:
@@ -281,7 +291,7 @@ def test_a_callback_for_events_that_raises_is_logged_and_nothing_more(caplog: py
         def broken(event: object) -> None:
             raise RuntimeError("mine")
 
-        job = AsyncJob(owner, make_order("f"), b"", b"", Deadline.never(), on_event=broken)
+        job = AsyncJob(owner, make_order("f"), b"", b"", Deadline.never(), BYTES, on_event=broken)
         job.answered(T.JOB_CREATED, [b"H:1"])
         job.told(T.WORK_DATA, [b"H:1", b"a"])
         job.ended(T.WORK_COMPLETE, b"r")
@@ -309,5 +319,50 @@ def test_a_request_is_answered_lost_or_late() -> None:
         waiting.cancel()
         await asyncio.wait({waiting})
         cancelled.answered(T.ECHO_RES, [b"x"])
+
+    run(use)
+
+
+def test_results_are_read_as_the_payload_says() -> None:
+    async def use(owner: Owner) -> None:
+        text, data, empty, broken = (owner.job(codec=Codec(kind)) for kind in ("text", "json", "json", "json"))
+        text.ended(T.WORK_COMPLETE, "ä".encode())
+        data.ended(T.WORK_COMPLETE, b'{"a": [1, 2.5, null]}')
+        empty.ended(T.WORK_COMPLETE, b"")
+        broken.ended(T.WORK_COMPLETE, b"{")
+        assert await text == "ä"
+        assert await data == {"a": [1, 2.5, None]}
+        assert await empty is None
+        with pytest.raises(UndecodableResult):
+            await broken
+
+    run(use)
+
+
+def test_a_cancelled_job_is_withdrawn_unless_others_may_wait_for_it() -> None:
+    async def use(owner: Owner) -> None:
+        mine, unsent, background = owner.job(), owner.job(), owner.job(acknowledged=False, background=True)
+        mine.sent = background.sent = True
+        shared = AsyncJob[Any](owner, make_order("f"), b"u", b"", Deadline.never(), BYTES, verify=True)
+        shared.departs("server:1", 0.0)
+        shared.sent = True
+        for job in (mine, unsent, background, shared):
+            assert job.cancel()
+            assert isinstance(job._error, JobCancelled)
+        assert owner.withdrawn == [mine]
+
+    run(use)
+
+
+def test_a_job_that_was_given_up_is_still_named_by_its_server() -> None:
+    async def use(owner: Owner) -> None:
+        job = owner.job(acknowledged=False)
+        owner.request_timeout = 30.0
+        job.cancel()
+        waiting = asyncio.ensure_future(job.named())
+        await asyncio.sleep(0)
+        job.answered(T.JOB_CREATED, [b"H:1"])
+        await waiting
+        assert job.handle == "H:1"
 
     run(use)

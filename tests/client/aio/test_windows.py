@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.windows import Iteration, windowed
 from gearpool.client.orders import make_order
 from gearpool.client.payloads import BYTES
-from gearpool.errors import InvalidArgument
+from gearpool.errors import GearpoolError, InvalidArgument, JobFailed
 from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline
 
@@ -25,29 +26,34 @@ class Sending:
 
     def __init__(self, *, ends: bool = True) -> None:
         self.loop = asyncio.get_running_loop()
-        self.sent: list[AsyncJob] = []
+        self.sent: list[AsyncJob[Any]] = []
         self.batches: list[int] = []
         self._ends = ends
 
-    def ended(self, job: AsyncJob) -> None: ...
+    def ended(self, job: AsyncJob[Any]) -> None: ...
 
-    def distrust(self, job: AsyncJob) -> None: ...
+    def distrust(self, job: AsyncJob[Any]) -> None: ...
 
-    def forget(self, job: AsyncJob) -> None: ...
+    def forget(self, job: AsyncJob[Any]) -> None: ...
 
-    def make(self) -> Callable[[object], AsyncJob]:
+    def withdraw(self, job: AsyncJob[Any]) -> None: ...
+
+    def make(self) -> Callable[[object], AsyncJob[Any]]:
         order = make_order("f")
-        return lambda item: AsyncJob(self, order, b"", BYTES.encode(item), Deadline.never())
+        return lambda item: AsyncJob(self, order, b"", BYTES.encode(item), Deadline.never(), BYTES)
 
-    async def send(self, jobs: list[AsyncJob]) -> None:
+    async def send(self, jobs: list[AsyncJob[Any]]) -> None:
         self.batches.append(len(jobs))
         for job in jobs:
             self.sent.append(job)
             if self._ends:
                 self.loop.call_soon(self.end, job)
 
+    async def send_open(self, jobs: list[AsyncJob[Any]]) -> None:
+        await self.send([job for job in jobs if not job.done()])
+
     @staticmethod
-    def end(job: AsyncJob) -> None:
+    def end(job: AsyncJob[Any]) -> None:
         job.ended(PacketType.WORK_COMPLETE, job._data)
 
 
@@ -215,12 +221,16 @@ def test_a_window_of_none_and_a_single_payload_are_refused_when_they_are_given()
 def test_an_iteration_that_nobody_begins_warns_and_one_that_was_begun_does_not() -> None:
     async def use() -> None:
         sending = Sending()
-        with pytest.warns(RuntimeWarning, match=r"submit_many\(\) was never iterated: nothing was submitted"):
-            Iteration(windowed([b"x"], sending.make, sending.send, 10), "submit_many()")
-        begun = Iteration(windowed([b"x"] * 3, sending.make, sending.send, 10), "submit_many()")
-        assert await (await anext(begun)) == b"x"
+
+        def iteration(count: int) -> Iteration[bytes]:
+            return Iteration(windowed([b"x"] * count, sending.make, sending.send, 10), result, "submit_many")
+
+        with pytest.warns(RuntimeWarning, match=r"submit_many\(\) was never iterated over: nothing was submitted"):
+            iteration(1)
+        begun = iteration(3)
+        assert await anext(begun) == b"x"
         await begun.aclose()
-        await Iteration(windowed([b"x"], sending.make, sending.send, 10), "submit_many()").aclose()
+        await iteration(1).aclose()
         assert len(sending.sent) == 3
 
     run(use)
@@ -248,3 +258,50 @@ def test_jobs_that_are_left_behind_make_no_noise_when_they_fail(source: Callable
     run(use)
     gc.collect()
     assert not noise
+
+
+async def result(job: AsyncJob[Any]) -> bytes:
+    value: bytes = await job
+    return value
+
+
+@pytest.mark.parametrize(("ends", "read"), [(True, []), (False, [b"2", b"3"])])
+def test_an_error_says_at_which_item_and_ends_the_iteration_or_not(ends: bool, read: list[bytes]) -> None:
+    async def use() -> None:
+        sending = Sending(ends=False)
+        jobs = Iteration(windowed([b"0", b"1", b"2", b"3"], sending.make, sending.send, 10), result, "map", ends=ends)
+        first = asyncio.ensure_future(anext(jobs))
+        while len(sending.sent) < 4:
+            await asyncio.sleep(0)
+        for number, job in enumerate(sending.sent):
+            job.ended(PacketType.WORK_FAIL if number == 1 else PacketType.WORK_COMPLETE, job._data)
+        assert await first == b"0"
+        with pytest.raises(JobFailed) as raised:
+            await anext(jobs)
+        assert raised.value.index == 1
+        assert [each async for each in jobs] == read
+        await jobs.aclose()
+
+    run(use)
+
+
+def test_what_cannot_be_sent_may_keep_its_place(source: Callable[[list[object]], object]) -> None:
+    async def use() -> None:
+        sending = Sending()
+
+        def refused(error: GearpoolError) -> AsyncJob[Any]:
+            job: AsyncJob[Any] = AsyncJob(sending, make_order("f"), b"", b"", Deadline.never(), BYTES)
+            job.settle(error)
+            return job
+
+        items: list[object] = [b"a", object(), b"c"]
+        ends = []
+        async for job in windowed(source(items), sending.make, sending.send_open, 10, refused):  # type: ignore[arg-type]  # either
+            try:
+                ends.append(await job)
+            except InvalidArgument as error:
+                ends.append(error.index)
+        assert ends == [b"a", 1, b"c"]
+        assert len(sending.sent) == 2
+
+    run(use)
