@@ -90,7 +90,7 @@ async def stream(text: str, client: Gearman) -> StreamingResponse:
 @app.get("/never")
 async def never(client: Gearman) -> None:
     """A job that nobody does."""
-    await client.submit_job("nobody", "x", timeout=0.2)
+    await client.submit_job("nobody", "x", timeout=1.0)
 
 
 @app.get("/fails")

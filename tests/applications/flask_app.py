@@ -43,7 +43,7 @@ def several(count: int) -> ResponseReturnValue:
 @app.get("/never")
 def never() -> ResponseReturnValue:
     """A job that nobody does."""
-    return {"result": client.submit_job("nobody", "x", timeout=0.2).decode()}
+    return {"result": client.submit_job("nobody", "x", timeout=1.0).decode()}
 
 
 @app.post("/later/<text>")

@@ -36,7 +36,7 @@ def reverse(text: str) -> str:
 def fails(function: str) -> None:
     """In a child: a job that ends badly."""
     assert _client is not None
-    _client.submit_job(function, "x", timeout=5.0 if function != "nobody" else 0.1)
+    _client.submit_job(function, "x", timeout=5.0 if function != "nobody" else 1.0)
 
 
 def reverse_async(server: str, texts: list[str]) -> list[str]:

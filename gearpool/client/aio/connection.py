@@ -150,7 +150,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         """In a forked child: close the descriptor without a word to the server, and without the parent's loop."""
         self.ended = "this process was forked: the connection is its parent's"
         sock = self._transport.get_extra_info("socket")
-        if sock is not None:
+        if sock is not None and sock.fileno() >= 0:
             # In its place, since the transport closes its descriptor some day, which must not be another's by then.
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, sock.fileno(), inheritable=False)

@@ -25,6 +25,7 @@ class Limited(Protocol):
     @property
     def deadline(self) -> Deadline:
         """When it expires; must not change while it is held here."""
+        ...
 
 
 class Timer(Protocol):

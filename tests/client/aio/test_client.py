@@ -96,8 +96,8 @@ def test_failures_and_time_outs_are_raised(server: Server, work: Workers) -> Non
         with pytest.raises(JobFailed):
             await client.submit_job("fail", "x")
         with pytest.raises(JobTimedOut):
-            await client.submit_job("nobody", "x", timeout=0.05)
-        job = await client.submit("nobody", "x", timeout=0.05)
+            await client.submit_job("nobody", "x", timeout=0.5)
+        job = await client.submit("nobody", "x", timeout=0.5)
         with pytest.raises(JobTimedOut):
             [event async for event in job.events()]
         errors = [each async for each in client.map("fail", ["x"], return_exceptions=True)]
@@ -389,7 +389,7 @@ def test_json_and_text_are_sent_and_read_alike(server: Server, work: Workers) ->
 def test_durations_are_seconds_or_timedeltas(server: Server) -> None:
     async def use(client: AsyncClient) -> None:
         with pytest.raises(JobTimedOut):
-            await client.submit_job("nobody", "x", timeout=dt.timedelta(milliseconds=50))
+            await client.submit_job("nobody", "x", timeout=dt.timedelta(milliseconds=500))
         for wrong in ("5", -1, float("nan"), True):
             with pytest.raises(InvalidArgument, match="timeout"):
                 await client.submit("nobody", "x", timeout=wrong)  # type: ignore[arg-type]  # on purpose

@@ -77,13 +77,13 @@ def test_with_a_hung_server_two_hundred_awaited_jobs_end_by_their_limits_and_ask
                 peer.send(T.JOB_CREATED, b"H:%d" % count)
 
     async def use(client: AsyncClient) -> None:
-        jobs = [await client.submit("f", "x", unique=f"u{number}", timeout=2.0) for number in range(200)]
+        jobs = [await client.submit("f", "x", unique=f"u{number}", timeout=3.0) for number in range(200)]
         errors = await asyncio.gather(*jobs, return_exceptions=True)
         assert {type(error) for error in errors} == {JobTimedOut}
         assert {error.server for error in errors} == {server.address}  # type: ignore[union-attr]  # all are errors
 
     with ScriptedServer(script) as server:
-        run(server.address, use)
+        run(server.address, use, request_timeout=20.0)
     # Asked about each once, in one write: the server has not answered, so it is not asked again.
     assert asked["GET_STATUS"] <= 200
     assert server.connections == 1
@@ -273,7 +273,7 @@ def test_a_lost_submission_is_unknown_and_a_lost_result_times_out() -> None:
             await client.submit_job("echo", "x", timeout=None)
         server.faults.lose_next("WORK_COMPLETE", direction="sent")
         with pytest.raises(JobTimedOut):
-            await client.submit_job("echo", "x", timeout=0.5)
+            await client.submit_job("echo", "x", timeout=2.0)
         assert await client.submit_job("echo", "y") == b"y"
 
     with job_server() as server, working(server, echo=lambda arg: arg):

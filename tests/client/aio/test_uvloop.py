@@ -24,7 +24,7 @@ async def use(server: ThreadedJobServer) -> None:
         assert await client.submit_job("echo", large) == large
         assert await client.admin.version()
         with pytest.raises(JobTimedOut):
-            await client.submit_job("nobody", "x", timeout=0.1)
+            await client.submit_job("nobody", "x", timeout=1.0)
         job = await client.submit("echo", "x", unique="mine", retry=3)
         server.faults.drop()
         assert await job == b"x"

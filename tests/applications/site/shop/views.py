@@ -26,7 +26,7 @@ async def reverse_async(request: HttpRequest, text: str) -> JsonResponse:
 def never(request: HttpRequest) -> JsonResponse:
     """A job that nobody does."""
     try:
-        client.submit_job("nobody", "x", timeout=0.2)
+        client.submit_job("nobody", "x", timeout=1.0)
     except JobTimedOut as error:
         return JsonResponse({"error": "timed out", "job": error.handle}, status=504)
     return JsonResponse({})
