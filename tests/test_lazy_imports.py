@@ -33,6 +33,12 @@ def test_import_gearpool_loads_nothing_else() -> None:
     assert not loaded("import gearpool") & {"gevent", "greenlet", "yaml", "rich"}
 
 
+def test_the_clients_load_nothing_that_a_web_application_need_not_have() -> None:
+    heavy = {"gevent", "greenlet", "yaml", "rich", "falcon", "prometheus_client"}
+    assert not loaded("from gearpool import AsyncClient") & heavy
+    assert not loaded("from gearpool import Client") & {*heavy, "asyncio"}
+
+
 def test_every_public_name_can_be_had() -> None:
     for name in gearpool.__all__:
         assert getattr(gearpool, name) is not None
