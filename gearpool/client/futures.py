@@ -70,8 +70,8 @@ class JobFuture(Submission, Waitable, Future[R]):
         verify: bool = False,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
-        # `Submission.__init__` is written out, since making a future is a good part of what a job costs. That of `Future`
-        # is not called: its lock and lists are made when somebody asks for them, see below.
+        # Written out, not `Submission.__init__`: making a future is a good part of what a job costs. Not that of `Future`:
+        # its lock and lists are made when somebody asks for them, see below.
         self._order = order
         self._unique = unique
         self._data = data
