@@ -401,3 +401,29 @@ def test_durations_are_seconds_or_timedeltas(server: Server) -> None:
         assert (await client.get_job_status(job)).is_known
 
     run(server, use)
+
+
+def test_a_bad_item_has_its_place_where_errors_are_results(server: Server, work: Workers) -> None:
+    work(echo=echo)
+
+    async def use(client: AsyncClient) -> None:
+        items: Any = ["a", object(), "c"]
+        results = [result async for result in client.map("echo", items, return_exceptions=True)]
+        assert results[0] == b"a"
+        assert isinstance(results[1], InvalidArgument)
+        assert results[1].index == 1
+        assert results[2] == b"c"
+
+    run(server, use)
+
+
+def test_a_result_of_another_kind_is_an_error_that_carries_it(server: Server, work: Workers) -> None:
+    work(odd=lambda job: b"\xff")
+
+    async def use(client: AsyncClient) -> None:
+        for kind in ("text", "json"):
+            with pytest.raises(UndecodableResult) as raised:
+                await client.submit_job("odd", "x", payload=kind)
+            assert raised.value.payload == b"\xff"
+
+    run(server, use)
