@@ -21,7 +21,6 @@ from gevent.hub import get_hub
 
 from gearpool.errors import RemoteProtocolError
 from gearpool.jobs import Interrupt, Job
-from gearpool.logs import emit
 from gearpool.net.greenlet_streams import GreenletStream
 from gearpool.page import NO_SERVER, Activity, tagged
 from gearpool.protocol.codec import Decoder, Packet, request
@@ -38,8 +37,6 @@ from gearpool.worker.shares import ServerShare
 
 if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
-
-log = logging.getLogger("gearpool.worker")
 
 READ = 64 * 1024
 """Bytes asked for at once. From 128 KiB on glibc maps each buffer anew: 18 us a read instead of 2.4 (measured)."""
@@ -290,9 +287,9 @@ class Session:
                 pool.crew.run(self._lead)
         except BaseException as error:  # noqa: BLE001 - a defect of ours must not leave a function unserved for ever
             self.close(f"internal error: {error!r}")
-            emit(
-                log, logging.ERROR, "worker.error", f"{error!r}; the connection is given up, its jobs come again",
-                function=self.function.name, server=self.server, exc_info=error,
+            pool.server_log.emit(
+                logging.ERROR, "worker.error", f"{error!r}; the connection is given up, its jobs come again",
+                key=self.function.name, function=self.function.name, server=self.server, exc_info=error,
             )  # fmt: skip
         finally:
             pool.leaders.pop(me, None)

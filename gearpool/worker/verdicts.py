@@ -73,9 +73,13 @@ class Verdicts:
         function = session.function
         if job.function != function.name:
             decision = Decision(Action.FAIL, "failed", reason=f"this worker does not serve {job.function}")
+            # It takes a job server that is out of order, which may send a thousand.
+            self._pool.server_log.emit(
+                logging.ERROR, f"job.{decision.label}", decision.reason, key=f"{job.server} {function.name}", **known_of(job)
+            )  # fmt: skip
         else:
             decision = poisoned(function.settings, kills)
-        logs.emit(log, logging.ERROR, f"job.{decision.label}", decision.reason, **known_of(job))
+            logs.emit(log, logging.ERROR, f"job.{decision.label}", decision.reason, **known_of(job))
         function.did_not_come(1)  # it says nothing of the function's health: another one is the probe
         if decision.action is Action.DEAD_LETTER:
             self._start_letter(session, job, decision, None, 0.0)

@@ -15,12 +15,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
+from gevent.event import AsyncResult
 from gevent.monkey import get_original
 
 from gearpool import Client, Job
+from gearpool.errors import ConnectFailed
+from gearpool.net import dialing
+from gearpool.worker import lane, letters
 from tests.processes import wait_for
 from tests.worker.serving import SHORT, function, serving
 
@@ -165,3 +170,41 @@ def test_a_server_that_stands_still_together_with_the_worker_does_not_lose_what_
         descriptor = running.call(lambda pool: os.dup(pool.lanes[0].descriptor))
         with socket.socket(fileno=descriptor) as connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 60_000
+
+
+def test_a_try_to_connect_that_we_held_up_ourselves_is_made_again_and_says_nothing_of_the_server(
+    server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect = dialing.connect
+    tries: list[None] = []
+
+    def held_up(*arguments: Any, **options: Any) -> socket.socket:
+        tries.append(None)
+        if len(tries) <= 2:
+            get_original("time", "sleep")(0.2)
+            raise ConnectFailed(server, "no answer from the host in time")
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(dialing, "connect", held_up)
+    monkeypatch.setattr(lane, "CONNECT_S", 0.05)
+    monkeypatch.setattr(lane, "LATE_S", 0.05)
+    with serving([function("echo", lambda arg: arg)], server, patience=SHORT) as running:
+        wait_for(lambda: running.call(lambda pool: pool.lanes[0].connected), "the connection")
+    assert len(tries) == 3
+    assert "no answer from the host" not in caplog.text
+
+
+def test_a_letter_is_not_given_up_for_time_in_which_the_process_was_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(letters, "ANSWER_S", 0.5)
+    answer = AsyncResult()
+
+    def block_and_answer() -> None:
+        gevent.sleep(0.01)
+        get_original("time", "sleep")(1.0)
+        gevent.sleep(0.1)
+        answer.set(None)
+
+    blocked = gevent.spawn(block_and_answer)
+    assert letters._is_answered(answer)
+    blocked.join()
+    assert not letters._is_answered(AsyncResult())

@@ -72,3 +72,17 @@ def test_a_server_that_has_been_away_for_long_is_tried_again_within_seconds() ->
         reach._scout = "lane"
         delays.append(reach.lost("lane"))
     assert max(delays) <= SEEN_WITHIN_S
+
+
+def test_a_server_that_takes_connections_only_to_break_them_is_tried_more_and_more_slowly() -> None:
+    reach = Reach(ReconnectSettings(delay_s=0.5, max_delay_s=30.0))
+
+    def delays(*, was_steady: bool) -> list[float]:
+        waits = []
+        for _ in range(20):
+            reach.reached("lane")
+            waits.append(reach.lost("lane", was_steady=was_steady))
+        return waits
+
+    assert 0.5 < max(delays(was_steady=False)) <= SEEN_WITHIN_S
+    assert max(delays(was_steady=True)) <= 0.5
