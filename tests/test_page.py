@@ -26,6 +26,21 @@ def test_what_one_process_writes_another_reads() -> None:
         page.close()
 
 
+def test_a_job_on_the_cpu_is_asked_to_be_killed_by_the_turn_that_shows_it() -> None:
+    page = Page.create()
+    try:
+        assert page.to_kill == 0
+        page.write(1.0, 0, Activity.JOB, b"H", b"u")
+        shown = page.read().turn
+        page.ask_to_kill(shown)
+        assert page.to_kill == shown
+        for _ in range(5):
+            page.write(2.0, 0, Activity.JOB, b"I", b"v")
+        assert page.read().turn != page.to_kill == shown
+    finally:
+        page.close()
+
+
 def test_a_reader_never_gets_a_write_half_done() -> None:
     page = Page.create()
     try:

@@ -20,7 +20,8 @@ from gevent.hub import get_hub
 
 from gearpool.jobs import End, Job, JobTimeout, Outcome, Reporter
 from gearpool.worker.functions import Function
-from gearpool.worker.interrupts import is_ours
+from gearpool.worker.importing import is_importing
+from gearpool.worker.interrupts import is_entering, is_ours
 from gearpool.worker.verdicts import outcome_of
 
 _INSIST_S = 0.05
@@ -44,10 +45,13 @@ def run_once(function: Function, reporter: Reporter, payload: bytes, *, unique: 
         return ended.get()  # type: ignore[no-any-return]
     grace_ends = job.started + timeout_s + function.settings.timeout_grace_s
 
+    def timed_out() -> JobTimeout:
+        return JobTimeout(f"over its time limit of {timeout_s:g} s")
+
     def due() -> BaseException | None:
         """What is to be raised in the handler now."""
         if not thrown:
-            thrown.append(JobTimeout(f"over its time limit of {timeout_s:g} s"))
+            thrown.append(timed_out())
         elif time.monotonic() >= grace_ends:
             thrown.append(GreenletExit())
         else:
@@ -58,6 +62,10 @@ def run_once(function: Function, reporter: Reporter, payload: bytes, *, unique: 
         # In the hub: so the handler waits.
         if greenlet.dead or ended.ready():
             return
+        if is_importing(greenlet.gr_frame):
+            if time.monotonic() >= grace_ends:
+                ended.set(Outcome(End.TIMED_OUT, error=thrown[0] if thrown else timed_out()))
+            return
         error = due()
         if error is not None:
             greenlet.throw(error)
@@ -66,10 +74,15 @@ def run_once(function: Function, reporter: Reporter, payload: bytes, *, unique: 
 
     def on_alarm(_number: int, frame: FrameType | None) -> None:
         # Only into the handler; if it waits, the timer sees to it.
-        if getcurrent() is greenlet and frame is not None and not is_ours(frame) and not ended.ready():
-            error = due()
-            if error is not None:
+        if getcurrent() is not greenlet or frame is None or ended.ready() or is_ours(frame) or is_entering(frame):
+            return
+        error = due()
+        if error is not None:
+            try:
                 raise error
+            finally:
+                # Its traceback refers to this frame: see `Interrupts.on_signal`.
+                del error, frame
 
     timer = get_hub().loop.timer(timeout_s, _INSIST_S)
     timer.start(look)

@@ -8,17 +8,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import gevent
 import pytest
 from gevent import getcurrent
 
-from gearpool import Client, JobFailed
+from gearpool import Client, JobFailed, JobTimeout
+from gearpool.jobs import End
 from gearpool.worker import snapshots
 from gearpool.worker.importing import is_importing
 from gearpool.worker.interrupts import is_ours
+from gearpool.worker.making import make_function
+from gearpool.worker.single import run_once
 from tests.processes import wait_for
 from tests.worker.serving import Serving, function, serving
 
@@ -183,6 +186,22 @@ def test_a_drain_leaves_an_import_alone_and_hands_back_or_fails_its_job(
         else:
             with serving([function("lazy", lambda arg: b"elsewhere")], server):
                 assert future.result(20) == b"elsewhere"
+
+
+@pytest.mark.parametrize("grace", [60.0, 0.05])
+def test_a_handler_that_is_run_alone_is_not_interrupted_in_an_import_either(registry: Any, grace: float) -> None:
+    function = make_function("lazy", use, timeout=0.02, timeout_grace=grace)
+    reporter: Any = SimpleNamespace(server="here")
+    if grace > 1.0:
+        gevent.spawn_later(0.3, setattr, registry, "go_on", True)
+    outcome = run_once(function, reporter, registry.waiting.encode())
+    if grace > 1.0:
+        assert (outcome.end, outcome.result) == (End.RETURNED, b"whole")
+    else:
+        assert (outcome.end, type(outcome.error)) == (End.TIMED_OUT, JobTimeout)
+        registry.go_on = True
+        while not hasattr(sys.modules[registry.waiting], "value"):
+            gevent.sleep(0.01)
 
 
 def test_a_handler_that_swallows_draining_and_is_killed_is_handed_back_not_failed(server: str, client: Client) -> None:

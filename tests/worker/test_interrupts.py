@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from gevent import GreenletExit
 
-from gearpool.jobs import JobTimeout
+from gearpool.jobs import JobTimeout, Killed
 from gearpool.page import Activity, Page
 from gearpool.worker.interrupts import Interrupts, is_entering, is_ours
 
@@ -66,6 +66,32 @@ def test_at_its_limit_it_gets_job_timeout_and_at_the_end_of_its_grace_it_is_ende
     pool.job.deadline -= LIMIT_S
     with pytest.raises(GreenletExit):
         handler.on_signal(0, sys._getframe())
+
+
+def test_a_job_that_an_operator_kills_is_ended_at_once_and_again_at_the_end_of_its_grace(page: Page) -> None:
+    handler, pool = interrupts(page, 0.1)
+    graces: list[Any] = []
+    over: list[bool] = []
+    pool.limits.begin_grace = graces.append
+    pool.limits.grace_is_over = lambda run, now: bool(over)
+    handler.on_signal(0, sys._getframe())
+    assert pool.run.thrown == []
+    page.ask_to_kill(page.read().turn)
+    with pytest.raises(Killed):
+        handler.on_signal(0, sys._getframe())
+    assert graces == [pool.run]
+    handler.on_signal(0, sys._getframe())  # within the grace
+    over.append(True)
+    with pytest.raises(GreenletExit):
+        handler.on_signal(0, sys._getframe())
+
+
+def test_the_job_after_the_one_that_was_to_be_killed_is_left_alone(page: Page) -> None:
+    handler, pool = interrupts(page, 0.1)
+    page.ask_to_kill(page.read().turn)
+    page.write(time.monotonic(), 0, Activity.JOB, b"I", b"v")
+    handler.on_signal(0, sys._getframe())
+    assert pool.run.thrown == []
 
 
 def test_nothing_is_raised_into_the_hub(page: Page) -> None:

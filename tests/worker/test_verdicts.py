@@ -14,6 +14,7 @@ import gevent
 import pytest
 
 from gearpool import Abort, Client, Draining, Job, JobException, JobFailed, JobTimeout, Retry, Skip
+from gearpool.jobs import Killed
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
 from gearpool.testing.servers import job_server
 from gearpool.worker import snapshots
@@ -415,3 +416,33 @@ def test_an_operator_kills_a_running_job(server: str, client: Client) -> None:
         with pytest.raises(JobFailed):
             future.result(10)
         assert not running.call(lambda pool: pool.kill("H:none:1"))
+
+
+def test_an_operator_kills_a_job_that_waits_for_its_retry(server: str, client: Client) -> None:
+    retry = RetrySettings(attempts=2, delay_s=3600.0, max_delay_s=3600.0)
+    with serving([function("boom", boom, on_error="retry", retry=retry)], server) as running:
+        future = client.submit("boom", b"")
+        wait_for(lambda: running.snapshot()["functions"]["boom"]["waiting_retry"] == 1, "the job to wait")
+        (row,) = running.call(snapshots.jobs)
+        assert running.call(lambda pool: pool.kill(f"{row['server']}/{row['handle']}"))
+        with pytest.raises(JobFailed):
+            future.result(10)
+        assert running.outcomes("boom") == {"retried": 1, "failed": 1}
+        assert running.snapshot()["functions"]["boom"]["waiting_retry"] == 0
+        assert running.snapshot()["slots"]["used"] == 0
+
+
+def test_a_handler_that_swallows_its_killing_by_the_operator_is_ended_at_the_grace(server: str, client: Client) -> None:
+    def stubborn(arg: bytes) -> bytes:
+        with contextlib.suppress(Killed):
+            gevent.sleep(60)
+        gevent.sleep(60)
+        return arg
+
+    with serving([function("stubborn", stubborn, timeout_grace_s=0.1)], server) as running:
+        future = client.submit("stubborn", b"")
+        rows: list[dict[str, Any]] = wait_for(lambda: running.call(snapshots.jobs), "the job to run")
+        assert running.call(lambda pool: pool.kill(rows[0]["handle"]))
+        with pytest.raises(JobFailed):
+            future.result(10)
+        assert running.outcomes("stubborn") == {"failed": 1}
