@@ -82,9 +82,12 @@ class Connection:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody misses it: it runs no job, waits for none, can do nothing, and nothing of it is under way."""
+        """Whether nobody misses it: it runs no job, waits for none, can do nothing, and no reply is under way.
+
+        A packet that has begun does not count: half of one on each connection would keep them all.
+        """
         peer = self.peer
-        return not (peer.running or peer.watching or peer.queues or peer.behind or self.unsent or peer.decoder.missing)
+        return not (peer.running or peer.watching or peer.queues or peer.behind or self.unsent)
 
     @property
     def blocked(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gearpool.protocol.codec import request
 from gearpool.server.connections import PAUSE_READING_AT, SEND_BYTES, Connection
 from gearpool.server.core import Core
@@ -164,3 +166,32 @@ def test_payloads_of_jobs_that_it_runs_are_no_debt() -> None:
     worker.peer.send(bytes(2 * 1024 * 1024))
     worker.flush()
     assert worker.peer.closed
+
+
+def test_a_connection_is_idle_while_it_takes_no_part_in_a_job() -> None:
+    server, stream = Server(), Stream()
+    connection = server.connect(stream)
+    assert connection.idle
+    stream.arrived = [request(T.ECHO_REQ, b"x")[:5]]
+    connection._on_readable()
+    assert connection.idle, "half a packet keeps no connection"
+    stream.arrived = [request(T.ECHO_REQ, b"x")[5:]]
+    connection._on_readable()
+    assert not connection.idle, "it has a reply to get"
+    connection.flush()
+    assert connection.idle
+    stream.arrived = [request(T.SUBMIT_JOB_BG, b"f", b"", b"")]
+    connection._on_readable()
+    connection.flush()
+    assert connection.idle, "a background job does not need it"
+
+
+@pytest.mark.parametrize("packet", [request(T.CAN_DO, b"f"), request(T.SUBMIT_JOB, b"f", b"", b"")])
+def test_a_worker_and_a_client_that_waits_are_not_idle(packet: bytes) -> None:
+    server, stream = Server(), Stream()
+    connection = server.connect(stream)
+    stream.arrived = [packet]
+    connection._on_readable()
+    if connection.unsent:
+        connection.flush()
+    assert not connection.idle
