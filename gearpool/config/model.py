@@ -85,7 +85,7 @@ BREAKER = Section(
     },
 )
 
-POISON = Section("poison", {"kills": Key(Count(), "After so many deaths of its process a job is not run again.", "3")})
+POISON = Section("poison", {"kills": Key(Count(), "A job that is blamed for this many deaths of its process is not run again.", "3")})
 
 _OPTIONS: dict[str, Key] = {
     "concurrency": Key(Count(1, MAX_AT_ONCE), "Jobs of this function at once in one process.", "the process's"),
