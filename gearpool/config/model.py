@@ -85,7 +85,9 @@ BREAKER = Section(
     },
 )
 
-POISON = Section("poison", {"kills": Key(Count(), "A job that is blamed for this many deaths of its process is not run again.", "3")})
+POISON = Section(
+    "poison", {"kills": Key(Count(), "A job blamed for this many deaths of its process is not run again.", "3")}
+)
 
 _OPTIONS: dict[str, Key] = {
     "concurrency": Key(Count(1, MAX_AT_ONCE), "Jobs of this function at once in one process.", "the process's"),
