@@ -83,4 +83,5 @@ def _pid_of(server: ServerSettings) -> str | None:
 
 
 def _connected(server: ServerSettings) -> socket.socket:
-    return dialing.connect(server, Deadline.after(ASK_S), modules=greenlets.modules())
+    # No greeting: after an ECHO the connection speaks the binary protocol, and this asks in the text protocol.
+    return dialing.connect(server, Deadline.after(ASK_S), modules=greenlets.modules(), greet=False)
