@@ -81,7 +81,15 @@ class Killing:
                 child = self._pool.find(answer["worker"])
                 if child is not None and self._interrupt(child, name, reply):
                     return
-            reply({"ok": False, "error": f"no worker runs a job {name}"})
+            silent = [str(answer["worker"]) for answer in answers if "error" in answer]
+            if silent:
+                text = (
+                    f"no worker that answers has a job {name}; if it is one of worker {', '.join(silent)}, which another "
+                    "job blocks, it is killed there as soon as that goes on"
+                )
+            else:
+                text = f"no worker runs a job {name}"
+            reply({"ok": False, "error": text})
 
         self._questions.ask("kill", done, handle=self._known_here(name))
 

@@ -130,6 +130,18 @@ def test_kill_of_a_job_nobody_runs_is_refused(daemons: Factory) -> None:
         daemon.ask("kill", handle="H:x:5")
 
 
+def test_kill_of_a_job_that_may_be_in_a_worker_blocked_by_another_says_so(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    (pid,) = daemon.workers()
+    daemon.tell(pid, blocked=True)
+    daemon.tell(pid, page=[1, 0, "H:x:1", "u"])
+    wait_for(lambda: daemon.ask("status")["workers"][0]["stalled_s"], "it to be blocked")
+    with pytest.raises(calls.RefusedError, match=f"if it is one of worker {pid}, which another job blocks"):
+        daemon.ask("kill", handle="H:x:5")
+    daemon.tell(pid, blocked=False)
+    assert daemon.hears(pid, "kill")["handle"] == "H:x:5"
+
+
 def test_log_level_reaches_the_workers(daemons: Factory) -> None:
     daemon = daemons().start().until_ready()
     (pid,) = daemon.workers()
