@@ -13,11 +13,12 @@ from typing import Any, Literal, Self, overload
 
 from gearpool.client.admin import Admin
 from gearpool.client.asking import known_server, one_of, whom_to_ask
+from gearpool.client.defaults import CONNECT_TIMEOUT_S, JOB_TIMEOUT_S, REQUEST_TIMEOUT_S
 from gearpool.client.dispatch import Dispatch
-from gearpool.client.futures import JobFuture, R
+from gearpool.client.futures import JobFuture
 from gearpool.client.many import SubmittingMany
 from gearpool.client.orders import Payload
-from gearpool.client.payloads import BYTES, Codec
+from gearpool.client.payloads import BYTES, Codec, R
 from gearpool.client.results import JobHandle, JobStatus
 from gearpool.client.submission import UNSET
 from gearpool.net.addresses import ServerLike, parse_servers
@@ -28,10 +29,6 @@ from gearpool.protocol.names import unique_id
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import PayloadKind
 from gearpool.timing import Duration, seconds_of
-
-REQUEST_TIMEOUT_S = 10.0
-CONNECT_TIMEOUT_S = 5.0
-JOB_TIMEOUT_S = 300.0
 
 
 class Client(SubmittingMany[R]):

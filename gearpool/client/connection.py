@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from gearpool.client.defaults import BACKLOG, SEND_LIMIT_S
 from gearpool.client.session import Call, Session
 from gearpool.client.submission import Submission
 from gearpool.client.upkeep import FORGOTTEN, Upkeep
@@ -20,17 +21,11 @@ from gearpool.net.reasons import describe
 from gearpool.net.streams import Stream
 from gearpool.timing import Deadline
 
-SEND_LIMIT_S = 30.0
-"""A server that takes not a byte for so long is given up."""
-
 SEND_STEP_S = 1.0
 """Of a wait to write, no step counts for more than this: time in which this process did not run is not the server's."""
 
 READS_IN_A_ROW = 16
 """Then other threads, or greenlets, have their turn."""
-
-BACKLOG = 4 * 1024 * 1024
-"""Bytes waiting to be written beyond which those who submit are made to wait."""
 
 
 class Connection:

@@ -15,10 +15,11 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from gearpool.client.defaults import CLOSED
 from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Order
 from gearpool.client.payloads import Codec
-from gearpool.client.pool import CLOSED, Pool
+from gearpool.client.pool import Pool
 from gearpool.client.results import JobStatus, status_of
 from gearpool.client.session import Call
 from gearpool.client.submission import UNSET, resubmission_pause

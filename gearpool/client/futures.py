@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from gearpool.client.orders import Order
-from gearpool.client.payloads import Codec
+from gearpool.client.payloads import Codec, R
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET, Submission
 from gearpool.client.waiting import Waitable
@@ -23,17 +23,7 @@ from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline, Duration
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar  # in the standard library's from 3.13 on; type checkers bring their own
-
     from gearpool.client.dispatch import Dispatch
-
-    R = TypeVar("R", default=bytes)
-else:
-    from typing import TypeVar
-
-    R = TypeVar("R")
-    """What a result is: bytes, str with ``payload="text"``, anything with ``payload="json"``."""
-
 
 _COMPLETE = PacketType.WORK_COMPLETE
 

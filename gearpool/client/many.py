@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, overload
 
 from gearpool.client.batches import Batches
-from gearpool.client.futures import JobFuture, R
+from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Priority, check_retry, checked_unique, make_order
-from gearpool.client.payloads import codec_of
+from gearpool.client.payloads import R, codec_of
 from gearpool.client.results import JobHandle
 from gearpool.client.submission import UNSET
 from gearpool.client.submitting import Submitting

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from gearpool.errors import InvalidArgument, UndecodableResult
 from gearpool.settings import PayloadKind
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # in the standard library's from 3.13 on; type checkers bring their own
+
+    R = TypeVar("R", default=bytes)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
+    """What a result is: bytes, str with ``payload="text"``, anything with ``payload="json"``."""
 
 MAX_PAYLOAD = 0xFFFFFFFF - 1024
 """Bytes that a packet's 32-bit length leaves for a payload beside function, unique id and the rest."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from gearpool.client.connection import Connection
+from gearpool.client.defaults import CLOSED
 from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
 from gearpool.client.waiting import CATCH_UP_S, LATE_S, Question
@@ -25,8 +26,6 @@ from gearpool.settings import ServerSettings
 from gearpool.timing import Deadline
 
 OnEnd = Callable[[str, str, list[Call]], None]
-
-CLOSED = "the client is closed"
 
 CLOSE_S = 5.0
 """How long closing waits for the readers' threads; one may be held up by a callback of the user's."""

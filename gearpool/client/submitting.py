@@ -10,9 +10,9 @@ from typing import Any, Generic, overload
 
 from gearpool.client.dispatch import Dispatch
 from gearpool.client.events import ignore
-from gearpool.client.futures import JobFuture, R
+from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Priority, When, check_retry, checked_unique, make_order
-from gearpool.client.payloads import Codec, codec_of
+from gearpool.client.payloads import Codec, R, codec_of
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
 from gearpool.settings import PayloadKind

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic
 
 from gearpool.client.batches import Batches, check_window
-from gearpool.client.futures import JobFuture, R
+from gearpool.client.futures import JobFuture
+from gearpool.client.payloads import R
 from gearpool.client.results import JobHandle
 from gearpool.errors import GearpoolError
 

@@ -15,10 +15,9 @@ from gearpool.client.aio.dispatch import AsyncDispatch
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.many import AsyncSubmittingMany
 from gearpool.client.asking import known_server, one_of, whom_to_ask
-from gearpool.client.client import CONNECT_TIMEOUT_S, JOB_TIMEOUT_S, REQUEST_TIMEOUT_S
-from gearpool.client.futures import R
+from gearpool.client.defaults import CONNECT_TIMEOUT_S, JOB_TIMEOUT_S, REQUEST_TIMEOUT_S
 from gearpool.client.orders import Payload
-from gearpool.client.payloads import BYTES, Codec
+from gearpool.client.payloads import BYTES, Codec, R
 from gearpool.client.results import JobHandle, JobStatus
 from gearpool.client.submission import UNSET
 from gearpool.net.addresses import ServerLike, parse_servers

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from gearpool.client.connection import BACKLOG, SEND_LIMIT_S
+from gearpool.client.defaults import BACKLOG, SEND_LIMIT_S
 from gearpool.client.session import Call, Session
 from gearpool.client.submission import Submission
 from gearpool.client.upkeep import FORGOTTEN, Upkeep

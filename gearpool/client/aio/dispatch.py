@@ -20,7 +20,7 @@ from typing import Any
 from gearpool.client.aio.jobs import AsyncJob, AsyncRequest
 from gearpool.client.aio.pool import AsyncPool
 from gearpool.client.aio.time_limits import Limited, TimeLimits
-from gearpool.client.pool import CLOSED
+from gearpool.client.defaults import CLOSED
 from gearpool.client.results import JobStatus, status_of
 from gearpool.client.session import Call
 from gearpool.client.submission import UNSET, resubmission_pause

@@ -10,9 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
-from gearpool.client.futures import R
 from gearpool.client.orders import Order
-from gearpool.client.payloads import Codec
+from gearpool.client.payloads import Codec, R
 from gearpool.client.requests import Request
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET, Submission

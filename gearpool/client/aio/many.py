@@ -11,9 +11,8 @@ from typing import Any, Literal, overload
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.submitting import AsyncSubmitting
 from gearpool.client.aio.windows import Iteration, windowed
-from gearpool.client.futures import R
 from gearpool.client.orders import Priority, check_retry, checked_unique, make_order
-from gearpool.client.payloads import codec_of
+from gearpool.client.payloads import R, codec_of
 from gearpool.client.results import JobHandle
 from gearpool.client.submission import UNSET
 from gearpool.errors import GearpoolError

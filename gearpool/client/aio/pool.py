@@ -13,7 +13,7 @@ from typing import Any
 
 from gearpool.client.aio.connection import AsyncConnection
 from gearpool.client.aio.jobs import AsyncRequest
-from gearpool.client.pool import CLOSED
+from gearpool.client.defaults import CLOSED
 from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
 from gearpool.errors import ConnectFailed, NoServersAvailable, TimedOut, UsageError

@@ -11,9 +11,8 @@ from typing import Any, Generic, overload
 from gearpool.client.aio.dispatch import AsyncDispatch
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.events import ignore
-from gearpool.client.futures import R
 from gearpool.client.orders import Priority, When, check_retry, checked_unique, make_order
-from gearpool.client.payloads import Codec, codec_of
+from gearpool.client.payloads import Codec, R, codec_of
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
 from gearpool.settings import PayloadKind
