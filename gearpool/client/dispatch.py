@@ -178,7 +178,10 @@ class Dispatch:
             self._send_together(group, *group[0].route, deadline)
 
     def send_or_settle(self, futures: list[JobFuture[Any]]) -> None:
-        """Send these; those that cannot be sent end with the error."""
+        """Send these, but for those that have ended already; those that cannot be sent end with the error."""
+        futures = [future for future in futures if not future.over]
+        if not futures:
+            return
         try:
             self.send(futures)
         except GearpoolError as error:

@@ -175,3 +175,9 @@ def test_a_closed_client_is_told_by_every_call() -> None:
             with pytest.raises(UsageError, match="the client is closed"):
                 call()
         assert repr(client) == f"<Client {server.address} closed>"
+
+
+def test_an_item_that_cannot_be_sent_is_not_submitted_as_another(client: Client, server: Server) -> None:
+    items: Any = ["a", object(), "c"]
+    list(client.map("nobody", items, return_exceptions=True, timeout=0.5))
+    assert client.admin.status()[server.address][0].total == 2

@@ -413,6 +413,13 @@ def test_a_bad_item_has_its_place_where_errors_are_results(server: Server, work:
         assert isinstance(results[1], InvalidArgument)
         assert results[1].index == 1
         assert results[2] == b"c"
+        assert [type(each) async for each in client.map("nobody", items, return_exceptions=True, timeout=0.5)] == [
+            JobTimedOut,
+            InvalidArgument,
+            JobTimedOut,
+        ]
+        totals = {row.function: row.total for row in (await client.admin.status())[server.address]}
+        assert totals["nobody"] == 2
 
     run(server, use)
 
