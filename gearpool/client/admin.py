@@ -150,12 +150,15 @@ class Admin:
         return collect([str(settings) for settings in servers], answers, failures)
 
     def _drop(self, settings: ServerSettings, name: bytes) -> str:
-        check_empty(self._ask(settings, Command.STATUS), name, str(settings))
-        return wire.parse_ok(self._ask(settings, Command.DROP_FUNCTION, name))
+        deadline = Deadline.after(self._timeout)  # for both questions together
+        check_empty(self._ask(settings, Command.STATUS, deadline=deadline), name, str(settings))
+        return wire.parse_ok(self._ask(settings, Command.DROP_FUNCTION, name, deadline=deadline))
 
-    def _ask(self, settings: ServerSettings, command: Command, *arguments: bytes) -> bytes:
+    def _ask(
+        self, settings: ServerSettings, command: Command, *arguments: bytes, deadline: Deadline | None = None
+    ) -> bytes:
         line = wire.request(command, *arguments)
-        deadline = Deadline.after(self._timeout)
+        deadline = deadline or Deadline.after(self._timeout)
         sock = connect(settings, deadline, modules=self._modules, greet=False)
         try:
             return _exchange(sock, line, command, deadline, str(settings))

@@ -205,20 +205,29 @@ class Dispatch:
 
         Raises:
             NoServersAvailable: none knows it, and one could not be asked.
+            TimedOut: none knows it, and one did not answer.
         """
         answer: JobStatus | None = None
         reasons: dict[str, str] = {}
-        for name in names:
+        late: TimedOut | None = None
+        for index, name in enumerate(names):
+            # One that hangs must leave time for the next.
+            left = deadline.timeout()
+            share = deadline if left is None else Deadline.after(left / (len(names) - index))
             try:
-                status = self.status(name, key, deadline, by_unique=by_unique)
+                status = self.status(name, key, share, by_unique=by_unique)
             except NoServersAvailable as error:
                 reasons.update(error.reasons)
-                continue
-            if status.is_known:
-                return status
-            answer = answer or status
+            except TimedOut as error:
+                late = error
+            else:
+                if status.is_known:
+                    return status
+                answer = answer or status
+        # A server that cannot be asked may be the one that knows it.
+        if late is not None:
+            raise late
         if answer is None or reasons:
-            # A server that cannot be asked may be the one that knows it.
             raise NoServersAvailable(reasons)
         return answer
 

@@ -270,16 +270,6 @@ class Submission(Call):
         """It has not ended, and this is what it is called now."""
         return not self.over and self.handle == handle and self.server == server
 
-    def pause(self, checks: int, silence: float) -> float:
-        """Seconds to wait before the server is asked about it, after ``checks`` times.
-
-        Args:
-            checks: how many times it was asked already.
-            silence: seconds until an unacknowledged submission counts as unanswered.
-        """
-        pause = exponential(checks + 1, self._first_check_s, 2.0, CHECK_MOST_S)
-        return pause if self._handle else min(pause, silence)
-
     def check_due(self, now: float) -> bool:
         """Whether the server is to be asked about it again."""
         if not self._check_at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from gearpool.client import Client
-from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable
+from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable, TimedOut
 from tests.client.workers import Assigned, ThreadWorker
 from tests.processes import Gearmand, free_port, running_gearmand, wait_for
 
@@ -157,3 +158,18 @@ def test_without_retry_each_ends_as_a_result_or_a_typed_error(two: tuple[Gearman
     assert len(results) == count == 10_000
     assert all(isinstance(error, ConnectionLost) for error in errors)
     assert all(result == str(number).encode() for number, result in enumerate(results) if isinstance(result, bytes))
+
+
+def test_a_server_that_hangs_does_not_hide_what_another_knows() -> None:
+    with running_gearmand() as hung, running_gearmand() as knowing:
+        with Client(knowing.address) as client:
+            client.submit_background_job("later", "x", unique="mine")
+        with Client([hung.address, knowing.address]) as client:
+            client.echo(server=hung.address)
+            hung.signal(signal.SIGSTOP)
+            try:
+                assert client.get_job_status(unique="mine", timeout=4.0).server == knowing.address
+                with pytest.raises((TimedOut, NoServersAvailable)):  # it may be the one that knows
+                    client.get_job_status(unique="nobody's", timeout=1.0)
+            finally:
+                hung.signal(signal.SIGCONT)
