@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gearpool.worker.pool import Pool
 
 _get_ident = get_original("_thread", "get_ident")
+_EXECUTOR_S: Any = getattr(futures.thread, "_worker", None)
+"""What the threads of a `ThreadPoolExecutor` run."""
 
 
 class Origin:
@@ -155,20 +157,27 @@ class Ownership:
 
         @functools.wraps(original)
         def wrapped(*arguments: Any, **named: Any) -> Any:
-            return wrapper(original, *arguments, **named)
+            return wrapper(original, *arguments, **named) if self._undo else original(*arguments, **named)
+
+        def undo() -> None:
+            # Somebody may have wrapped it again since then; ours does nothing any more.
+            if getattr(owner, name) is wrapped:
+                setattr(owner, name, original)
 
         setattr(owner, name, wrapped)
-        self._undo.append(lambda: setattr(owner, name, original))
+        self._undo.append(undo)
 
-    def _submit(self, original: Callable[..., Any], pool: Any, task: Any, /, *arguments: Any, **named: Any) -> Any:
-        origin = self.current()
-        if origin is not None:
-            task = functools.partial(self._run_task, origin, task)
-        return original(pool, task, *arguments, **named)
+    def _submit(self, original: Callable[..., Any], pool: Any, /, *arguments: Any, **named: Any) -> Any:
+        if not arguments:
+            return original(pool, **named)
+        # A task that is nobody's is wrapped, too: the thread that runs it may be some job's.
+        task, *rest = arguments
+        return original(pool, functools.partial(self._run_task, self.current(), task), *rest, **named)
 
     def _start_thread(self, original: Callable[..., Any], thread: threading.Thread) -> Any:
         origin = self.current()
-        if origin is not None:
+        # The threads of an executor serve one job after another: only their tasks are somebody's.
+        if origin is not None and getattr(thread, "_target", None) is not _EXECUTOR_S:
             run = thread.run
 
             def owned() -> None:
@@ -178,17 +187,17 @@ class Ownership:
             thread.__dict__["run"] = owned
         return original(thread)
 
-    def _run_task(self, origin: Origin, task: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+    def _run_task(self, origin: Origin | None, task: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
         native = _get_ident() != self._main
         with self._in_native_thread(origin) if native else self._in_greenlet(origin):
             return task(*arguments, **named)
 
     @contextmanager
-    def _in_native_thread(self, origin: Origin) -> Iterator[None]:
+    def _in_native_thread(self, origin: Origin | None) -> Iterator[None]:
         me, jobs = getcurrent(), self._page.jobs
         before = origin_of(me)
         me.gearpool_origin = origin
-        row = jobs.add(origin.tag, origin.handle, origin.unique, _get_ident())
+        row = 0 if origin is None else jobs.add(origin.tag, origin.handle, origin.unique, _get_ident())
         try:
             yield
         finally:
@@ -196,7 +205,7 @@ class Ownership:
             me.gearpool_origin = before
 
     @contextmanager
-    def _in_greenlet(self, origin: Origin) -> Iterator[None]:
+    def _in_greenlet(self, origin: Origin | None) -> Iterator[None]:
         me = getcurrent()
         before = origin_of(me)
         me.gearpool_origin = origin
