@@ -63,16 +63,31 @@ def test_what_make_runs_is_there() -> None:
         assert done.returncode == 0, (target, done.stderr)
 
 
+class _Imports(ast.NodeVisitor):
+    """The top-level packages that a module names in imports which happen when it runs."""
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found |= {alias.name.partition(".")[0] for alias in node.names}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.module and not node.level:
+            self.found.add(node.module.partition(".")[0])
+
+    def visit_If(self, node: ast.If) -> None:
+        type_checking = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in node.orelse if type_checking else [*node.body, *node.orelse]:
+            self.visit(inner)
+
+
 def _imported() -> set[str]:
-    """The top-level packages that gearpool's modules name in imports, standard library and gearpool left out."""
-    found: set[str] = set()
+    """What gearpool's modules import, the standard library and gearpool left out."""
+    imports = _Imports()
     for path in (ROOT / "gearpool").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(), str(path))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names) - {"gearpool"}
+        imports.visit(ast.parse(path.read_text(), str(path)))
+    return imports.found - set(sys.stdlib_module_names) - {"gearpool"}
 
 
 def test_every_dependency_is_imported_and_every_import_is_a_dependency() -> None:

@@ -55,7 +55,7 @@ def test_work_times_out_when_no_server_is_there() -> None:
 def test_what_cannot_be_served_is_refused_at_once() -> None:
     worker = Worker()
     with pytest.raises(InvalidArgument):
-        worker.add_ability("a b", lambda arg: arg)
+        worker.add_ability("a\nb", lambda arg: arg)
     with pytest.raises(ConfigurationError):
         worker.add_ability("x", lambda: None)
     with pytest.raises(InvalidArgument):
