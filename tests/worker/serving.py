@@ -23,10 +23,8 @@ from gearpool.worker.patience import Patience
 from gearpool.worker.pool import Pool
 
 _T = TypeVar("_T")
-SHORT = Patience(
-    tick_s=0.05, regrab_s=0.2, silent_s=0.6, unanswered_s=0.6, doubted_s=0.1, part_s=0.1, steady_s=0.4
-)  # fmt: skip
-"""A session's limits at a twentieth of their length."""
+SHORT = Patience(tick_s=0.05, regrab_s=0.3, silent_s=1.0, unanswered_s=1.0, doubted_s=0.15, part_s=0.1, steady_s=0.5)
+"""A session's limits at a fifteenth of their length."""
 _END_S = 20.0
 
 

@@ -1,6 +1,6 @@
 """A worker that was stopped, or blocked by one of its jobs, does not take its own pause for the server's silence.
 
-With a session's limits at a twentieth of their length (`serving.SHORT`), and pauses that are several times as long.
+With a session's limits at a fraction of their length (`serving.SHORT`), and pauses that are longer than those.
 """
 
 from __future__ import annotations
@@ -93,11 +93,10 @@ def test_a_job_of_a_worker_that_was_stopped_runs_once(
 ) -> None:
     future = client.submit("hold", b"")
     wait_for(lambda: stoppable.count("start") == 1, "the job to start")
-    for _ in range(2):
-        stoppable.process.send_signal(signal.SIGSTOP)
-        time.sleep(3 * SHORT.silent_s)
-        stoppable.process.send_signal(signal.SIGCONT)
-        stoppable.lives_on(8)  # ticks
+    stoppable.process.send_signal(signal.SIGSTOP)
+    time.sleep(2 * SHORT.silent_s)
+    stoppable.process.send_signal(signal.SIGCONT)
+    stoppable.lives_on(8)  # ticks
     (tmp_path / "release").touch()
     assert future.result(20) == b"done"
     assert stoppable.count("start") == 1
@@ -117,10 +116,10 @@ def test_a_job_beside_one_that_blocks_the_process_runs_once_and_keeps_its_time(s
         return arg
 
     def block(arg: bytes) -> bytes:
-        get_original("time", "sleep")(4 * SHORT.silent_s)
+        get_original("time", "sleep")(2.5 * SHORT.silent_s)
         return arg
 
-    functions = [function("hold", hold, timeout_s=3 * SHORT.silent_s), function("block", block)]
+    functions = [function("hold", hold, timeout_s=2 * SHORT.silent_s), function("block", block)]
     with serving(functions, server, patience=SHORT) as running:
         held = client.submit("hold", b"")
         starts.get(timeout=10)
@@ -208,3 +207,33 @@ def test_a_letter_is_not_given_up_for_time_in_which_the_process_was_blocked(monk
     assert letters._is_answered(answer)
     blocked.join()
     assert not letters._is_answered(AsyncResult())
+
+
+def test_a_long_batch_of_jobs_that_compute_lets_everything_else_have_its_turn(server: str, client: Client) -> None:
+    ticks = 0
+    seen: list[int] = []
+
+    def compute(arg: bytes) -> bytes:
+        if arg == b"long":
+            seen.append(ticks)
+            end = time.monotonic() + 0.006
+            while time.monotonic() < end:
+                pass
+        return arg
+
+    def count(_: object) -> None:
+        nonlocal ticks
+        while len(seen) < 20:
+            ticks += 1
+            gevent.sleep(0.001)
+
+    with serving([function("compute", compute)], server) as running:
+        for _ in range(5):  # so that it grabs many at once
+            list(client.map("compute", [b"quick"] * 200, window=200))
+        running.call(lambda pool: pool.pause("compute"))
+        futures = [client.submit("compute", b"long", unique=f"{number}") for number in range(20)]
+        wait_for(lambda: all(future.handle for future in futures), "the jobs to be queued")
+        running.call(lambda pool: gevent.spawn(count, pool))
+        running.call(lambda pool: pool.unpause("compute"))
+        assert [future.result(20) for future in futures] == [b"long"] * 20
+    assert len(set(seen)) >= 5
