@@ -8,11 +8,13 @@ it await the same one, each until its own deadline.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from gearpool.client.aio.connection import AsyncConnection
 from gearpool.client.aio.jobs import AsyncRequest
+from gearpool.client.aio.time_limits import LATE_S
 from gearpool.client.defaults import CLOSED
 from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
@@ -172,13 +174,7 @@ class AsyncPool:
                 return connection
 
     async def _dial(self, name: str) -> AsyncConnection:
-        try:
-            transport, _ = await connect(
-                self.servers[name], Deadline.after(self._connect_timeout), modules=self._modules
-            )
-        except ConnectFailed as error:
-            self._failed(name, error.reason)
-            raise
+        transport = await self._connected(name)
         before = self._live.get(name)
         connection = AsyncConnection(
             name,
@@ -197,6 +193,17 @@ class AsyncPool:
         if before is not None and not before.busy:
             before.shut()  # a retired one, on which nobody waits for a result
         return connection
+
+    async def _connected(self, name: str) -> asyncio.Transport:
+        while True:
+            limit = Deadline.after(self._connect_timeout)
+            try:
+                return (await connect(self.servers[name], limit, modules=self._modules))[0]
+            except ConnectFailed as error:
+                if time.monotonic() > limit.at + LATE_S:
+                    continue  # the loop was blocked meanwhile: it is not known whether the server was silent
+                self._failed(name, error.reason)
+                raise
 
     def _failed(self, name: str, reason: str) -> None:
         delay = self._health.failed(name, reason)

@@ -7,6 +7,7 @@ import concurrent.futures
 import gc
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -164,6 +165,21 @@ def test_a_limit_bounds_connecting_too() -> None:
     with ScriptedServer(mute) as server:
         run(server.address, use, connect_timeout=20.0)
         assert server.connections == 1
+
+
+def test_a_loop_that_was_blocked_while_it_connected_does_not_take_the_server_for_silent() -> None:
+    async def use(client: AsyncClient) -> None:
+        for steps in (2, 4, 6):
+            client._dispatch._pid = 0  # begin anew, without a connection
+            asking = asyncio.ensure_future(client.echo(b"x"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            time.sleep(0.8)
+            assert await asking == b"x"
+            await client._dispatch.pool.close()
+
+    with job_server() as server:
+        run(server.address, use, connect_timeout=0.1, request_timeout=20.0)
 
 
 def test_who_is_cancelled_while_it_connects_leaves_the_connection_to_the_others() -> None:
