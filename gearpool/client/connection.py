@@ -8,6 +8,7 @@ and the callers go back to waiting for their own deadlines. The reader's thread 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ SEND_STEP_S = 1.0
 """Of a wait to write, no step counts for more than this: time in which this process did not run is not the server's."""
 
 READS_IN_A_ROW = 16
-"""Then other threads, or greenlets, have their turn."""
+"""Then other greenlets have their turn, in a monkey-patched process; threads have theirs anyway."""
 
 
 class Connection:
@@ -204,13 +205,15 @@ class Connection:
         step_ms = max(1, int(step_s * 1000))
         tick_at = time.monotonic() + step_s
         row = 0
+        monkey = sys.modules.get("gevent.monkey")
+        cooperative = monkey is not None and monkey.is_module_patched("time")
         while True:
             data = receive(step_ms)
             if data:
                 upkeep.heard = True
                 feed(data)
                 row += 1
-                if row >= READS_IN_A_ROW:
+                if row >= READS_IN_A_ROW and cooperative:
                     row = 0
                     time.sleep(0)
             elif data is not None:

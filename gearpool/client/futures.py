@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gearpool.client.dispatch import Dispatch
 
 _COMPLETE = PacketType.WORK_COMPLETE
+_JOB_CREATED = PacketType.JOB_CREATED
 
 
 class JobFuture(Submission, Waitable, Future[R]):
@@ -219,6 +220,25 @@ class JobFuture(Submission, Waitable, Future[R]):
     def running(self) -> bool:
         """A server has accepted it, and it has not ended. Whether a worker has it, `Client.get_job_status` says."""
         return self.acknowledged and not self.done()
+
+    # What the session tells, in the reader's thread; `Submission` does the same, and this is what each job costs.
+
+    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """See `Submission.answered`."""
+        if self.follows and kind is _JOB_CREATED:
+            self._handle = arguments[0]
+            if self._locks:
+                self.wake()
+        else:
+            super().answered(kind, arguments)
+
+    def ended(self, kind: PacketType, payload: bytes) -> None:
+        """See `Submission.ended`."""
+        if self._error is None:
+            self._payload = payload
+            self._kind = kind
+            if self._locks or self._callbacks or self._observed:
+                self._finished()
 
     # What the submission calls, in the reader's thread.
 
