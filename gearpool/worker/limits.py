@@ -11,6 +11,7 @@ queue, and one timer for its head. A job that never waits is never in the queue;
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Container
@@ -49,6 +50,8 @@ class Deadlines:
         # OrderedDict and not dict: taking from the front of a dict again and again is quadratic.
         self._queue: OrderedDict[Run, float] = OrderedDict()
         self._timer: Any = None
+        self._due_at = self._latest = -math.inf
+        self._in_order = True
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -61,9 +64,13 @@ class Deadlines:
         return self._queue.get(run, now + 1.0) <= now
 
     def add(self, run: Run, deadline: float) -> None:
-        """Watch ``run``; deadlines are added in ascending order, or nearly so."""
+        """Watch ``run``; deadlines are added in ascending order, or nearly so, but for those that were moved by `excuse`."""
+        if deadline > self._latest:
+            self._latest = deadline
+        elif deadline < self._latest - LATE_S:
+            self._in_order = False
         self._queue[run] = deadline
-        if self._timer is None:
+        if self._timer is None or deadline < self._due_at:
             self._set(deadline)
 
     def remove(self, run: Run) -> None:
@@ -74,6 +81,12 @@ class Deadlines:
         """Give each run so many seconds more. See `Limits.excuse`."""
         for run in self._queue:
             self._queue[run] += seconds(run)
+        self._sort()
+
+    def _sort(self) -> None:
+        self._queue = OrderedDict(sorted(self._queue.items(), key=lambda entry: entry[1]))
+        self._latest = next(reversed(self._queue.values()), -math.inf)
+        self._in_order = True
 
     def close(self) -> None:
         """Watch nobody any more."""
@@ -81,6 +94,8 @@ class Deadlines:
         self._stop()
 
     def _set(self, deadline: float) -> None:
+        self._stop()
+        self._due_at = deadline
         self._timer = get_hub().loop.timer(min(max(0.0, deadline - time.monotonic()), LONGEST_NAP_S))
         # update: the loop's idea of now may be a whole batch old.
         self._timer.start(self._expired, update=True)
@@ -94,9 +109,12 @@ class Deadlines:
     def _expired(self) -> None:
         self._stop()
         now = time.monotonic()
+        if not self._in_order:
+            self._sort()
         queue = self._queue
         if queue and now - next(iter(queue.values())) > LATE_S:
             self._late()
+            queue = self._queue  # sorted anew if anybody was excused
         while queue:
             run, deadline = next(iter(queue.items()))
             if deadline > now:

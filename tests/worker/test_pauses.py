@@ -140,7 +140,7 @@ def test_jobs_that_compute_for_longer_than_the_server_may_be_silent_are_not_give
 
     def compute(arg: bytes) -> bytes:
         runs.put(arg)
-        end = time.monotonic() + (0.06 if len(arg) == 1 else 0.0)
+        end = time.monotonic() + (0.09 if len(arg) == 1 else 0.0)
         while time.monotonic() < end:
             pass
         return arg
