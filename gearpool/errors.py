@@ -131,7 +131,7 @@ class NoServersAvailable(GearpoolError):
     """No job server could be reached. ``reasons`` maps each server's address to why."""
 
     def __init__(self, reasons: Mapping[str, str]) -> None:
-        self.reasons = dict(reasons)
+        self.reasons: dict[str, str] = dict(reasons)
         detail = "; ".join(f"{server}: {reason}" for server, reason in self.reasons.items())
         super().__init__(f"no job server available ({detail})" if detail else "no job server available")
 

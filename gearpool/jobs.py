@@ -25,7 +25,7 @@ class Skip(Exception):
     def __init__(self, result: bytes | str | None = b"") -> None:
         super().__init__(result)
         # Here, and not when it has been raised: a mistake is told with the handler's own line.
-        self.result = b"" if result is None else _payload("Skip", result)
+        self.result: bytes = b"" if result is None else _payload("Skip", result)
 
 
 class Abort(Exception):
@@ -33,7 +33,7 @@ class Abort(Exception):
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason if isinstance(reason, str) else _printed(reason)
+        self.reason: str = reason if isinstance(reason, str) else _printed(reason)
 
 
 class Retry(Exception):
@@ -144,14 +144,14 @@ class Job:
         attempt: int = 1,
     ) -> None:
         self._reporter = reporter
-        self.function = function
+        self.function: str = function
         self._handle = handle
         self._unique = unique
-        self.argument = argument
+        self.argument: bytes = argument
         self._timeout_s = timeout_s
-        self.attempt = attempt
-        self.started = 0.0
-        self.status_at = 0.0
+        self.attempt: int = attempt
+        self.started: float = 0.0
+        self.status_at: float = 0.0
         self.status: tuple[int, int] | None = None
 
     @property

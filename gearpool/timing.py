@@ -118,7 +118,7 @@ class Backoff:
         self._first_s = first_s
         self._most_s = most_s
         self._rng = rng
-        self.tries = 0
+        self.tries: int = 0
 
     def next(self) -> float:
         """Seconds to wait before the next try."""

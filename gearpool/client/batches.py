@@ -81,8 +81,8 @@ class Batches(Generic[_Item, _Job]):
         self._items = iter(items)
         self._maker = maker
         self._refused = refused
-        self.taken = 0
-        self.exhausted = False
+        self.taken: int = 0
+        self.exhausted: bool = False
         self.failure: Exception | None = None
 
     def next(self, most: int) -> list[_Job]:

@@ -27,7 +27,7 @@ from gearpool.net.modules import Modules
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.protocol.names import unique_id
 from gearpool.protocol.packets import PacketType
-from gearpool.settings import PayloadKind
+from gearpool.settings import PayloadKind, ServerSettings
 from gearpool.timing import Duration, seconds_of
 
 
@@ -103,12 +103,12 @@ class Client(SubmittingMany[R]):
         payload: PayloadKind = "bytes",
         modules: Modules | None = None,
     ) -> None:
-        self.servers = parse_servers(servers)
-        self.request_timeout = seconds_of(request_timeout, "request_timeout")
+        self.servers: tuple[ServerSettings, ...] = parse_servers(servers)
+        self.request_timeout: float = seconds_of(request_timeout, "request_timeout")
         job_timeout_s = None if job_timeout is None else seconds_of(job_timeout, "job_timeout")
         codec = Codec(payload)
         modules = modules or standard()
-        self.admin = Admin(self.servers, timeout=self.request_timeout, modules=modules)
+        self.admin: Admin = Admin(self.servers, timeout=self.request_timeout, modules=modules)
         """The servers' text protocol: queues, workers, cancel and the like."""
         dispatch = Dispatch(
             self.servers,

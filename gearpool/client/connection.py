@@ -54,7 +54,7 @@ class Connection:
         self.server = server
         self.ended: str | None = None
         """Why it ended; None while it lives."""
-        self.retired = False
+        self.retired: bool = False
         """It left a request unanswered: let it finish what it has, and give it nothing new."""
         self._stream = stream
         self._session = session

@@ -75,7 +75,7 @@ class Dispatch:
             if dispatch is not None:
                 dispatch._on_end(server, reason, calls)
 
-        self.pool = Pool(
+        self.pool: Pool = Pool(
             servers,
             modules=modules,
             connect_timeout=connect_timeout,

@@ -30,7 +30,7 @@ class UnreadEvents:
     __slots__ = ("_came", "_dropped", "_queue", "_taken", "limit")
 
     def __init__(self, limit: int = MAX_UNREAD) -> None:
-        self.limit = limit
+        self.limit: int = limit
         self._queue: deque[Event] = deque()
         self._came = 0
         self._taken = 0

@@ -68,7 +68,7 @@ class JobFuture(Submission, Waitable, Future[R]):
         self._data = data
         self._deadline = deadline
         self._verify = verify
-        self.follows = not order.background
+        self.follows: bool = not order.background
         self.retries = retries
         if on_event is not None:
             self._on_event = on_event

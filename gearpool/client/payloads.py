@@ -50,7 +50,7 @@ class Codec:
         if kind not in get_args(PayloadKind):
             raise InvalidArgument(f'payload must be "bytes", "text" or "json", got {kind!r}')
         self.kind = kind
-        self.raw = kind == "bytes"
+        self.raw: bool = kind == "bytes"
         self.encode: Callable[[Any], bytes] = {"bytes": _bytes, "text": _text, "json": _json}[kind]
 
     def decode(self, result: bytes) -> Any:

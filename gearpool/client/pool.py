@@ -56,7 +56,7 @@ class Pool:
         max_packet: int,
         on_end: OnEnd,
     ) -> None:
-        self.servers = {str(server): server for server in servers}
+        self.servers: dict[str, ServerSettings] = {str(server): server for server in servers}
         self._modules = modules
         self._connect_timeout = connect_timeout
         self._options = tuple(options)

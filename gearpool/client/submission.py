@@ -93,8 +93,8 @@ class Submission(Call):
         self._data = data
         self._deadline = deadline
         self._verify = verify
-        self.follows = not order.background
-        self.retries = retries
+        self.follows: bool = not order.background
+        self.retries: int = retries
         if on_event is not None:
             self._on_event = on_event
 
@@ -220,7 +220,7 @@ class Submission(Call):
 
     def departs(self, server: str, now: float) -> bytes:
         """It goes to ``server`` now: the bytes to send."""
-        self.server = server
+        self.server: str = server
         self._handle = b""
         self._since = now
         self._check_at = 0.0

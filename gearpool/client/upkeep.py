@@ -73,8 +73,8 @@ class Upkeep:
         now: float,
         on_forgotten: Callable[[list[Submission]], None],
     ) -> None:
-        self.step_s = max(0.01, min(STEP_S, request_timeout / 4))
-        self.heard = False
+        self.step_s: float = max(0.01, min(STEP_S, request_timeout / 4))
+        self.heard: bool = False
         self._session = session
         self._server = server
         self._request_timeout = request_timeout

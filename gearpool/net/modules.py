@@ -29,7 +29,7 @@ class Modules:
     def __init__(self, socket: Any, ssl: Any = None, resolve: Resolver | None = None) -> None:
         self.socket = socket
         self._ssl = ssl
-        self.resolve = resolve or resolve_in_thread
+        self.resolve: Resolver = resolve or resolve_in_thread
 
     @property
     def ssl(self) -> Any:

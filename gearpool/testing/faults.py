@@ -51,7 +51,7 @@ class Faults:
 
     def __init__(self, call: Callable[[Callable[[JobServer], None]], None]) -> None:
         self._call = call
-        self.state = _State()
+        self.state: _State = _State()
         self.losing: list[tuple[PacketType, Direction]] = []
         self.lost: list[str] = []
         self._streams: set[FaultyStream] = set()

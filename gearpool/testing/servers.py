@@ -39,7 +39,7 @@ class ThreadedJobServer:
         self.server: JobServer | None = None
         self.host: str = options.get("listen", ("127.0.0.1", 0))[0]
         self.port: int = options.get("listen", ("127.0.0.1", 0))[1]
-        self.faults = Faults(self.call)
+        self.faults: Faults = Faults(self.call)
         self._hub: Any = None
         self._wanted: list[Callable[[], None]] = []
         self._doorbell: Any = None

@@ -50,9 +50,9 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self.session = session
         self.ended: str | None = None
         """Why it ended; None while it lives."""
-        self.retired = False
+        self.retired: bool = False
         """It left a request unanswered: let it finish what it has, and give it nothing new."""
-        self.reads = 0
+        self.reads: int = 0
         """How many times bytes have come."""
         self._transport = transport
         self._on_end = on_end

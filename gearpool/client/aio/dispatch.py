@@ -71,7 +71,7 @@ class AsyncDispatch:
         withdraw: Callable[[str], Awaitable[object]],
     ) -> None:
         self._withdraw = withdraw
-        self.names = [str(server) for server in servers]
+        self.names: list[str] = [str(server) for server in servers]
         self.request_timeout = request_timeout
         self.job_timeout = job_timeout
         self._servers = servers
@@ -83,7 +83,7 @@ class AsyncDispatch:
             "max_packet": max_packet,
         }
         self._pid = 0
-        self.closed = False
+        self.closed: bool = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __del__(self) -> None:

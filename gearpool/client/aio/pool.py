@@ -56,8 +56,8 @@ class AsyncPool:
         max_packet: int,
         on_end: OnEnd,
     ) -> None:
-        self.servers = {str(server): server for server in servers}
-        self.closed = False
+        self.servers: dict[str, ServerSettings] = {str(server): server for server in servers}
+        self.closed: bool = False
         self._modules = modules
         self._connect_timeout = connect_timeout
         self._options = tuple(options)
