@@ -214,7 +214,8 @@ def test_one_of_several_is_found_and_the_innocent_are_not_run_without_end(sites:
         with pytest.raises(JobFailed):
             client.submit_job("native_kill", b"", unique="culprit", timeout=60)
         assert [future.result(60) for future in beside] == [f"beside{n} 0.7".encode() for n in range(4)]
-    assert [row["function"] for row in site.events("job.poisoned")] == ["native_kill"]
+    wait_for(lambda: site.events("job.poisoned"), "the job to be given up")
+    assert [row["function"] for row in site.events("job.poisoned")] == ["native_kill"], site.stderr()
     began = site.lines("began")
     assert max(began.count(f"beside{n} 0.7") for n in range(4)) <= 7
     assert not site.ended()
