@@ -56,7 +56,7 @@ class Check:
         self._done: Callable[[Verdict], object] | None = done
         self._output = bytearray()
         self._overdue = ""
-        self._stacks = Stacks()
+        self._stacks = Stacks(loop)
         try:
             self._process = self._spawn(argv)
         except OSError:
@@ -93,9 +93,9 @@ class Check:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    def dumped_stacks(self) -> str:
-        """What its faulthandler has written since the last call."""
-        return self._stacks.take() if self.starting else ""
+    def ask_for_stacks(self, then: Callable[[str], object]) -> None:
+        """Have its faulthandler write where it is; ``then(stacks)`` is called once."""
+        self._stacks.ask(self.signal, then)
 
     def cancel(self) -> None:
         """End it; ``done`` is not called. Idempotent."""

@@ -78,7 +78,7 @@ class Child:
         self._stacks: Stacks | None = None
         try:
             self.page = Page.create()
-            self._stacks = Stacks()
+            self._stacks = Stacks(loop)
             ours, theirs = socket.socketpair()
             with theirs:
                 try:
@@ -170,8 +170,13 @@ class Child:
         assert self.page is not None
         return self.page.read()
 
+    def ask_for_stacks(self, then: Callable[[str], object]) -> None:
+        """Have its faulthandler write where it is; ``then(stacks)`` is called once, within a second or two."""
+        assert self._stacks is not None
+        self._stacks.ask(self.signal, then)
+
     def dumped_stacks(self) -> str:
-        """What its faulthandler has written since the last call, empty if it wrote nothing."""
+        """What its faulthandler has written at its end, empty if it wrote nothing."""
         return self._stacks.take() if self._stacks is not None else ""
 
     def memory_bytes(self) -> int:

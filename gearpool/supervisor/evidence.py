@@ -23,7 +23,8 @@ RECENT_S = 1.0
 MAX_NAMED = 20
 """Suspects named in one log event."""
 
-_CRASHED_THREAD = re.compile(r"^Current thread 0x([0-9a-fA-F]+)", re.MULTILINE)
+_CRASHED_THREAD = re.compile(r"^Fatal Python error.*?^Current thread 0x([0-9a-fA-F]+)", re.MULTILINE | re.DOTALL)
+"""Not in what it wrote when it was only asked where it is: that may be left over."""
 
 
 class Evidence(NamedTuple):

@@ -18,7 +18,6 @@ from gearpool.supervisor.child import Child, beat_fields
 from gearpool.supervisor.deaths import STALLED
 from gearpool.supervisor.evidence import evidence, named
 from gearpool.supervisor.loop import Loop, Timer
-from gearpool.supervisor.stacks import DUMP_S
 
 IDLE_S = 0.25
 CALM_LOOKS = 10
@@ -89,16 +88,13 @@ class Guard:
 
     def _doom(self, child: Child) -> None:
         self._doomed.add(child.pid)
-        child.dumped_stacks()
-        child.signal(signal.SIGUSR1)
         turn = child.beat().turn
-        self._loop.later(DUMP_S, lambda: self._execute(child, turn))
+        child.ask_for_stacks(lambda stacks: self._execute(child, turn, stacks))
 
-    def _execute(self, child: Child, turn: int) -> None:
+    def _execute(self, child: Child, turn: int, stacks: str) -> None:
         if child.pid not in self._doomed:
             return
         beat = child.beat()
-        stacks = child.dumped_stacks()
         if beat.turn != turn:
             self._doomed.discard(child.pid)
             return

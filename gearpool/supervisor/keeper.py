@@ -6,7 +6,6 @@ Law: one that dies is replaced, and so is one whose event loop stands still; see
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable, Sequence
 
 from gearpool import logs
@@ -16,7 +15,6 @@ from gearpool.supervisor.child import Child
 from gearpool.supervisor.heartbeat import KILL_S, Heartbeat
 from gearpool.supervisor.loop import Loop
 from gearpool.supervisor.restarts import Restarts
-from gearpool.supervisor.stacks import DUMP_S
 from gearpool.supervisor.starting import Starts
 from gearpool.supervisor.states import Stage
 
@@ -121,20 +119,17 @@ class Keeper:
         child, settings = self.child, self._settings
         if child is None or settings is None:
             return
-        child.dumped_stacks()
-        child.signal(signal.SIGUSR1)
         in_memory = settings.embedded is not None and settings.embedded.store == "memory"
         lost = "; the jobs that it holds are lost then (store: memory)" if in_memory else ""
-        self._loop.later(
-            DUMP_S,
-            lambda: logs.emit(
+        child.ask_for_stacks(
+            lambda stacks: logs.emit(
                 log,
                 logging.ERROR,
                 "jobserver.silent",
                 f"the embedded job server has not responded for {silent_s:.0f} s: it was stopped, or it is stuck. "
                 f"It is killed and replaced after {self._silent_kill_s:g} s{lost}",
                 jobserver=child.pid,
-                stacks=child.dumped_stacks() or None,
+                stacks=stacks or None,
             ),
         )
 

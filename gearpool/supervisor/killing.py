@@ -22,7 +22,6 @@ from gearpool.supervisor.evidence import shown_by
 from gearpool.supervisor.loop import Loop
 from gearpool.supervisor.pool import Pool
 from gearpool.supervisor.questions import Questions
-from gearpool.supervisor.stacks import DUMP_S
 from gearpool.supervisor.states import Stage
 
 REPLY_S = 3.0
@@ -129,11 +128,9 @@ class Killing:
         if attempt.spent_s < attempt.grace_s:
             self._loop.later(INSIST_S, lambda: self._insist(attempt))
             return
-        attempt.child.dumped_stacks()
-        attempt.child.signal(signal.SIGUSR1)
-        self._loop.later(DUMP_S, lambda: self._end_process(attempt))
+        attempt.child.ask_for_stacks(lambda stacks: self._end_process(attempt, stacks))
 
-    def _end_process(self, attempt: _Attempt) -> None:
+    def _end_process(self, attempt: _Attempt, stacks: str) -> None:
         child = attempt.child
         if not attempt.over:
             logs.emit(
@@ -144,7 +141,7 @@ class Killing:
                 "be interrupted; its other jobs are handed out again",
                 **beat_fields(child.beat(), self._pool.settings_of(child).functions),
                 worker=child.pid,
-                stacks=child.dumped_stacks() or None,
+                stacks=stacks or None,
             )
             suspect = shown_by(child.beat(), self._pool.settings_of(child))
             if suspect is not None:

@@ -6,7 +6,6 @@ Law: a worker that is blocked delays nobody. What its page and its faulthandler 
 from __future__ import annotations
 
 import itertools
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,6 @@ from gearpool.supervisor.child import Child, beat_fields
 from gearpool.supervisor.guard import Guard
 from gearpool.supervisor.loop import Loop, Timer
 from gearpool.supervisor.pool import Pool
-from gearpool.supervisor.stacks import DUMP_S
 from gearpool.supervisor.states import Stage
 
 WAIT_S = 1.0
@@ -25,10 +23,17 @@ WAIT_S = 1.0
 
 @dataclass
 class Question:
-    """One question to several workers; ``answers`` has one entry a worker: ``worker`` and ``result`` or ``error``."""
+    """One question to several workers; ``answers`` has one entry a worker: ``worker`` and ``result`` or ``error``.
+
+    Attributes:
+        wants_stacks: a worker that is blocked answers with its stacks.
+        dumping: pids of those that are writing them.
+    """
 
     done: Callable[[list[Message]], object]
     open: dict[int, Child]
+    wants_stacks: bool = False
+    dumping: set[int] = field(default_factory=set)
     answers: list[Message] = field(default_factory=list)
     timer: Timer | None = None
 
@@ -44,19 +49,19 @@ class Questions:
         self._open: dict[int, Question] = {}
 
     def ask(self, do: str, done: Callable[[list[Message]], object], **fields: Any) -> None:
-        """Ask every worker ``{"do": do, …fields}``; ``done(answers)`` is called once, within about a second."""
+        """Ask every worker ``{"do": do, …fields}``; ``done(answers)`` is called once, within a few seconds."""
         number = next(self._ids)
         asked = {
             child.pid: child
             for child in self._pool.all()
             if child.stage in {Stage.READY, Stage.RETIRING, Stage.DRAINING}
         }
-        question = self._open[number] = Question(done, dict(asked))
+        question = self._open[number] = Question(done, dict(asked), wants_stacks=do == "stacks")
         question.timer = self._loop.later(WAIT_S, lambda: self._overdue(number))
         for child in asked.values():
             child.send({"do": do, "id": number, **fields})
             if self._guard.stalled_s(child):
-                self._answer_for(number, child, stacks=do == "stacks")
+                self._answer_for(number, question, child)
         if not asked:
             self._loop.soon(lambda: self._close(number))
 
@@ -80,20 +85,21 @@ class Questions:
         if not question.open:
             self._close(number)
 
-    def _answer_for(self, number: int, child: Child, *, stacks: bool) -> None:
-        if stacks:
-            child.dumped_stacks()
-            child.signal(signal.SIGUSR1)
-        self._loop.later(DUMP_S if stacks else 0.0, lambda: self._blocked(number, child))
+    def _answer_for(self, number: int, question: Question, child: Child) -> None:
+        if question.wants_stacks:
+            question.dumping.add(child.pid)
+            child.ask_for_stacks(lambda dump: self._blocked(number, child, dump))
+        else:
+            self._loop.later(0.0, lambda: self._blocked(number, child))
 
-    def _blocked(self, number: int, child: Child) -> None:
+    def _blocked(self, number: int, child: Child, stacks: str = "") -> None:
         if child.stage is Stage.GONE:
             return
         beat = child.beat()
         answer: Message = {
             "error": "blocked",
             "blocked_s": round(self._guard.stalled_s(child), 3),
-            "stacks": child.dumped_stacks() or None,
+            "stacks": stacks or None,
         }
         for name, value in beat_fields(beat, self._pool.settings_of(child).functions).items():
             answer[name] = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
@@ -101,11 +107,15 @@ class Questions:
 
     def _overdue(self, number: int) -> None:
         question = self._open.get(number)
-        for child in list(question.open.values()) if question is not None else []:
+        if question is None:
+            return
+        for child in list(question.open.values()):
+            if child.pid in question.dumping:
+                continue  # that has a limit of its own
             if child.stage is Stage.GONE:
                 self._take(number, child, {"error": "the process has ended"})
             elif self._guard.stalled_s(child):
-                self._blocked(number, child)
+                self._answer_for(number, question, child)
             else:
                 self._take(number, child, {"error": f"no answer within {WAIT_S:g} s"})
 

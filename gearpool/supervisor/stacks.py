@@ -1,16 +1,26 @@
 """Memory shared with a child into which its faulthandler writes the stacks, at SIGUSR1. Floor 4.
 
-Law: it is read after the child was signalled and given a moment, and answers even if the child hangs in C or is dead.
+Law: the child is signalled and read when its dump is complete, or after a limit: it may be stopped, or dead, or have no
+CPU time for a while. A dump is complete when it ends with a whole line and has not grown for a moment.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
+import time
+from collections.abc import Callable
+
+from gearpool.supervisor.loop import Loop, Timer
+from gearpool.timing import Clock
 
 VARIABLE = "GEARPOOL_STACKS_FD"
 """Environment variable: the descriptor, for the child."""
-DUMP_S = 0.1
+LOOK_S = 0.05
+QUIET_S = 0.15
+"""A dump that has not grown for so long is complete."""
+MAX_WAIT_S = 1.5
 """What a child is given to write its stacks."""
 
 _SMALL = 1 << 20
@@ -19,22 +29,74 @@ _STARTS_US = re.compile(r"(^|/)gearpool/children/[a-z]+\.py$")
 
 
 class Stacks:
-    """The memory of one child. An OSError means that the system has no more."""
+    """The memory of one child. An OSError means that the system has no more.
 
-    def __init__(self) -> None:
+    Args:
+        loop: where the time passes.
+        clock: as `time.monotonic`.
+    """
+
+    def __init__(self, loop: Loop, clock: Clock = time.monotonic) -> None:
         self.fd = os.memfd_create("gearpool-stacks", os.MFD_CLOEXEC)
+        self._loop = loop
+        self._clock = clock
+        self._waiting: list[Callable[[str], object]] = []
+        self._timer: Timer | None = None
+        self._asked_at = self._grown_at = 0.0
+        self._size = 0
+
+    def ask(self, send: Callable[[int], object], then: Callable[[str], object]) -> None:
+        """Have the child write its stacks.
+
+        Args:
+            send: sends it a signal. It is not signalled again while it is already writing for somebody else.
+            then: called once with the stacks when they are complete, or after `MAX_WAIT_S` with what there is.
+        """
+        self._waiting.append(then)
+        if self._timer is None:
+            self.take()
+            self._size = 0
+            self._asked_at = self._grown_at = self._clock()
+            self._timer = self._loop.later(LOOK_S, self._look)
+            send(signal.SIGUSR1)
 
     def take(self) -> str:
         """What was written since the last call, empty if nothing was."""
-        size = os.fstat(self.fd).st_size
-        text = os.pread(self.fd, min(size, _SMALL), 0)
+        text = self._written()
         os.ftruncate(self.fd, 0)
         os.lseek(self.fd, 0, os.SEEK_SET)
         return text.decode("utf-8", "backslashreplace").strip("\0\n")
 
     def close(self) -> None:
-        """Give it back."""
+        """Give it back. Who still waits is given what was written until now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            text, waiting = self.take(), self._done()
+            self._loop.later(0.0, lambda: _tell(waiting, text))
         os.close(self.fd)
+
+    def _written(self) -> bytes:
+        return os.pread(self.fd, min(os.fstat(self.fd).st_size, _SMALL), 0)
+
+    def _look(self) -> None:
+        now, size = self._clock(), os.fstat(self.fd).st_size
+        if size != self._size:
+            self._size, self._grown_at = size, now
+        is_quiet = size > 0 and now - self._grown_at >= QUIET_S
+        if now - self._asked_at >= MAX_WAIT_S or (is_quiet and (size > _SMALL or self._written().endswith(b"\n"))):
+            _tell(self._done(), self.take())
+        else:
+            self._timer = self._loop.later(LOOK_S, self._look)
+
+    def _done(self) -> list[Callable[[str], object]]:
+        self._timer = None
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+def _tell(waiting: list[Callable[[str], object]], text: str) -> None:
+    for then in waiting:
+        then(text)
 
 
 def importing_line(stacks: str) -> str | None:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from gearpool import logs
 from gearpool.supervisor.loop import Loop, Timer
-from gearpool.supervisor.stacks import DUMP_S, importing_line
+from gearpool.supervisor.stacks import importing_line
 from gearpool.timing import Clock
 
 WARN_S = 15.0
@@ -41,8 +41,8 @@ class Starting(Protocol):
     def signal(self, number: int) -> None:
         """Send it a signal."""
 
-    def dumped_stacks(self) -> str:
-        """What its faulthandler has written."""
+    def ask_for_stacks(self, then: Callable[[str], object]) -> None:
+        """Have its faulthandler write where it is; ``then(stacks)`` is called once."""
 
 
 @dataclass
@@ -110,15 +110,13 @@ class Starts:
     def _ask_where(self, start: _Start, then: Callable[[_Start, str], None]) -> None:
         """Have it show where it is: SIGUSR1 what is on its CPU, SIGUSR2 the greenlet that imports, if that waits."""
         process = start.process
-        process.dumped_stacks()
-        process.signal(signal.SIGUSR1)
-        process.signal(signal.SIGUSR2)
 
-        def answered() -> None:
+        def answered(stacks: str) -> None:
             if process.starting:
-                then(start, process.dumped_stacks())
+                then(start, stacks)
 
-        self._loop.later(DUMP_S, answered)
+        process.ask_for_stacks(answered)
+        process.signal(signal.SIGUSR2)
 
     def _warn(self, start: _Start, stacks: str) -> None:
         at = importing_line(stacks)

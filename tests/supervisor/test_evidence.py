@@ -54,6 +54,14 @@ def left() -> Left:
     return Left()
 
 
+def test_where_a_process_was_when_it_was_asked_says_nothing_about_its_end(left: Left) -> None:
+    asked = "Current thread 0x00000000000000a1 (most recent call first):\n  x\n"
+    left.flies(job(1), thread=0xA1).flies(job(2), thread=0xB2).shows(Activity.HUB)
+    assert not left.means(1, asked).certain
+    crashed = asked + FATAL + "Current thread 0x00000000000000b2 (most recent call first):\n  y"
+    assert left.means(SEGFAULT, crashed).suspects == [job(2)]
+
+
 @pytest.mark.parametrize("activity", [Activity.JOB, Activity.LEFT])
 @pytest.mark.parametrize("returncode", [SEGFAULT, ABORT, 0, 1, 3])
 def test_the_job_on_the_cpu_did_it_and_not_those_in_flight(left: Left, activity: Activity, returncode: int) -> None:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from gearpool.supervisor.stacks import MAX_WAIT_S, QUIET_S, Stacks
+from tests.supervisor.fake_loop import FakeLoop
+
+HEAD = b"Current thread 0x"
+REST = b'00007f (most recent call first):\n  File "/site/shop.py", line 3 in <module>\n'
+WHOLE = (HEAD + REST).decode().strip()
+STEP_S = 0.01
+
+
+class Dumping:
+    """A child whose stacks are written as a test says."""
+
+    def __init__(self) -> None:
+        self.loop = FakeLoop()
+        self.stacks = Stacks(self.loop, lambda: self.loop.now)  # type: ignore[arg-type]
+        self.signals: list[int] = []
+        self.told: list[str] = []
+
+    def ask(self) -> None:
+        self.stacks.ask(self.signals.append, self.told.append)
+
+    def write(self, part: bytes) -> None:
+        os.write(self.stacks.fd, part)
+
+    def advance(self, seconds: float) -> None:
+        self.loop.advance(seconds, STEP_S)
+
+
+@pytest.fixture
+def child() -> Iterator[Dumping]:
+    dumping = Dumping()
+    yield dumping
+    dumping.stacks.close()
+
+
+def test_stacks_are_told_when_they_are_complete(child: Dumping) -> None:
+    child.ask()
+    assert child.signals == [signal.SIGUSR1]
+    child.write(HEAD + REST)
+    child.advance(QUIET_S + 0.15)
+    assert child.told == [WHOLE]
+    child.advance(10.0)
+    assert len(child.told) == 1
+    assert child.loop.timers == []
+
+
+def test_a_child_without_cpu_time_is_waited_for(child: Dumping) -> None:
+    child.ask()
+    child.advance(0.9)
+    child.write(HEAD)
+    child.advance(QUIET_S + 0.15)
+    assert child.told == []
+    child.write(REST)
+    child.advance(QUIET_S + 0.15)
+    assert child.told == [WHOLE]
+
+
+def test_stacks_that_still_grow_are_not_complete(child: Dumping) -> None:
+    child.ask()
+    for number in range(5):
+        child.write(b"  line %d\n" % number)
+        child.advance(QUIET_S - 0.05)
+        assert child.told == []
+    child.advance(QUIET_S + 0.15)
+    assert child.told[0].endswith("line 4")
+
+
+@pytest.mark.parametrize("part", [b"", HEAD])
+def test_a_child_that_does_not_finish_is_given_up_at_the_limit(child: Dumping, part: bytes) -> None:
+    child.ask()
+    child.write(part)
+    child.advance(MAX_WAIT_S - 0.1)
+    assert child.told == []
+    child.advance(0.2)
+    assert child.told == [part.decode()]
+
+
+def test_what_was_written_before_is_not_told(child: Dumping) -> None:
+    child.write(b"old\n")
+    child.ask()
+    child.write(HEAD + REST)
+    child.advance(QUIET_S + 0.15)
+    assert child.told == [WHOLE]
+
+
+def test_who_asks_while_a_dump_is_being_written_is_told_the_same(child: Dumping) -> None:
+    child.ask()
+    child.write(HEAD)
+    child.advance(0.1)
+    child.ask()
+    child.write(REST)
+    child.advance(QUIET_S + 0.15)
+    assert (child.told, child.signals) == ([WHOLE, WHOLE], [signal.SIGUSR1])
+
+
+def test_who_waits_is_told_when_the_child_has_gone() -> None:
+    child = Dumping()
+    child.ask()
+    child.write(HEAD)
+    child.stacks.close()
+    child.advance(0.1)
+    assert child.told == [HEAD.decode()]
+    assert child.loop.timers == []
+
+
+def test_who_is_told_may_ask_again(child: Dumping) -> None:
+    def again(_stacks: str) -> None:
+        child.ask()
+
+    child.stacks.ask(child.signals.append, again)
+    child.write(b"first\n")
+    child.advance(QUIET_S + 0.15)
+    child.write(b"second\n")
+    child.advance(QUIET_S + 0.15)
+    assert child.told == ["second"]
