@@ -45,6 +45,11 @@ class Client(SubmittingMany[R]):
             a function with ``payload: json``. Each call may say otherwise.
         modules: other modules than the standard library's to take sockets from.
 
+    Attributes:
+        servers: the servers, in the order given.
+        request_timeout: seconds.
+        admin: the servers' text protocol: queues, workers, cancel and the like.
+
     Raises:
         InvalidArgument: an argument is wrong. Nothing is connected before the first call.
     """
@@ -109,7 +114,6 @@ class Client(SubmittingMany[R]):
         codec = Codec(payload)
         modules = modules or standard()
         self.admin: Admin = Admin(self.servers, timeout=self.request_timeout, modules=modules)
-        """The servers' text protocol: queues, workers, cancel and the like."""
         dispatch = Dispatch(
             self.servers,
             exceptions=exceptions,

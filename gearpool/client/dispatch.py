@@ -165,21 +165,21 @@ class Dispatch:
             NoServersAvailable: some were not sent, because no server could be reached.
         """
         self.after_fork()
-        deadline = futures[0].deadline.earlier(Deadline.after(self.request_timeout))
-        if len(self.pool.servers) == 1 or not futures[0].route[1]:
+        deadline = futures[0]._deadline.earlier(Deadline.after(self.request_timeout))
+        if len(self.pool.servers) == 1 or not futures[0]._route[1]:
             # Without a unique id any server will do: each time another, so that all get their share.
-            self._send_together(futures, futures[0].route[0], os.urandom(8), deadline)
+            self._send_together(futures, futures[0]._route[0], os.urandom(8), deadline)
             return
         by_server: dict[str, list[JobFuture[Any]]] = {}
         for future in futures:
-            connection = self.pool.choose(*future.route, deadline)
+            connection = self.pool.choose(*future._route, deadline)
             by_server.setdefault(connection.server, []).append(future)
         for group in by_server.values():
-            self._send_together(group, *group[0].route, deadline)
+            self._send_together(group, *group[0]._route, deadline)
 
     def send_or_settle(self, futures: list[JobFuture[Any]]) -> None:
         """Send these, but for those that have ended already; those that cannot be sent end with the error."""
-        futures = [future for future in futures if not future.over]
+        futures = [future for future in futures if not future._over]
         if not futures:
             return
         try:
@@ -187,14 +187,14 @@ class Dispatch:
         except GearpoolError as error:
             for future in futures:
                 if not future.sent:
-                    future.settle(error)
+                    future._settle(error)
 
     def _send_together(self, futures: list[JobFuture[Any]], function: bytes, key: bytes, deadline: Deadline) -> None:
         while True:
             connection = self.pool.choose(function, key, deadline)
             name = connection.server
             now = time.monotonic()
-            data = b"".join([future.departs(name, now) for future in futures])
+            data = b"".join([future._departs(name, now) for future in futures])
             if connection.call(futures, data, deadline):
                 for future in futures:
                     future.sent = True
@@ -275,14 +275,14 @@ class Dispatch:
         """Submit again what a lost connection left open; the server recognises by unique id what it still has."""
         backoff = Backoff(0.1, 5.0)
         failure: GearpoolError = ConnectionLost(server, reason)
-        tries = max(future.tries for future in futures)
+        tries = max(future._tries for future in futures)
         time.sleep(resubmission_pause(tries))
         while futures:
             left: list[JobFuture[Any]] = []
             down = False
             for future in futures:
-                if future.retries <= 0 or future.deadline.expired() or self.pool.closed:
-                    future.settle(failure)
+                if future.retries <= 0 or future._deadline.expired() or self.pool.closed:
+                    future._settle(failure)
                     continue
                 future.retries -= 1
                 if not down:
@@ -301,4 +301,4 @@ class Dispatch:
     def _tell(calls: Iterable[Call], server: str, reason: str) -> None:
         for call in calls:
             if isinstance(call, JobFuture | Question):
-                call.lost(server, reason)
+                call._lost(server, reason)

@@ -36,7 +36,6 @@ class JobFuture(Submission, Waitable, Future[R]):
     ended, when its time is over, and when it is known to be lost.
 
     Attributes:
-        function: the function's name.
         server: ``host:port`` of the server it went to last.
         sent: it was given to a connection.
         retries: how many times it may yet be submitted again after a lost connection.
@@ -68,19 +67,20 @@ class JobFuture(Submission, Waitable, Future[R]):
         self._data = data
         self._deadline = deadline
         self._verify = verify
-        self.follows: bool = not order.background
-        self.retries = retries
+        self._follows: bool = not order.background
+        if retries:
+            self.retries = retries
         if on_event is not None:
             self._on_event = on_event
         self._dispatch = dispatch
         self._codec = codec
 
     def __repr__(self) -> str:
-        return f"<JobFuture {self.described()}>"
+        return f"<JobFuture {self._described()}>"
 
     def done(self) -> bool:
         """It has ended: well, badly, or unknown. A background job is done when it is acknowledged."""
-        return self.over
+        return self._over
 
     def job(self, timeout: Duration | None = UNSET) -> JobHandle:
         """Wait until the server has accepted it.
@@ -92,15 +92,15 @@ class JobFuture(Submission, Waitable, Future[R]):
             ServerError: the server refused it; QUEUE_ERROR means full.
             SubmitUnknown: no answer came, or the connection broke first.
         """
-        return self.accepted_by(self._dispatch.request_deadline(timeout), distrust=timeout is UNSET)
+        return self._accepted_by(self._dispatch.request_deadline(timeout), distrust=timeout is UNSET)
 
-    def accepted_by(self, limit: Deadline, *, distrust: bool) -> JobHandle:
+    def _accepted_by(self, limit: Deadline, *, distrust: bool) -> JobHandle:
         """As `job`, until then; ``distrust``: a server that has not answered by then is not asked again."""
-        self._wait(lambda: self.acknowledged, limit)
-        if not self.acknowledged and distrust:
+        self._wait(lambda: self._acknowledged, limit)
+        if not self._acknowledged and distrust:
             # The server may talk of other jobs all the time: then it is not silent, and only this answer is missing.
             self._dispatch.distrust(self)
-        return self.accepted()
+        return self._accepted()
 
     def result(self, timeout: Duration | None = UNSET) -> R:
         """Wait for the result.
@@ -125,7 +125,7 @@ class JobFuture(Submission, Waitable, Future[R]):
         if self._kind is not _COMPLETE:
             self._wait_for_the_end(timeout)
             if self._kind is not _COMPLETE:
-                raise self.failure()
+                raise self._failure()
         codec = self._codec
         return self._payload if codec.raw else codec.decode(self._payload)  # type: ignore[return-value]  # R is its kind
 
@@ -137,9 +137,9 @@ class JobFuture(Submission, Waitable, Future[R]):
         """
         self._wait_for_the_end(timeout)
         if self._order.background:
-            return None if self.done() and self._error is None else self.failure()
-        if not self.succeeded:
-            return self.failure()
+            return None if self.done() and self._error is None else self._failure()
+        if not self._succeeded:
+            return self._failure()
         try:
             self._codec.decode(self._payload)
         except UndecodableResult as error:
@@ -175,7 +175,7 @@ class JobFuture(Submission, Waitable, Future[R]):
                 return
             self._wait_or_expire(lambda: bool(self._events) or self.done(), limit)
             if not self.done() and (limit or self._deadline).expired():
-                raise self.failure()
+                raise self._failure()
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Call ``callback(self)`` once it is done, at once if it is.
@@ -198,16 +198,16 @@ class JobFuture(Submission, Waitable, Future[R]):
             False if it is done already.
         """
         if not self.done() and not self._verify:
-            self._wait(lambda: self.acknowledged, self._dispatch.request_deadline(UNSET))  # only then it has a name
+            self._wait(lambda: self._acknowledged, self._dispatch.request_deadline(UNSET))  # only then it has a name
         if self.done():
             return False
         cancelled = JobCancelled(
-            f"{self.described()}: given up by its caller",
+            f"{self._described()}: given up by its caller",
             handle=self.handle or "",
             function=self.function,
             server=self.server,
         )
-        self.give_up(cancelled)
+        self._give_up(cancelled)
         self._dispatch.forget(self)
         if not self._verify:
             self._dispatch.withdraw(self)
@@ -219,21 +219,21 @@ class JobFuture(Submission, Waitable, Future[R]):
 
     def running(self) -> bool:
         """A server has accepted it, and it has not ended. Whether a worker has it, `Client.get_job_status` says."""
-        return self.acknowledged and not self.done()
+        return self._acknowledged and not self.done()
 
     # What the session tells, in the reader's thread; `Submission` does the same, and this is what each job costs.
 
-    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
-        """See `Submission.answered`."""
-        if self.follows and kind is _JOB_CREATED:
+    def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+        """See `Submission._answered`."""
+        if self._follows and kind is _JOB_CREATED:
             self._handle = arguments[0]
             if self._locks:
-                self.wake()
+                self._wake()
         else:
-            super().answered(kind, arguments)
+            super()._answered(kind, arguments)
 
-    def ended(self, kind: PacketType, payload: bytes) -> None:
-        """See `Submission.ended`."""
+    def _ended(self, kind: PacketType, payload: bytes) -> None:
+        """See `Submission._ended`."""
         if self._error is None:
             self._payload = payload
             self._kind = kind
@@ -244,11 +244,11 @@ class JobFuture(Submission, Waitable, Future[R]):
 
     def _changed(self) -> None:
         if self._locks:
-            self.wake()
+            self._wake()
 
     def _finished(self) -> None:
         if self._locks:
-            self.wake()
+            self._wake()
         if self._callbacks:
             self._run_callbacks()
         if self._observed:
@@ -267,15 +267,15 @@ class JobFuture(Submission, Waitable, Future[R]):
     def _again(self, timeout: float | None) -> Any:
         return self._dispatch.again(self._order, self._unique, self._data, self._codec, timeout)
 
-    def settle(self, error: GearpoolError) -> None:
-        """See `Submission.settle`."""
+    def _settle(self, error: GearpoolError) -> None:
+        """See `Submission._settle`."""
         # In one step: whoever waits and the reader may both find that its time is over.
         if self._kind is None and self.__dict__.setdefault("_error", error) is error:
             self._finished()
 
-    def expire(self) -> None:
-        """See `Submission.expire`."""
-        super().expire()
+    def _expire(self) -> None:
+        """See `Submission._expire`."""
+        super()._expire()
         self._dispatch.forget(self)
 
     def _wait_or_expire(self, changed: Callable[[], bool], limit: Deadline | None) -> None:
@@ -285,11 +285,11 @@ class JobFuture(Submission, Waitable, Future[R]):
             return
         self._wait(changed, self._deadline)
         if not self.done() and self._deadline.expired():
-            self.expire()
+            self._expire()
 
     def _wait(self, changed: Callable[[], bool], limit: Deadline) -> None:
         self._dispatch.after_fork()
-        self.wait(changed, limit)
+        self._wait_until(changed, limit)
 
     # What `concurrent.futures.wait` and `as_completed` use of a future. Most futures are never given to them.
 

@@ -296,7 +296,7 @@ class SubmittingMany(Submitting[R]):
 
         def refused(error: GearpoolError) -> JobFuture[R]:
             future: JobFuture[R] = JobFuture(dispatch, order, b"", b"", Deadline.never(), codec)
-            future.settle(error)
+            future._settle(error)
             return future
 
         batches = Batches(items, maker, refused if keep_places else None)

@@ -16,29 +16,29 @@ class Request(Call):
     """
 
     def __init__(self, answer: PacketType) -> None:
-        self.answer = answer
-        self._answer: list[bytes] | None = None
+        self._answer = answer
+        self._reply: list[bytes] | None = None
         self._error: GearpoolError | None = None
 
     def _changed(self) -> None:
         """For the shell: it is settled."""
 
-    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+    def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
         """Keep the answer."""
         if kind is PacketType.ERROR:
             self._error = ServerError(text(arguments[0]), text(arguments[1]))
         else:
-            self._answer = arguments
+            self._reply = arguments
         self._changed()
 
-    def lost(self, server: str, reason: str) -> None:
+    def _lost(self, server: str, reason: str) -> None:
         """The connection ended before the answer."""
         self._error = ConnectionLost(server, reason)
         self._changed()
 
     def settled(self) -> bool:
         """There is an answer or an error."""
-        return self._answer is not None or self._error is not None
+        return self._reply is not None or self._error is not None
 
     def outcome(self) -> list[bytes] | None:
         """The arguments of the answer; None if there is none yet.
@@ -49,4 +49,4 @@ class Request(Call):
         """
         if self._error is not None:
             raise self._error
-        return self._answer
+        return self._reply

@@ -32,23 +32,26 @@ _ANSWERS = frozenset(
 class Call:
     """A request under way. The session tells it what happens; what it is told must not block.
 
+    Users hold calls too: a `gearpool.JobFuture` is one. So everything that only this package calls begins with an
+    underscore, here and in the subclasses: a second object for each job would cost more than the naming is worth.
+
     Attributes:
-        follows: True for a foreground job, whose WORK_* packets come after the answer.
-        answer: the type of packet that answers it, beside ERROR.
+        _follows: True for a foreground job, whose WORK_* packets come after the answer.
+        _answer: the type of packet that answers it, beside ERROR.
     """
 
     __slots__ = ()
-    follows = False
-    answer: PacketType
+    _follows = False
+    _answer: PacketType
 
-    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+    def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
         """The answer came; ERROR is one."""
         raise NotImplementedError
 
-    def told(self, kind: PacketType, arguments: list[bytes]) -> None:
+    def _told(self, kind: PacketType, arguments: list[bytes]) -> None:
         """WORK_DATA, WORK_WARNING or WORK_STATUS."""
 
-    def ended(self, kind: PacketType, payload: bytes) -> None:
+    def _ended(self, kind: PacketType, payload: bytes) -> None:
         """WORK_COMPLETE, WORK_FAIL or WORK_EXCEPTION; nothing comes after it."""
 
 
@@ -154,24 +157,24 @@ class Session:
                 if type(entry) is _Shared:
                     self._end_shared(entry, kind, arguments[1])
                 else:
-                    entry.ended(kind, arguments[1])  # type: ignore[union-attr]  # mypy does not narrow by ``type() is``
+                    entry._ended(kind, arguments[1])  # type: ignore[union-attr]  # mypy does not narrow by ``type() is``
             elif kind is _JOB_CREATED:
                 # As `_next` does it, written out: this and WORK_COMPLETE are what a client's speed depends on.
-                if not pending or pending[0].answer is not kind:
+                if not pending or pending[0]._answer is not kind:
                     self._next(kind)
                 call = pending.popleft()
                 handle = arguments[0]
-                if call.follows:
+                if call._follows:
                     # Before the call hears of it: whoever it wakes may ask about the handle at once.
                     if handle in jobs:
                         self._share(handle, call)
                     else:
                         jobs[handle] = call
-                call.answered(kind, arguments)
+                call._answered(kind, arguments)
             elif kind is _WORK_DATA or kind is _WORK_STATUS or kind is _WORK_WARNING:
                 entry = jobs.get(arguments[0])
                 if entry is not None:
-                    (entry.next() if isinstance(entry, _Shared) else entry).told(kind, arguments)
+                    (entry.next() if isinstance(entry, _Shared) else entry)._told(kind, arguments)
             elif kind is _WORK_FAIL or kind is _WORK_EXCEPTION:
                 # gearmand turns a WORK_EXCEPTION into a WORK_FAIL with a NUL after the handle.
                 entry = jobs.pop(arguments[0].rstrip(b"\0"), None)
@@ -179,9 +182,9 @@ class Session:
                 if isinstance(entry, _Shared):
                     self._end_shared(entry, kind, payload)
                 elif entry is not None:
-                    entry.ended(kind, payload)
+                    entry._ended(kind, payload)
             elif kind in _ANSWERS:
-                self._next(kind).answered(kind, arguments)
+                self._next(kind)._answered(kind, arguments)
             else:
                 raise RemoteProtocolError(f"{kind.name} is not for a client")
 
@@ -189,7 +192,7 @@ class Session:
         if not self.pending:
             raise RemoteProtocolError(f"{kind.name} answers nothing that was asked")
         call = self.pending[0]
-        if kind is not PacketType.ERROR and kind is not call.answer:
+        if kind is not PacketType.ERROR and kind is not call._answer:
             raise RemoteProtocolError(f"{kind.name} does not answer the request whose turn it is")
         return self.pending.popleft()
 
@@ -203,4 +206,4 @@ class Session:
     def _end_shared(entry: _Shared, kind: PacketType, payload: bytes) -> None:
         # The first copy ends them all; the others then belong to no handle and are passed over.
         for member in entry.members:
-            member.ended(kind, payload)
+            member._ended(kind, payload)

@@ -52,7 +52,7 @@ class Submission(Call):
         data: the payload.
         deadline: until when it is waited for.
         retries: how many times it may be submitted again after a lost connection.
-        verify: it may be coalesced into another's job; see `doubtful`.
+        verify: it may be coalesced into another's job; see `_doubtful`.
         on_event: called with each event instead of keeping it; `events.ignore` if nobody can read them.
 
     Attributes:
@@ -61,9 +61,10 @@ class Submission(Call):
         retries: how many times it may yet be submitted again.
     """
 
-    answer = PacketType.JOB_CREATED
-    server = ""
-    sent = False
+    _answer = PacketType.JOB_CREATED
+    server: str = ""
+    sent: bool = False
+    retries: int = 0
     _on_event: Callable[[Event], object] | None = None
     _events: UnreadEvents | None = None
     _survives: type[BaseException] = Exception
@@ -93,8 +94,9 @@ class Submission(Call):
         self._data = data
         self._deadline = deadline
         self._verify = verify
-        self.follows: bool = not order.background
-        self.retries: int = retries
+        self._follows: bool = not order.background
+        if retries:
+            self.retries = retries
         if on_event is not None:
             self._on_event = on_event
 
@@ -129,23 +131,23 @@ class Submission(Call):
 
     # What the session tells.
 
-    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+    def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
         """JOB_CREATED, or ERROR."""
         if kind is PacketType.ERROR:
-            self.settle(ServerError(text(arguments[0]), text(arguments[1])))
+            self._settle(ServerError(text(arguments[0]), text(arguments[1])))
             return
         self._handle = arguments[0]
         if self._error is not None:
             self._changed()
             return  # given up meanwhile; the handle is still worth knowing
-        if self.follows:
+        if self._follows:
             self._changed()
         else:
             self._kind = kind
             self._data = b""  # a background job is never sent again
             self._finished()
 
-    def told(self, kind: PacketType, arguments: list[bytes]) -> None:
+    def _told(self, kind: PacketType, arguments: list[bytes]) -> None:
         """WORK_DATA, WORK_WARNING, WORK_STATUS."""
         if self._on_event is ignore or self._error is not None:
             return
@@ -185,7 +187,7 @@ class Submission(Call):
                     "%s of job %s/%s (%s) raised an exception", what, self.server, self.handle, self.function
                 )
 
-    def ended(self, kind: PacketType, payload: bytes) -> None:
+    def _ended(self, kind: PacketType, payload: bytes) -> None:
         """WORK_COMPLETE, WORK_FAIL, WORK_EXCEPTION."""
         if self._error is not None:
             return  # given up meanwhile
@@ -193,34 +195,34 @@ class Submission(Call):
         self._kind = kind
         self._finished()
 
-    def settle(self, error: GearpoolError) -> None:
+    def _settle(self, error: GearpoolError) -> None:
         """It ends here with this error, unless it has ended already."""
-        if not self.over:
+        if not self._over:
             self._error = error
             self._finished()
 
-    def expire(self) -> None:
+    def _expire(self) -> None:
         """Its time is over: it is forgotten here, but for its handle. On the server it may wait or run on."""
-        self.give_up(self.failure())
+        self._give_up(self._failure())
 
-    def give_up(self, error: GearpoolError) -> None:
+    def _give_up(self, error: GearpoolError) -> None:
         """Nobody waits for it any more: it ends with this error, and what it holds is let go."""
-        if not self.over:
+        if not self._over:
             self.retries = 0
-            self.settle(error)
+            self._settle(error)
             self._data = b""
             self._events = None
 
-    def lost(self, server: str, reason: str) -> None:
+    def _lost(self, server: str, reason: str) -> None:
         """The connection ended under it."""
         lost = ConnectionLost if self._handle else SubmitUnknown
-        self.settle(lost(server, reason))
+        self._settle(lost(server, reason))
 
     # For whoever sends it and asks about it.
 
-    def departs(self, server: str, now: float) -> bytes:
+    def _departs(self, server: str, now: float) -> bytes:
         """It goes to ``server`` now: the bytes to send."""
-        self.server: str = server
+        self.server = server
         self._handle = b""
         self._since = now
         self._check_at = 0.0
@@ -229,54 +231,39 @@ class Submission(Call):
         return self._order.encode(self._unique, self._data)
 
     @property
-    def route(self) -> tuple[bytes, bytes]:
+    def _route(self) -> tuple[bytes, bytes]:
         """What the server is chosen by."""
         return self._order.function, self._unique
 
     @property
-    def since(self) -> float:
-        """When it went out last, on the monotonic clock."""
-        return self._since
-
-    @property
-    def deadline(self) -> Deadline:
-        """Until when it is waited for."""
-        return self._deadline
-
-    @property
-    def tries(self) -> int:
-        """How many times it has been sent."""
-        return self._tries
-
-    @property
-    def over(self) -> bool:
+    def _over(self) -> bool:
         """It has ended: well, badly, or unknown. A background job is over when it is acknowledged."""
         return self._kind is not None or self._error is not None
 
     @property
-    def acknowledged(self) -> bool:
+    def _acknowledged(self) -> bool:
         """The server has answered the submission, or never will."""
         return bool(self._handle) or self._error is not None
 
     @property
-    def doubtful(self) -> bool:
+    def _doubtful(self) -> bool:
         """It may have been coalesced into a job that the server has discarded and will never report on.
 
         That is so for what was submitted under an id that others may use, and for what was submitted again.
         """
         return self._verify or self._tries > 1
 
-    def runs_as(self, server: str, handle: str) -> bool:
+    def _runs_as(self, server: str, handle: str) -> bool:
         """It has not ended, and this is what it is called now."""
-        return not self.over and self.handle == handle and self.server == server
+        return not self._over and self.handle == handle and self.server == server
 
-    def check_due(self, now: float) -> bool:
+    def _check_due(self, now: float) -> bool:
         """Whether the server is to be asked about it again."""
         if not self._check_at:
             self._check_at = self._since + self._first_check_s
         return now >= self._check_at
 
-    def checked(self, now: float) -> None:
+    def _checked(self, now: float) -> None:
         """It is asked about now."""
         self._checks += 1
         self._check_at = now + exponential(self._checks + 1, self._first_check_s, 2.0, CHECK_MOST_S)
@@ -284,9 +271,9 @@ class Submission(Call):
     @property
     def _first_check_s(self) -> float:
         # Soon, if it may never end; others only as a sign of life.
-        return CHECK_SOON_S if self.doubtful else CHECK_S
+        return CHECK_SOON_S if self._doubtful else CHECK_S
 
-    def accepted(self) -> JobHandle:
+    def _accepted(self) -> JobHandle:
         """What the server calls it, once it is acknowledged.
 
         Raises:
@@ -294,19 +281,19 @@ class Submission(Call):
             SubmitUnknown: the server has not answered.
         """
         if not self._handle:
-            raise self._error or self.unacknowledged()
+            raise self._error or self._unacknowledged()
         return JobHandle(text(self._handle), self.server, self.function, self.unique)
 
-    def unacknowledged(self) -> SubmitUnknown:
+    def _unacknowledged(self) -> SubmitUnknown:
         """The error when no answer to the submission came in time."""
         return SubmitUnknown(self.server, "the submission was not acknowledged in time")
 
     @property
-    def succeeded(self) -> bool:
+    def _succeeded(self) -> bool:
         """WORK_COMPLETE came."""
         return self._kind is _COMPLETE
 
-    def described(self) -> str:
+    def _described(self) -> str:
         """Function, server and handle, and how far it is."""
         state = "submitted"
         if self._error is not None:
@@ -317,7 +304,7 @@ class Submission(Call):
             state = "accepted"
         return f"{self.function} {self.server}/{self.handle or '?'} {state}"
 
-    def failure(self) -> GearpoolError:
+    def _failure(self) -> GearpoolError:
         """Why there is no result: how the job ended, or that it has not."""
         if self._error is not None:
             return self._error
@@ -339,7 +326,7 @@ class Submission(Call):
             exception.again = self._again
             return exception
         if not self._handle:
-            return self.unacknowledged()
+            return self._unacknowledged()
         return JobTimedOut(
             f"job {server}/{handle} ({function}) did not end in time; it may still run",
             handle,

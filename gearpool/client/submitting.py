@@ -194,7 +194,7 @@ class Submitting(Generic[R]):
         limit = dispatch.request_deadline(timeout)
         future: JobFuture[Any] = JobFuture(dispatch, order, key, codec.encode(data), limit, codec)
         dispatch.send([future])
-        return future.accepted_by(limit, distrust=timeout is UNSET)
+        return future._accepted_by(limit, distrust=timeout is UNSET)
 
     def _submit(
         self,

@@ -8,7 +8,7 @@ server's silence: a tick counts for ``step_s`` at most, however late it comes, a
 there are bytes that have not been read.
 
 A connection may live while a job on it is gone: it was cancelled, or it was coalesced into one that the server discards
-because its client has left (`Submission.doubtful`). So the server is asked about jobs now and then, about many in one
+because its client has left (`Submission._doubtful`). So the server is asked about jobs now and then, about many in one
 write, and never again before it has answered. When it has forgotten one, all that may share its fate are asked about.
 """
 
@@ -110,8 +110,8 @@ class Upkeep:
         if self._quiet_s < self._request_timeout:
             return False
         for call in pending.copy():
-            if isinstance(call, Submission) and not call.over:
-                call.settle(call.unacknowledged())
+            if isinstance(call, Submission) and not call._over:
+                call._settle(call._unacknowledged())
         return True
 
     def _look(self, now: float, silent: bool) -> Due:
@@ -124,17 +124,17 @@ class Upkeep:
             for call in calls:
                 if not isinstance(call, Submission):
                     continue
-                if call.deadline.at <= now:
-                    call.expire()
+                if call._deadline.at <= now:
+                    call._expire()
                     session.abandon(handle, call)
                     continue
                 waiting.append(call)
-                ask = ask or call.check_due(now) or (self._suspicious and call.doubtful)
+                ask = ask or call._check_due(now) or (self._suspicious and call._doubtful)
             if ask:
                 due.append((handle, waiting))
         for call in session.pending.copy():
-            if isinstance(call, Submission) and call.deadline.at <= now:
-                call.expire()
+            if isinstance(call, Submission) and call._deadline.at <= now:
+                call._expire()
         self._look_at = now + SCAN_S + len(jobs) / JOBS_A_SECOND
         if not due or self._unanswered or silent:
             return Due(silent)
@@ -146,7 +146,7 @@ class Upkeep:
         for handle, submissions in due:
             checks.append(_Check(self, handle, submissions))
             for submission in submissions:
-                submission.checked(now)
+                submission._checked(now)
         return Due(silent, checks, b"".join([request(PacketType.GET_STATUS, handle) for handle, _ in due]))
 
     def checked(self, handle: bytes, calls: list[Submission], *, known: bool) -> None:
@@ -154,7 +154,7 @@ class Upkeep:
         self._unanswered -= 1
         if not known:
             name = text(handle)
-            gone = [call for call in calls if call.runs_as(self._server, name)]
+            gone = [call for call in calls if call._runs_as(self._server, name)]
             for call in gone:
                 self._session.forget(handle, call)
             self._forgotten.extend(gone)
@@ -169,14 +169,14 @@ class _Check(Call):
     """One GET_STATUS."""
 
     __slots__ = ("_calls", "_handle", "_upkeep")
-    answer = PacketType.STATUS_RES
+    _answer = PacketType.STATUS_RES
 
     def __init__(self, upkeep: Upkeep, handle: bytes, calls: list[Submission]) -> None:
         self._upkeep = upkeep
         self._handle = handle
         self._calls = calls
 
-    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+    def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
         """STATUS_RES; an ERROR tells nothing."""
         known = kind is PacketType.ERROR or number(arguments[1]) != 0
         self._upkeep.checked(self._handle, self._calls, known=known)

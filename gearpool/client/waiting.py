@@ -29,7 +29,7 @@ class Waitable(Call):
     # Made by the first who waits. Making it, appending to it and popping from it are atomic: neither side needs a lock.
     _locks: list[threading.Lock] | tuple[()] = ()
 
-    def wake(self) -> None:
+    def _wake(self) -> None:
         """Something changed: let everyone who waits look again."""
         locks = self._locks
         while isinstance(locks, list) and locks:
@@ -39,7 +39,7 @@ class Waitable(Call):
                 return
             lock.release()
 
-    def wait(self, changed: Callable[[], bool], deadline: Deadline) -> bool:
+    def _wait_until(self, changed: Callable[[], bool], deadline: Deadline) -> bool:
         """Until ``changed()``, or the deadline; which of the two."""
         if changed():
             return True
@@ -67,7 +67,7 @@ class Question(Request, Waitable):
     """A request whose answer a thread waits for."""
 
     def _changed(self) -> None:
-        self.wake()
+        self._wake()
 
     def ask(self, deadline: Deadline) -> list[bytes] | None:
         """The arguments of the answer; None when the deadline came first.
@@ -76,5 +76,5 @@ class Question(Request, Waitable):
             ServerError: the server answered ERROR.
             ConnectionLost: the connection ended first.
         """
-        self.wait(self.settled, deadline)
+        self._wait_until(self.settled, deadline)
         return self.outcome()

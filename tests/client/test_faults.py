@@ -284,7 +284,7 @@ def test_a_server_that_drops_each_connection_does_not_use_up_all_retries_at_once
         future = client.submit("echo", "x", unique="mine", retry=8, timeout=60)
         server.faults.drop_after(packets=2)  # the answer to the greeting, and no JOB_CREATED
         server.faults.drop()
-        wait_for(lambda: future.tries >= 4, "a few tries")
+        wait_for(lambda: future._tries >= 4, "a few tries")
         assert not future.done()
         server.faults.clear()
         worker.add("echo", lambda arg: arg)

@@ -18,17 +18,17 @@ class Log(Call):
     """Writes down what it is told."""
 
     def __init__(self, answer: PacketType, follows: bool = False) -> None:
-        self.answer = answer
-        self.follows = follows
+        self._answer = answer
+        self._follows = follows
         self.heard: list[tuple[str, PacketType, list[bytes] | bytes]] = []
 
-    def answered(self, kind: PacketType, arguments: list[bytes]) -> None:
+    def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
         self.heard.append(("answered", kind, arguments))
 
-    def told(self, kind: PacketType, arguments: list[bytes]) -> None:
+    def _told(self, kind: PacketType, arguments: list[bytes]) -> None:
         self.heard.append(("told", kind, arguments))
 
-    def ended(self, kind: PacketType, payload: bytes) -> None:
+    def _ended(self, kind: PacketType, payload: bytes) -> None:
         self.heard.append(("ended", kind, payload))
 
 

@@ -31,7 +31,7 @@ class Line:
         job = Submission(
             make_order("f"), b"u", b"payload", Deadline(self.now + seconds), verify=verify, retries=retries
         )
-        job.departs(SERVER, self.now)
+        job._departs(SERVER, self.now)
         self.session.pending.append(job)
         return job
 
@@ -57,9 +57,9 @@ def test_a_server_that_is_silent_for_the_request_timeout_leaves_submissions_unkn
     line = Line()
     job = line.submit()
     assert not any(line.tick().silent for _ in range(9))
-    assert not job.over
+    assert not job._over
     assert line.tick().silent
-    assert isinstance(job.failure(), SubmitUnknown)
+    assert isinstance(job._failure(), SubmitUnknown)
 
 
 def test_bytes_begin_the_silence_anew() -> None:
@@ -70,8 +70,8 @@ def test_bytes_begin_the_silence_anew() -> None:
     line.hear(T.JOB_CREATED, b"H:1")
     assert not any(line.tick().silent for _ in range(10))
     assert line.tick().silent
-    assert not first.over
-    assert second.over
+    assert not first._over
+    assert second._over
 
 
 def test_silence_while_nothing_is_owed_is_none() -> None:
@@ -80,7 +80,7 @@ def test_silence_while_nothing_is_owed_is_none() -> None:
         line.tick()
     job = line.submit()
     assert not any(line.tick().silent for _ in range(9))
-    assert not job.over
+    assert not job._over
 
 
 def test_time_in_which_we_did_not_run_is_not_the_servers_silence() -> None:
@@ -88,7 +88,7 @@ def test_time_in_which_we_did_not_run_is_not_the_servers_silence() -> None:
     job = line.submit()
     for _ in range(5):
         assert not line.tick(60.0).silent
-    assert not job.over
+    assert not job._over
 
 
 def test_a_late_tick_ends_no_job_while_there_are_bytes_to_read() -> None:
@@ -96,10 +96,10 @@ def test_a_late_tick_ends_no_job_while_there_are_bytes_to_read() -> None:
     job = line.submit(seconds=5)
     line.hear(T.JOB_CREATED, b"H:1")
     line.tick(60.0, drained=False)
-    assert not job.over
+    assert not job._over
     line.hear(T.WORK_COMPLETE, b"H:1", b"r")
     line.tick()
-    assert job.succeeded
+    assert job._succeeded
 
 
 def test_a_job_whose_time_is_over_is_forgotten_but_for_its_handle() -> None:
@@ -108,19 +108,19 @@ def test_a_job_whose_time_is_over_is_forgotten_but_for_its_handle() -> None:
     line.hear(T.JOB_CREATED, b"H:1")
     line.tick(6.0)
     line.tick()
-    late = job.failure()
+    late = job._failure()
     assert isinstance(late, JobTimedOut)
     assert (late.handle, late.function, late.server) == ("H:1", "f", SERVER)
-    assert isinstance(unacknowledged.failure(), SubmitUnknown)
+    assert isinstance(unacknowledged._failure(), SubmitUnknown)
     assert b"payload" not in (job._data, unacknowledged._data)
     assert job.retries == 0
     assert not line.session.under_way()
     assert list(line.session.jobs) == [b"H:1"]
     # What comes afterwards changes nothing.
     line.hear(T.WORK_COMPLETE, b"H:1", b"r")
-    assert job.failure() is late
+    assert job._failure() is late
     line.hear(T.JOB_CREATED, b"H:2")
-    assert isinstance(unacknowledged.failure(), SubmitUnknown)
+    assert isinstance(unacknowledged._failure(), SubmitUnknown)
 
 
 def test_the_copies_for_a_job_given_up_go_to_nobody() -> None:
@@ -130,7 +130,7 @@ def test_the_copies_for_a_job_given_up_go_to_nobody() -> None:
     line.hear(T.JOB_CREATED, b"H:1")
     line.tick(6.0)
     line.tick()
-    assert first.over
+    assert first._over
     for part in (b"a", b"a", b"b", b"b"):
         line.hear(T.WORK_DATA, b"H:1", part)
     assert second._events is not None
@@ -148,7 +148,7 @@ def test_a_doubtful_job_is_asked_about_at_growing_intervals_and_others_seldom() 
     for _ in range(130):
         due = line.tick()
         for call in due.calls:
-            assert call.answer is T.STATUS_RES
+            assert call._answer is T.STATUS_RES
             times.append(line.now - 1000.0)
             line.hear(T.STATUS_RES, b"H:1", b"1", b"1", b"0", b"0")
     assert times == [1, 3, 7, 15, 15, 31, 45, 61, 75, 91, 105, 121]
@@ -158,9 +158,9 @@ def test_a_job_of_many_hours_is_asked_about_to_its_end() -> None:
     job = Line().submit(verify=True)
     for check in range(2000):  # 2 ** 1024 is no float
         now = check * CHECK_MOST_S
-        job.checked(now)
-        assert job.check_due(now + CHECK_MOST_S)
-    assert not job.check_due(now + CHECK_MOST_S - 1)
+        job._checked(now)
+        assert job._check_due(now + CHECK_MOST_S)
+    assert not job._check_due(now + CHECK_MOST_S - 1)
 
 
 def test_nothing_is_asked_while_an_answer_is_awaited() -> None:
@@ -189,7 +189,7 @@ def test_when_one_job_is_forgotten_all_doubtful_ones_are_asked_about_at_once() -
     for number in range(1, 1000):
         line.hear(T.STATUS_RES, b"H:%d" % number, b"%d" % (number % 2), b"0", b"0", b"0")
     assert len(line.forgotten) == 500
-    assert not sure.over
+    assert not sure._over
     assert b"H:0" not in line.session.jobs
 
 

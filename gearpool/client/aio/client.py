@@ -47,6 +47,11 @@ class AsyncClient(AsyncSubmittingMany[R]):
             a function with ``payload: json``. Each call may say otherwise.
         modules: another resolver of names than the standard library's.
 
+    Attributes:
+        servers: the servers, in the order given.
+        request_timeout: seconds.
+        admin: the servers' text protocol: queues, workers, cancel and the like.
+
     Raises:
         InvalidArgument: an argument is wrong.
     """
@@ -111,7 +116,6 @@ class AsyncClient(AsyncSubmittingMany[R]):
         codec = Codec(payload)
         modules = modules or standard()
         self.admin: AsyncAdmin = AsyncAdmin(self.servers, timeout=self.request_timeout, modules=modules)
-        """The servers' text protocol: queues, workers, cancel and the like."""
         dispatch = AsyncDispatch(
             self.servers,
             exceptions=exceptions,

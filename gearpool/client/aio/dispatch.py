@@ -19,7 +19,7 @@ from typing import Any
 
 from gearpool.client.aio.jobs import AsyncJob, AsyncRequest
 from gearpool.client.aio.pool import AsyncPool
-from gearpool.client.aio.time_limits import Limited, TimeLimits
+from gearpool.client.aio.time_limits import TimeLimits
 from gearpool.client.defaults import CLOSED
 from gearpool.client.results import JobStatus, status_of
 from gearpool.client.session import Call
@@ -163,17 +163,17 @@ class AsyncDispatch:
             NoServersAvailable: some were not sent, because no server could be reached.
             TimedOut: there was no connection in time.
         """
-        deadline = jobs[0].deadline.earlier(Deadline.after(self.request_timeout))
-        if len(self.names) == 1 or not jobs[0].route[1]:
+        deadline = jobs[0]._deadline.earlier(Deadline.after(self.request_timeout))
+        if len(self.names) == 1 or not jobs[0]._route[1]:
             # Without a unique id any server will do: each time another, so that all get their share.
-            await self._send_together(jobs, jobs[0].route[0], os.urandom(8) if len(self.names) > 1 else b"", deadline)
+            await self._send_together(jobs, jobs[0]._route[0], os.urandom(8) if len(self.names) > 1 else b"", deadline)
             return
         by_server: dict[str, list[AsyncJob[Any]]] = {}
         for job in jobs:
-            connection = self.pool.ready(*job.route) or await self.pool.choose(*job.route, deadline)
+            connection = self.pool.ready(*job._route) or await self.pool.choose(*job._route, deadline)
             by_server.setdefault(connection.server, []).append(job)
         for group in by_server.values():
-            await self._send_together(group, *group[0].route, deadline)
+            await self._send_together(group, *group[0]._route, deadline)
 
     async def send_or_settle(self, jobs: list[AsyncJob[Any]]) -> None:
         """Send these, but for those that have ended already; those that cannot be sent end with the error."""
@@ -185,7 +185,7 @@ class AsyncDispatch:
         except GearpoolError as error:
             for job in jobs:
                 if not job.sent:
-                    job.settle(error)
+                    job._settle(error)
 
     async def _send_together(self, jobs: list[AsyncJob[Any]], function: bytes, key: bytes, deadline: Deadline) -> None:
         while True:
@@ -198,18 +198,18 @@ class AsyncDispatch:
                     raise TimedOut(f"{connection.server} takes no more submissions: it does not read") from error
                 continue
             now, name = time.monotonic(), connection.server
-            if connection.call(jobs, b"".join([job.departs(name, now) for job in jobs])):
+            if connection.call(jobs, b"".join([job._departs(name, now) for job in jobs])):
                 break
         add = self._limits.add
         for job in jobs:
             job.sent = True
-            add(job)
+            add(job, job._deadline)
 
     # What `AsyncJob` asks of its owner.
 
     def ended(self, job: AsyncJob[Any]) -> None:
         """It is over: its time limit is no longer needed."""
-        self._limits.discard(job)
+        self._limits.discard(job, job._deadline)
 
     def distrust(self, job: AsyncJob[Any]) -> None:
         """Its answer is missing, and answers come in order: ask nothing more over the connection in use."""
@@ -236,13 +236,12 @@ class AsyncDispatch:
         while self._unwanted:
             job = self._unwanted.popleft()
             with contextlib.suppress(GearpoolError):
-                await job.named()
+                await job._named()
                 if job.handle is not None:
                     await self._withdraw(f"{job.server}/{job.handle}")
 
-    def _expired(self, job: Limited) -> None:
-        assert isinstance(job, AsyncJob)
-        job.expire()
+    def _expired(self, job: AsyncJob[Any]) -> None:
+        job._expire()
         self.forget(job)
 
     def _drained(self) -> bool:
@@ -321,16 +320,16 @@ class AsyncDispatch:
         again: list[AsyncJob[Any]] = []
         for call in calls:
             if isinstance(call, AsyncJob):
-                if call.over:
+                if call._over:
                     continue
                 if call.retries > 0 and not self.closed:
                     again.append(call)
                 else:
-                    call.lost(server, reason)
+                    call._lost(server, reason)
                     if self.closed:
                         call.exception()  # asyncio need not complain that nobody looks: its owner has closed the client
             elif isinstance(call, AsyncRequest):
-                call.lost(server, reason)
+                call._lost(server, reason)
         if again:
             self.start(self._resubmit(again, server, reason))
 
@@ -339,15 +338,15 @@ class AsyncDispatch:
         backoff = Backoff(0.1, 5.0)
         failure: GearpoolError = ConnectionLost(server, reason)
         try:
-            await asyncio.sleep(resubmission_pause(max(job.tries for job in jobs)))
+            await asyncio.sleep(resubmission_pause(max(job._tries for job in jobs)))
             while jobs:
                 left: list[AsyncJob[Any]] = []
                 down = False
                 for job in jobs:
-                    if job.over:
+                    if job._over:
                         continue
                     if job.retries <= 0:
-                        job.settle(failure)
+                        job._settle(failure)
                         continue
                     job.retries -= 1
                     if not down:
@@ -363,8 +362,8 @@ class AsyncDispatch:
                     await asyncio.sleep(backoff.next())
         finally:
             for job in jobs:  # the client is being closed
-                if not job.over and self.closed:
-                    job.settle(ConnectionLost(server, "the client was closed"))
+                if not job._over and self.closed:
+                    job._settle(ConnectionLost(server, "the client was closed"))
                     job.exception()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

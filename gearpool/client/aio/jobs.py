@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gearpool.client.orders import Order
 from gearpool.client.payloads import Codec, R
@@ -52,6 +52,7 @@ class AsyncJob(Submission, asyncio.Future[R]):
 
     Attributes:
         server: ``host:port`` of the server it went to last.
+        sent: it was given to a connection.
         retries: how many times it may yet be submitted again after a lost connection.
 
     Awaiting raises:
@@ -85,8 +86,16 @@ class AsyncJob(Submission, asyncio.Future[R]):
         self._owner = owner
         self._codec = codec
 
+    if not TYPE_CHECKING:
+
+        @property
+        def __dict__(self):
+            # A future written in C has attributes, but no ``__dict__``. That of `Submission` would be found instead and
+            # raise TypeError, which `dir`, `inspect` and debuggers do not expect.
+            raise AttributeError("an asyncio.Future has no __dict__")
+
     def __repr__(self) -> str:
-        return f"<AsyncJob {self.described()}>"
+        return f"<AsyncJob {self._described()}>"
 
     async def job(self, timeout: Duration | None = UNSET) -> JobHandle:
         """Wait until the server has accepted it. Cancelling this leaves the job as it is.
@@ -99,12 +108,12 @@ class AsyncJob(Submission, asyncio.Future[R]):
             SubmitUnknown: no answer came, or the connection broke first.
         """
         limit = Deadline.allowed(self._owner.request_timeout if timeout is UNSET else timeout)
-        if not self.acknowledged and not await self._change(limit, lambda: self.acknowledged) and timeout is UNSET:
+        if not self._acknowledged and not await self._change(limit, lambda: self._acknowledged) and timeout is UNSET:
             # The server may talk of other jobs all the time: then it is not silent, and only this answer is missing.
             self._owner.distrust(self)
-        return self.accepted()
+        return self._accepted()
 
-    async def named(self) -> None:
+    async def _named(self) -> None:
         """Wait until its server has named it, also after it was given up; at most the client's ``request_timeout``."""
         if not self._handle:
             await self._change(Deadline.after(self._owner.request_timeout), lambda: bool(self._handle))
@@ -122,13 +131,13 @@ class AsyncJob(Submission, asyncio.Future[R]):
             EventsDropped: more came than is kept for a reader; a new call of this goes on after what is missing.
         """
         while True:
-            over = self.over  # looked at first: events come before the end
+            over = self._over  # looked at first: events come before the end
             events = self._events
             while events:
                 yield events.popleft()
             if over:
                 break
-            await self._change(Deadline.never(), lambda: bool(self._events) or self.over)
+            await self._change(Deadline.never(), lambda: bool(self._events) or self._over)
         if isinstance(self._error, JobTimedOut | SubmitUnknown):
             self.exception()  # asyncio need not report it: it is raised here
             raise self._error
@@ -146,14 +155,14 @@ class AsyncJob(Submission, asyncio.Future[R]):
         if not asyncio.Future.cancel(self, msg):
             return False
         cancelled = JobCancelled(
-            f"{self.described()}: given up by its caller",
+            f"{self._described()}: given up by its caller",
             handle=self.handle or "",
             function=self.function,
             server=self.server,
         )
-        self.give_up(cancelled)
+        self._give_up(cancelled)
         self._owner.forget(self)
-        if self.sent and self.follows and not self._verify:
+        if self.sent and self._follows and not self._verify:
             self._owner.withdraw(self)
         return True
 
@@ -171,12 +180,12 @@ class AsyncJob(Submission, asyncio.Future[R]):
         self._owner.ended(self)
         self._data = b""  # the session keeps what has no end, as a job that timed out, until its connection ends
         if not self.done():
-            if self.succeeded:
+            if self._succeeded:
                 self._succeed()
-            elif self._error is None and not self.follows:
+            elif self._error is None and not self._follows:
                 self.set_result(b"")  # type: ignore[arg-type]  # no result is empty, whatever R is
             else:
-                self.set_exception(self.failure())
+                self.set_exception(self._failure())
         if self._waiters:
             self._changed()
 

@@ -243,7 +243,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
 
         def refused(error: GearpoolError) -> AsyncJob[Any]:
             job: AsyncJob[Any] = AsyncJob(dispatch, order, b"", b"", Deadline.never(), codec)
-            job.settle(error)
+            job._settle(error)
             return job
 
         return windowed(items, maker, dispatch.send_or_settle, window, refused if keep_places else None)
@@ -258,7 +258,7 @@ async def _handle(job: AsyncJob[Any]) -> JobHandle:
         await job
     else:
         job.exception()
-    return job.accepted()
+    return job._accepted()
 
 
 async def _result(job: AsyncJob[Any]) -> Any:

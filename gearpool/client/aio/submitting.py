@@ -208,7 +208,7 @@ class AsyncSubmitting(Generic[R]):
         job: AsyncJob[Any] = AsyncJob(dispatch, order, key or dispatch.fresh_unique(), raw, limit, codec)
         await dispatch.send([job])
         await job
-        return job.accepted()
+        return job._accepted()
 
     async def _submit(
         self,

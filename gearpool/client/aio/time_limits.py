@@ -10,22 +10,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from gearpool.timing import Clock, Deadline
+
+_T = TypeVar("_T")
 
 TICK_S = 0.02
 LATE_S = 0.5
 """A timer that comes so much too late comes after the loop was blocked."""
-
-
-class Limited(Protocol):
-    """What has a limit."""
-
-    @property
-    def deadline(self) -> Deadline:
-        """When it expires; must not change while it is held here."""
-        ...
 
 
 class Timer(Protocol):
@@ -35,7 +28,7 @@ class Timer(Protocol):
         """Do not call."""
 
 
-class TimeLimits:
+class TimeLimits(Generic[_T]):
     """Calls ``expired`` with everything that was not discarded in time.
 
     Args:
@@ -48,7 +41,7 @@ class TimeLimits:
     def __init__(
         self,
         call_later: Callable[[float, Callable[[int], None], int], Timer],
-        expired: Callable[[Limited], None],
+        expired: Callable[[_T], None],
         drained: Callable[[], bool] = lambda: True,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -56,14 +49,14 @@ class TimeLimits:
         self._expired = expired
         self._drained = drained
         self._clock = clock
-        self._buckets: dict[int, tuple[set[Limited], Timer]] = {}
+        self._buckets: dict[int, tuple[set[_T], Timer]] = {}
 
     def __len__(self) -> int:
         return sum(len(bucket) for bucket, _ in self._buckets.values())
 
-    def add(self, limited: Limited) -> None:
+    def add(self, limited: _T, deadline: Deadline) -> None:
         """Watch this. Adding it again changes nothing."""
-        at = limited.deadline.at
+        at = deadline.at
         if at == math.inf:
             return
         tick = math.ceil(at / TICK_S)
@@ -74,9 +67,9 @@ class TimeLimits:
         else:
             found[0].add(limited)
 
-    def discard(self, limited: Limited) -> None:
+    def discard(self, limited: _T, deadline: Deadline) -> None:
         """It has ended; perhaps it was not even watched."""
-        at = limited.deadline.at
+        at = deadline.at
         if at == math.inf:
             return
         tick = math.ceil(at / TICK_S)

@@ -57,9 +57,9 @@ class Owner:
         self, *, acknowledged: bool = True, background: bool = False, data: bytes = b"data", codec: Codec = BYTES
     ) -> AsyncJob[Any]:
         job = AsyncJob(self, make_order("f", background=background), b"", data, Deadline.never(), codec)
-        job.departs("server:1", 0.0)
+        job._departs("server:1", 0.0)
         if acknowledged:
-            job.answered(T.JOB_CREATED, [b"H:1"])
+            job._answered(T.JOB_CREATED, [b"H:1"])
         return job
 
 
@@ -77,7 +77,7 @@ def test_a_result_ends_the_future() -> None:
         job = owner.job()
         assert not job.done()
         assert repr(job) == "<AsyncJob f server:1/H:1 accepted>"
-        job.ended(T.WORK_COMPLETE, b"result")
+        job._ended(T.WORK_COMPLETE, b"result")
         assert job.result() == await job == b"result"
         assert owner.over == [job]
         assert repr(job) == "<AsyncJob f server:1/H:1 done>"
@@ -88,11 +88,11 @@ def test_a_result_ends_the_future() -> None:
 def test_each_bad_end_is_raised() -> None:
     async def use(owner: Owner) -> None:
         jobs = [owner.job() for _ in range(5)]
-        jobs[0].ended(T.WORK_FAIL, b"")
-        jobs[1].ended(T.WORK_EXCEPTION, b"why")
-        jobs[2].lost("server:1", "broken")
-        jobs[3].answered(T.ERROR, [b"QUEUE_ERROR", b"full"])
-        jobs[4].settle(jobs[4].failure())
+        jobs[0]._ended(T.WORK_FAIL, b"")
+        jobs[1]._ended(T.WORK_EXCEPTION, b"why")
+        jobs[2]._lost("server:1", "broken")
+        jobs[3]._answered(T.ERROR, [b"QUEUE_ERROR", b"full"])
+        jobs[4]._settle(jobs[4]._failure())
         errors = await asyncio.gather(*jobs, return_exceptions=True)
         assert [type(error) for error in errors] == [
             JobFailed,
@@ -110,11 +110,11 @@ def test_each_bad_end_is_raised() -> None:
 def test_asyncios_own_functions_take_jobs() -> None:
     async def use(owner: Owner) -> None:
         one, two, three = (owner.job() for _ in range(3))
-        owner.loop.call_soon(one.ended, T.WORK_COMPLETE, b"1")
+        owner.loop.call_soon(one._ended, T.WORK_COMPLETE, b"1")
         done, pending = await asyncio.wait([one, two, three], return_when=asyncio.FIRST_COMPLETED)
         assert (done, pending) == ({one}, {two, three})
-        owner.loop.call_soon(two.ended, T.WORK_COMPLETE, b"2")
-        owner.loop.call_soon(three.ended, T.WORK_COMPLETE, b"3")
+        owner.loop.call_soon(two._ended, T.WORK_COMPLETE, b"2")
+        owner.loop.call_soon(three._ended, T.WORK_COMPLETE, b"3")
         assert [await each for each in asyncio.as_completed([two, three])] == [b"2", b"3"]
         assert list(await asyncio.gather(one, two, three)) == [b"1", b"2", b"3"]
         assert await asyncio.wait_for(one, 1) == b"1"
@@ -134,7 +134,7 @@ def test_a_background_job_is_done_when_it_is_accepted() -> None:
         job = owner.job(acknowledged=False, background=True)
         waiting = asyncio.ensure_future(job.job())
         await asyncio.sleep(0)
-        job.answered(T.JOB_CREATED, [b"H:1"])
+        job._answered(T.JOB_CREATED, [b"H:1"])
         assert (await waiting).handle == "H:1"
         assert await job == b""
 
@@ -144,11 +144,11 @@ def test_a_background_job_is_done_when_it_is_accepted() -> None:
 def test_events_are_kept_until_they_are_read_and_come_once() -> None:
     async def use(owner: Owner) -> None:
         job = owner.job()
-        job.told(T.WORK_DATA, [b"H:1", b"a"])
-        job.told(T.WORK_STATUS, [b"H:1", b"1", b"4"])
-        job.told(T.WORK_STATUS, [b"H:1", b"2", b"4"])
-        job.told(T.WORK_WARNING, [b"H:1", b"w"])
-        job.ended(T.WORK_COMPLETE, b"")
+        job._told(T.WORK_DATA, [b"H:1", b"a"])
+        job._told(T.WORK_STATUS, [b"H:1", b"1", b"4"])
+        job._told(T.WORK_STATUS, [b"H:1", b"2", b"4"])
+        job._told(T.WORK_WARNING, [b"H:1", b"w"])
+        job._ended(T.WORK_COMPLETE, b"")
         assert [event async for event in job.events()] == [Data(b"a"), Progress(2, 4), Warned(b"w")]
         assert [event async for event in job.events()] == []
 
@@ -170,14 +170,14 @@ def test_a_cancelled_reader_of_events_loses_none_and_leaves_no_task() -> None:
             await asyncio.sleep(0)
             if number % 2:
                 # An event and the cancellation at the same moment, in either order.
-                job.told(T.WORK_DATA, [b"H:1", b"%d" % number])
+                job._told(T.WORK_DATA, [b"H:1", b"%d" % number])
                 reader.cancel()
             else:
                 reader.cancel()
-                job.told(T.WORK_DATA, [b"H:1", b"%d" % number])
+                job._told(T.WORK_DATA, [b"H:1", b"%d" % number])
             await asyncio.wait({reader})
             assert asyncio.all_tasks() == {asyncio.current_task()}
-        job.ended(T.WORK_COMPLETE, b"")
+        job._ended(T.WORK_COMPLETE, b"")
         await read()
         assert seen == [b"%d" % number for number in range(50)]
         assert not job._waiters
@@ -188,7 +188,7 @@ def test_a_cancelled_reader_of_events_loses_none_and_leaves_no_task() -> None:
 def test_a_timeout_round_a_reader_leaves_the_job_and_its_events() -> None:
     async def use(owner: Owner) -> None:
         job = owner.job()
-        job.told(T.WORK_DATA, [b"H:1", b"a"])
+        job._told(T.WORK_DATA, [b"H:1", b"a"])
         seen = []
 
         async def read() -> None:
@@ -198,8 +198,8 @@ def test_a_timeout_round_a_reader_leaves_the_job_and_its_events() -> None:
 
         with pytest.raises(TimeoutError):
             await read()
-        job.told(T.WORK_DATA, [b"H:1", b"b"])
-        job.ended(T.WORK_COMPLETE, b"r")
+        job._told(T.WORK_DATA, [b"H:1", b"b"])
+        job._ended(T.WORK_COMPLETE, b"r")
         seen += [event async for event in job.events()]
         assert seen == [Data(b"a"), Data(b"b")]
         assert await job == b"r"
@@ -210,7 +210,7 @@ def test_a_timeout_round_a_reader_leaves_the_job_and_its_events() -> None:
 def test_a_reader_of_events_hears_that_the_job_timed_out() -> None:
     async def use(owner: Owner) -> None:
         job = owner.job()
-        owner.loop.call_soon(lambda: job.settle(job.failure()))
+        owner.loop.call_soon(lambda: job._settle(job._failure()))
         with pytest.raises(JobTimedOut):
             [event async for event in job.events()]
 
@@ -227,7 +227,7 @@ def test_the_acknowledgement_has_a_limit_after_which_the_server_is_not_trusted()
             await job.job()
         assert owner.distrusted == ["server:1"]
         assert not job.done()
-        job.answered(T.JOB_CREATED, [b"H:1"])
+        job._answered(T.JOB_CREATED, [b"H:1"])
         assert (await job.job()).handle == "H:1"
 
     run(use)
@@ -241,7 +241,7 @@ def test_cancelling_who_awaits_a_job_gives_the_job_up() -> None:
         assert job.cancelled()
         assert owner.over == [job]
         assert owner.forgotten == [job]
-        job.ended(T.WORK_COMPLETE, b"too late")
+        job._ended(T.WORK_COMPLETE, b"too late")
         assert job.cancelled()
         assert [event async for event in job.events()] == []
         assert (await job.job()).handle == "H:1"  # what the server still runs is known
@@ -255,7 +255,7 @@ def test_a_shielded_job_outlives_who_awaited_it() -> None:
         job = owner.job()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(job), 0.001)
-        job.ended(T.WORK_COMPLETE, b"r")
+        job._ended(T.WORK_COMPLETE, b"r")
         assert await job == b"r"
 
     run(use)
@@ -277,9 +277,9 @@ def test_cancelling_who_awaits_the_acknowledgement_leaves_the_job() -> None:
 def test_a_job_that_is_over_keeps_no_payload() -> None:
     async def use(owner: Owner) -> None:
         done, given_up, late = (owner.job(data=bytes(1000)) for _ in range(3))
-        done.ended(T.WORK_COMPLETE, b"r")
+        done._ended(T.WORK_COMPLETE, b"r")
         given_up.cancel()
-        late.settle(late.failure())
+        late._settle(late._failure())
         assert isinstance(late.exception(), JobTimedOut)
         assert [job._data for job in (done, given_up, late)] == [b"", b"", b""]
 
@@ -292,9 +292,9 @@ def test_a_callback_for_events_that_raises_is_logged_and_nothing_more(caplog: py
             raise RuntimeError("mine")
 
         job = AsyncJob(owner, make_order("f"), b"", b"", Deadline.never(), BYTES, on_event=broken)
-        job.answered(T.JOB_CREATED, [b"H:1"])
-        job.told(T.WORK_DATA, [b"H:1", b"a"])
-        job.ended(T.WORK_COMPLETE, b"r")
+        job._answered(T.JOB_CREATED, [b"H:1"])
+        job._told(T.WORK_DATA, [b"H:1", b"a"])
+        job._ended(T.WORK_COMPLETE, b"r")
         assert await job == b"r"
 
     run(use)
@@ -305,12 +305,12 @@ def test_a_callback_for_events_that_raises_is_logged_and_nothing_more(caplog: py
 def test_a_request_is_answered_lost_or_late() -> None:
     async def use(owner: Owner) -> None:
         answered, refused, lost, late, cancelled = (AsyncRequest(T.ECHO_RES) for _ in range(5))
-        owner.loop.call_soon(answered.answered, T.ECHO_RES, [b"x"])
+        owner.loop.call_soon(answered._answered, T.ECHO_RES, [b"x"])
         assert await answered.ask(Deadline.never()) == [b"x"]
-        owner.loop.call_soon(refused.answered, T.ERROR, [b"CODE", b"text"])
+        owner.loop.call_soon(refused._answered, T.ERROR, [b"CODE", b"text"])
         with pytest.raises(ServerError):
             await refused.ask(Deadline.never())
-        lost.lost("server:1", "broken")
+        lost._lost("server:1", "broken")
         with pytest.raises(ConnectionLost):
             await lost.ask(Deadline.never())
         assert await late.ask(Deadline.after(0.001)) is None
@@ -318,7 +318,7 @@ def test_a_request_is_answered_lost_or_late() -> None:
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait({waiting})
-        cancelled.answered(T.ECHO_RES, [b"x"])
+        cancelled._answered(T.ECHO_RES, [b"x"])
 
     run(use)
 
@@ -326,10 +326,10 @@ def test_a_request_is_answered_lost_or_late() -> None:
 def test_results_are_read_as_the_payload_says() -> None:
     async def use(owner: Owner) -> None:
         text, data, empty, broken = (owner.job(codec=Codec(kind)) for kind in ("text", "json", "json", "json"))
-        text.ended(T.WORK_COMPLETE, "ä".encode())
-        data.ended(T.WORK_COMPLETE, b'{"a": [1, 2.5, null]}')
-        empty.ended(T.WORK_COMPLETE, b"")
-        broken.ended(T.WORK_COMPLETE, b"{")
+        text._ended(T.WORK_COMPLETE, "ä".encode())
+        data._ended(T.WORK_COMPLETE, b'{"a": [1, 2.5, null]}')
+        empty._ended(T.WORK_COMPLETE, b"")
+        broken._ended(T.WORK_COMPLETE, b"{")
         assert await text == "ä"
         assert await data == {"a": [1, 2.5, None]}
         assert await empty is None
@@ -344,7 +344,7 @@ def test_a_cancelled_job_is_withdrawn_unless_others_may_wait_for_it() -> None:
         mine, unsent, background = owner.job(), owner.job(), owner.job(acknowledged=False, background=True)
         mine.sent = background.sent = True
         shared = AsyncJob[Any](owner, make_order("f"), b"u", b"", Deadline.never(), BYTES, verify=True)
-        shared.departs("server:1", 0.0)
+        shared._departs("server:1", 0.0)
         shared.sent = True
         for job in (mine, unsent, background, shared):
             assert job.cancel()
@@ -359,9 +359,9 @@ def test_a_job_that_was_given_up_is_still_named_by_its_server() -> None:
         job = owner.job(acknowledged=False)
         owner.request_timeout = 30.0
         job.cancel()
-        waiting = asyncio.ensure_future(job.named())
+        waiting = asyncio.ensure_future(job._named())
         await asyncio.sleep(0)
-        job.answered(T.JOB_CREATED, [b"H:1"])
+        job._answered(T.JOB_CREATED, [b"H:1"])
         await waiting
         assert job.handle == "H:1"
 

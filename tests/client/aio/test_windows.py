@@ -54,7 +54,7 @@ class Sending:
 
     @staticmethod
     def end(job: AsyncJob[Any]) -> None:
-        job.ended(PacketType.WORK_COMPLETE, job._data)
+        job._ended(PacketType.WORK_COMPLETE, job._data)
 
 
 def run(use: Callable[[], Awaitable[None]]) -> None:
@@ -249,7 +249,7 @@ def test_jobs_that_are_left_behind_make_no_noise_when_they_fail(source: Callable
         await jobs.aclose()
         first = sending.sent.pop(0)
         for job in sending.sent:
-            job.ended(PacketType.WORK_FAIL, b"")
+            job._ended(PacketType.WORK_FAIL, b"")
         sending.end(first)
         await asyncio.sleep(0)
         sending.sent.clear()
@@ -274,7 +274,7 @@ def test_an_error_says_at_which_item_and_ends_the_iteration_or_not(ends: bool, r
         while len(sending.sent) < 4:
             await asyncio.sleep(0)
         for number, job in enumerate(sending.sent):
-            job.ended(PacketType.WORK_FAIL if number == 1 else PacketType.WORK_COMPLETE, job._data)
+            job._ended(PacketType.WORK_FAIL if number == 1 else PacketType.WORK_COMPLETE, job._data)
         assert await first == b"0"
         with pytest.raises(JobFailed) as raised:
             await anext(jobs)
@@ -291,7 +291,7 @@ def test_what_cannot_be_sent_may_keep_its_place(source: Callable[[list[object]],
 
         def refused(error: GearpoolError) -> AsyncJob[Any]:
             job: AsyncJob[Any] = AsyncJob(sending, make_order("f"), b"", b"", Deadline.never(), BYTES)
-            job.settle(error)
+            job._settle(error)
             return job
 
         items: list[object] = [b"a", object(), b"c"]
