@@ -87,9 +87,11 @@ class Gearmand:
         wait_for(lambda: accepts(self.port), f"gearmand on port {self.port}")
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send it a signal; after SIGSTOP it stands still when this returns."""
         assert self.process is not None
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def kill(self) -> None:
         """kill -9: whatever it held in memory is gone."""
