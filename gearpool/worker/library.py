@@ -29,10 +29,10 @@ from gearpool.settings import (
     RetrySettings,
     Settings,
 )
-from gearpool.timing import Deadline
+from gearpool.timing import Deadline, Duration, seconds_of
 from gearpool.worker import snapshots
 from gearpool.worker.functions import Function
-from gearpool.worker.making import OnError, make_function
+from gearpool.worker.making import OnError, is_count, make_function
 from gearpool.worker.pool import Pool
 from gearpool.worker.watch import watched
 
@@ -79,8 +79,8 @@ class Worker:
         worker_id: str | None = None,
         reconnect: ReconnectSettings | None = None,
     ) -> None:
-        if not 1 <= concurrency <= MAX_AT_ONCE:
-            raise InvalidArgument(f"concurrency must be from 1 to {MAX_AT_ONCE}")
+        if not is_count(concurrency):
+            raise InvalidArgument(f"concurrency must be a whole number from 1 to {MAX_AT_ONCE}, got {concurrency!r}")
         self._concurrency = concurrency
         self._pool = Pool(
             (), parse_servers(servers), concurrency=concurrency, worker_id=worker_id, reconnect=reconnect
@@ -110,8 +110,8 @@ class Worker:
         name: str,
         handler: Callable[..., Any],
         *,
-        timeout: float | None = None,
-        timeout_grace: float = 5.0,
+        timeout: Duration | None = None,
+        timeout_grace: Duration = 5.0,
         concurrency: int | None = None,
         on_error: OnError = "abort",
         on_timeout: ErrorAction = "abort",
@@ -128,8 +128,8 @@ class Worker:
         Args:
             name: the function's name.
             handler: called with the payload and the `Job`.
-            timeout: seconds until JobTimeout is raised in the handler.
-            timeout_grace: seconds it then has to end.
+            timeout: until JobTimeout is raised in the handler; like all durations, seconds or a timedelta.
+            timeout_grace: it then has so long to end.
             concurrency: jobs of this function at once; default: the worker's.
             on_error: ``"abort"``, ``"skip"``, ``"retry"``, or one of them by exception class.
             on_timeout: likewise, when the time is up.
@@ -186,18 +186,20 @@ class Worker:
         for name in list(self._pool.functions):
             self.remove_ability(name)
 
-    def work(self, timeout: float | None = None) -> bool:
+    def work(self, timeout: Duration | None = None) -> bool:
         """Take one job, run it to its end and return.
 
         Args:
-            timeout: seconds to wait for the job to come; None: for ever.
+            timeout: how long to wait for the job to come; None: for ever.
 
         Returns:
             True if a job was run, False if none came in time (or `stop` was called).
 
         Raises:
             UsageError: the worker is closed, is serving already, or is bound to another thread.
+            InvalidArgument: ``timeout`` is no duration.
         """
+        deadline = Deadline.allowed(timeout)
         with self._serve():
             pool = self._pool
             done = Event()
@@ -206,7 +208,6 @@ class Worker:
             pool.start()
             pool.resume()
             try:
-                deadline = Deadline.after(timeout)
                 # For one job only if there is a limit to watch: it costs as much as a quick job.
                 limited = any(each.timeout_s is not None for each in self._settings.functions)
                 with self._watched() if limited else contextlib.nullcontext():
@@ -231,14 +232,13 @@ class Worker:
         Raises:
             UsageError: the worker is closed, is serving already, or is bound to another thread.
         """
-        with self._serve() as calls:
+        with self._serve():
             self._pool.start()
             self._pool.resume()
             with self._watched():
                 self._stopping.wait()
                 self._pool.stop(Deadline.after(STOP_S))
             self._closed = True
-            calls.close()
 
     def stop(self) -> None:
         """Have `run` finish what runs and return, or `work` return. Does not wait.
@@ -253,18 +253,21 @@ class Worker:
         else:
             calls.post(self._stopping.set)
 
-    def close(self, timeout: float = STOP_S) -> bool:
+    def close(self, timeout: Duration = STOP_S) -> bool:
         """Stop grabbing, let running jobs finish, and close. May be called from any thread, and again.
 
         Args:
-            timeout: seconds for the running jobs; those that still run then get `Draining` and are handed back.
+            timeout: for the running jobs; those that still run then get `Draining` and are handed back.
 
         Returns:
             True if no job was cut off.
 
         Raises:
             UsageError: called inside a handler, which would wait for itself: call `stop`.
+            TimedOut: called from another thread, and the serving thread is blocked.
+            InvalidArgument: ``timeout`` is no duration.
         """
+        timeout_s = seconds_of(timeout)
         calls = self._calls
         if calls is not None and calls.here and self._pool.on_cpu() is not None:
             raise UsageError("close() inside a handler would wait for that handler to end: call stop() instead")
@@ -275,13 +278,13 @@ class Worker:
         if calls is None:
             return True
         if calls.here:
-            clean = self._pool.stop(Deadline.after(timeout))
+            clean = self._pool.stop(Deadline.after(timeout_s))
             if not serving:
                 calls.close()
             return clean
         if serving:
             with contextlib.suppress(UsageError):  # it ended by itself meanwhile
-                return calls.call(lambda: self._pool.stop(Deadline.after(timeout)), timeout + _CLOSE_EXTRA_S)
+                return calls.call(lambda: self._pool.stop(Deadline.after(timeout_s)), timeout_s + _CLOSE_EXTRA_S)
             return True
         # Bound to a thread that does not run its event loop now, and may never again: nothing runs, so the connections
         # are ended from here, and the loop lets go of the rest if it ever runs.
@@ -313,6 +316,11 @@ class Worker:
         finally:
             with self._state_lock:
                 self._serving = False
+                closed = self._closed
+        if closed:
+            # This thread may never run its event loop again: what `close` asked of it, from another, is done now.
+            self._pool.stop(Deadline.after(STOP_S))
+            calls.close()
 
     def _in_loop(self, function: Callable[[], _T]) -> _T:
         """Call ``function`` where the worker's greenlets live: directly, or in the thread that serves."""

@@ -5,6 +5,7 @@ Law: what a configuration file would be refused for is refused here, too.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
@@ -22,6 +23,7 @@ from gearpool.settings import (
     Report,
     RetrySettings,
 )
+from gearpool.timing import Duration
 from gearpool.worker.functions import Function
 
 OnError = ErrorAction | Mapping[type[BaseException] | Literal["default"], ErrorAction]
@@ -31,8 +33,8 @@ def make_function(
     name: str,
     handler: Callable[..., Any],
     *,
-    timeout: float | None = None,
-    timeout_grace: float = 5.0,
+    timeout: Duration | None = None,
+    timeout_grace: Duration = 5.0,
     concurrency: int | None = None,
     on_error: OnError = "abort",
     on_timeout: ErrorAction = "abort",
@@ -52,13 +54,13 @@ def make_function(
         InvalidArgument: the name cannot be sent, or a value is not what it should be: programs have no `gearpool check`.
         HandlerError: the handler cannot be called so.
     """
-    for key, value in (("timeout", timeout), ("rate", rate), ("weight", weight)):
+    timeout_s = timeout.total_seconds() if isinstance(timeout, dt.timedelta) else timeout
+    grace_s = timeout_grace.total_seconds() if isinstance(timeout_grace, dt.timedelta) else timeout_grace
+    for key, value in (("timeout", timeout_s), ("rate", rate), ("weight", weight)):
         _must(value is None or (_is_number(value) and 0 < value < math.inf), key, "a number above 0", value)
+    _must(_is_number(grace_s) and 0 <= grace_s < math.inf, "timeout_grace", "0 or more seconds", grace_s)
     _must(
-        _is_number(timeout_grace) and 0 <= timeout_grace < math.inf, "timeout_grace", "0 or more seconds", timeout_grace
-    )
-    _must(
-        concurrency is None or _is_count(concurrency),
+        concurrency is None or is_count(concurrency),
         "concurrency",
         f"a whole number from 1 to {MAX_AT_ONCE}",
         concurrency,
@@ -72,8 +74,8 @@ def make_function(
         name=name,
         handler=getattr(handler, "__qualname__", repr(handler)),
         concurrency=concurrency,
-        timeout_s=timeout,
-        timeout_grace_s=timeout_grace,
+        timeout_s=timeout_s,
+        timeout_grace_s=grace_s,
         on_timeout=on_timeout,
         retry=retry or RetrySettings(),
         dead_letter=dead_letter,
@@ -102,7 +104,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_count(value: object) -> bool:
+def is_count(value: object) -> bool:
+    """Whether so many jobs can run at once."""
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_AT_ONCE
 
 

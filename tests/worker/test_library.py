@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
 
+import gevent
 import pytest
 
 from gearpool import Client, Worker
-from gearpool.errors import ConfigurationError, InvalidArgument
+from gearpool.errors import ConfigurationError, InvalidArgument, JobFailed
 
 PROGRAM = """
 import sys
@@ -64,6 +69,41 @@ def test_what_cannot_be_served_is_refused_at_once() -> None:
         Worker(concurrency=10**4000)
     with pytest.raises(InvalidArgument):
         worker.add_ability("x", lambda arg: arg, concurrency=10**4000)
+
+
+@pytest.mark.parametrize("wrong", [-1, math.nan, "5", True, timedelta(seconds=-1)])
+def test_a_duration_that_is_none_is_refused_everywhere(wrong: Any) -> None:
+    worker = Worker()
+    for use in (
+        lambda: worker.work(timeout=wrong),
+        lambda: worker.close(timeout=wrong),
+        lambda: worker.add_ability("x", lambda arg: arg, timeout=wrong),
+        lambda: worker.add_ability("x", lambda arg: arg, timeout_grace=wrong),
+    ):
+        with pytest.raises(InvalidArgument):
+            use()
+    assert worker.snapshot["functions"] == {}
+    worker.add_ability("x", lambda arg: arg)  # it is not closed
+
+
+@pytest.mark.parametrize("wrong", ["5", True, 2.5, None])
+def test_a_concurrency_that_is_no_count_is_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        Worker(concurrency=wrong)
+
+
+def test_durations_are_timedeltas_too(server: str, client: Client) -> None:
+    def serve() -> tuple[bool, bool]:
+        worker = Worker(server)
+        worker.add_ability(
+            "wait", lambda arg: gevent.sleep(60), timeout=timedelta(seconds=0.05), timeout_grace=timedelta(seconds=1)
+        )
+        return worker.work(timeout=timedelta(seconds=30)), worker.close(timeout=timedelta(seconds=30))
+
+    with ThreadPoolExecutor(1) as thread:
+        served = thread.submit(serve)
+        assert isinstance(client.submit("wait", "x", timeout=30).exception(), JobFailed)
+        assert served.result() == (True, True)
 
 
 LIMITS = """
@@ -283,6 +323,28 @@ def close_while_a_job_runs_lets_it_finish():
     ends(thread)
     assert closed == [True] and future.result() == b"z"
 
+def close_while_work_runs_a_job_lets_it_finish():
+    worker = Worker(server)
+    began, go_on = threading.Event(), threading.Event()
+    def handler(arg):
+        began.set()
+        while not go_on.is_set():
+            gevent.sleep(0.005)
+        return arg
+    worker.add_ability("slow", handler)
+    worked, closed = [], []
+    thread = in_thread(lambda: worked.append(worker.work(timeout=30)))
+    future = client.submit("slow", "z", timeout=30)
+    assert began.wait(20)
+    # Longer than `ends` waits: the thread that leaves work() must not leave this one waiting.
+    closing = in_thread(lambda: closed.append(worker.close(timeout=100)))
+    wait_for(lambda: worker._closed, "close")
+    go_on.set()
+    ends(closing)
+    ends(thread)
+    assert worked == [True] and closed == [True] and future.result() == b"z"
+    wait_for(lambda: sum(row.workers for row in client.admin.status()[server] if row.function == "slow") == 0, "its end")
+
 def close_inside_a_handler_says_so():
     worker = Worker(server)
     def handler(arg):
@@ -327,11 +389,13 @@ CASES = [
     ("plain", "work_in_one_thread_and_later_in_another"),  # threads of a patched program are greenlets of one thread
     ("plain", "made_before_a_fork"),
     ("plain", "close_while_a_job_runs_lets_it_finish"),
+    ("plain", "close_while_work_runs_a_job_lets_it_finish"),
     ("plain", "close_inside_a_handler_says_so"),
     ("plain", "stop_before_run_makes_it_return"),
     ("plain", "one_serves_at_a_time"),
     ("patched", "made_in_one_thread_and_run_in_another"),
     ("patched", "close_while_a_job_runs_lets_it_finish"),
+    ("patched", "close_while_work_runs_a_job_lets_it_finish"),
     ("patched", "close_inside_a_handler_says_so"),
 ]
 
