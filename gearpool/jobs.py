@@ -13,7 +13,7 @@ from collections.abc import MutableMapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from gearpool.errors import InvalidArgument
-from gearpool.protocol.names import text
+from gearpool.protocol.names import MAX_UNIQUE, text
 
 MAX_STATUS = 2**31 - 1
 """The largest numerator or denominator: gearmand reads them as 32 bit signed integers."""
@@ -232,8 +232,11 @@ class Job:
 
 
 def job_key(handle: bytes, unique: bytes) -> bytes:
-    """What a job is known by on its server, through all its runs: its unique id, or its handle if it has none."""
-    return b"u" + unique if unique else b"h" + handle
+    """What a job is known by on its server, through all its runs: its unique id, or its handle if it has none.
+
+    Of the unique id as much as the shared page shows: some servers take longer ones than gearmand does.
+    """
+    return b"u" + unique[:MAX_UNIQUE] if unique else b"h" + handle
 
 
 def is_named(job: Job, name: str) -> bool:

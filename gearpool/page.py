@@ -62,7 +62,10 @@ def tagged(function: int, activity: int, server: int = 0) -> int:
 
 
 _OF_A_JOB = (Activity.JOB, Activity.LEFT)
+_ACTIVITIES = frozenset(Activity)
 _SLOTS = (0, STEP, NOT_A_JOB, NOT_A_JOB + STEP)
+_TRIES = 100
+"""Of these one succeeds, as long as it is the writer's haste that makes a reader look again."""
 
 
 class Beat(NamedTuple):
@@ -94,7 +97,7 @@ class Page:
         self.fd = fd
         self.memory = mmap.mmap(fd, SIZE)
         self.jobs = in_flight.Table(self.memory, _TABLE)
-        self._seen = 0
+        self._last = Beat(0, 0.0, 0, Activity.HUB, b"", b"")
         self.turn = 0
         """`STEP` times the number of the last write. Who writes for every job does it in place: see `pack`."""
 
@@ -123,14 +126,16 @@ class Page:
 
     def read(self) -> Beat:
         """The last complete write; all zero before the first."""
-        while True:
+        for _ in range(_TRIES):
             beats = [beat for slot in _SLOTS if (beat := self._slot(slot)) is not None]
             # Turns never fall: a smaller one is a slot that was just cleared. Only a writer that was quicker than this
             # reader, twice, makes it look again.
             newest = max(beats, key=lambda beat: beat.turn, default=None)
-            if newest is not None and newest.turn >= self._seen:
-                self._seen = newest.turn
-                return newest
+            if newest is not None and newest.turn >= self._last.turn:
+                self._last = newest
+                break
+        # If there is none, what ran in that process has written over its own memory.
+        return self._last
 
     def last_job(self) -> Beat | None:
         """The last complete write that shows a job; None if no job was ever on the CPU."""
@@ -157,7 +162,7 @@ class Page:
         (last,) = _turn.unpack_from(memory, offset + _LAST)
         _, since, tag, handle, unique, _ = _layout.unpack_from(memory, offset)
         (first,) = _turn.unpack_from(memory, offset)
-        if first != last:
+        if first != last or tag >> 16 & 0xFF not in _ACTIVITIES:
             return None
         return Beat(first // STEP, since, tag & NO_FUNCTION, Activity(tag >> 16 & 0xFF), handle, unique, tag >> 24)
 

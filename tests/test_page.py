@@ -94,3 +94,17 @@ def test_what_a_copy_of_the_process_does_is_shown_to_nobody() -> None:
         assert page.read().activity is Activity.JOB
     finally:
         page.close()
+
+
+def test_a_page_that_its_process_has_written_over_shows_what_was_seen_last() -> None:
+    page = Page.create()
+    try:
+        page.write(1.0, 3, Activity.JOB, b"H:1", b"")
+        seen = page.read()
+        for garbage in (b"\0", b"A", b"\xff"):
+            page.memory[:1024] = garbage * 1024
+            assert page.read() == seen
+            last = page.last_job()
+            assert last is None or last.activity in Activity
+    finally:
+        page.close()

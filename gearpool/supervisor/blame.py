@@ -117,7 +117,7 @@ class Blame:
         """Results of these were reported."""
         for key in keys:
             self._known.pop(key, None)
-        if not any(known.suspected > 1 for known in self._known.values()):
+        if self.at_once is not None and not any(known.suspected > 1 for known in self._known.values()):
             self.at_once = None
 
     def lost(self, server: str) -> list[Key]:

@@ -227,8 +227,7 @@ class Pool:
         child = Child(self._loop, "worker", self._argv, generation, self._on_message)
         self._children[child.pid] = child
         self._starts.watch(child, f"worker {child.pid}", lambda reason: self._not_ready(child, reason))
-        # What killed the old code may not kill the new.
-        known = (self._deaths if generation == self._generation else Deaths(self._tell_current)).known()
+        known = self._deaths_of(generation).known()
         child.send({"do": "start", "settings": to_json(self._settings[generation]), **known})
         if self.quiet:
             child.send({"do": "quiet"})
@@ -326,7 +325,7 @@ class Pool:
         del self._children[child.pid]
         # Read while it is still open: the page shows what was on the CPU when the process ended.
         draining = child.left is Stage.DRAINING
-        suspects = self._deaths.died(child, self.settings_of(child), draining=draining).suspects
+        suspects = self._deaths_of(child.generation).died(child, self.settings_of(child), draining=draining).suspects
         self.totals.retire(child.status)
         expected = draining or child.killed_for in _ON_PURPOSE
         if not expected or (child.returncode != 0 and not child.killed_for):
@@ -363,6 +362,10 @@ class Pool:
     def condemn(self, suspect: Suspect) -> None:
         """The job is to be failed instead of run when its server hands it out again."""
         self._deaths.condemn(suspect)
+
+    def _deaths_of(self, generation: int) -> Deaths:
+        """What killed the old code may not kill the new."""
+        return self._deaths if generation == self._generation else Deaths(lambda _message: None)
 
     def _note_unclean(self) -> None:
         """A job was cut off. For the exit code only the last drain counts, not those of reloads before it."""

@@ -183,6 +183,7 @@ class Batch:
         pool, function = self._pool, self._function
         if self._session.closed:
             pool.drop_slot(function)
+            pool.settled(1)
             return
         job.started = time.monotonic()
         job.set_limit(function.settings.timeout_s)

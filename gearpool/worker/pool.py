@@ -93,7 +93,7 @@ class Pool:
         self.patience = patience or Patience()
         self.verdicts = Verdicts(self)
         self.retries = Retries(self)
-        self.suspects = Suspects(self.functions, self.crew.run, self.verdicts.refuse)
+        self.suspects = Suspects(self.functions, self.crew.run, self.verdicts.refuse, self.drop_slot)
         self.incarnations = Incarnations(self.servers, self.suspects)
         self.server_log = ServerLog(log, self.incarnations.connected, self.suspects.server_lost)
         self.letters = Letters(base)
@@ -175,6 +175,7 @@ class Pool:
         for lane in self.lanes:
             lane.retire()
         self.retries.hand_back()
+        self.suspects.hand_back()
         clean = self._wait_idle(deadline, tell)
         if not clean:
             self._each_run(lambda run: self.limits.throw(run, Draining("the process is going away")))

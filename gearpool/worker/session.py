@@ -177,6 +177,7 @@ class Session:
             pool.feed_soon()
         self.reports.close(reason)
         pool.retries.forget(self)
+        pool.suspects.forget(self)
         self._stream.close()
         self.changed.set()
 

@@ -43,6 +43,7 @@ class Suspects:
         functions: those of the pool by name.
         run: has a piece of work run in a greenlet.
         refuse: fails a job or writes its dead letter instead of running it.
+        drop_slot: gives back the slot of a job that is not run here.
 
     Attributes:
         at_once: how many of those suspected of several deaths may run at once; None: all.
@@ -55,9 +56,11 @@ class Suspects:
         functions: dict[str, Function],
         run: Callable[[Callable[[], None]], None],
         refuse: Callable[[Session, Job, int], None],
+        drop_slot: Callable[[Function], None],
     ) -> None:
         self._functions = functions
         self._refuse = refuse
+        self._drop_slot = drop_slot
         self.at_once: int | None = None
         self.on_reported: Callable[[Reported], None] | None = None
         self.on_server_lost: Callable[[str], None] | None = None
@@ -107,6 +110,21 @@ class Suspects:
             self._go_on()
         else:
             self._run(lambda: session.run_again(job))
+
+    def hand_back(self) -> None:
+        """Draining: those that wait to be run apart are not begun any more."""
+        waiting, self._waiting = self._waiting, deque()
+        for session, _ in waiting:
+            session.hand_back()
+            self._drop_slot(session.function)
+
+    def forget(self, session: Session) -> None:
+        """The connection of ``session`` is gone: those that wait to be run apart come again, and give back their slots."""
+        gone = [entry for entry in self._waiting if entry[0] is session]
+        if gone:
+            self._waiting = deque(entry for entry in self._waiting if entry[0] is not session)
+            for _, job in gone:
+                session.run_again(job)
 
     def _go_on(self) -> None:
         """Some may have become free to run."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gearpool.jobs import job_key
 from gearpool.page import NO_FUNCTION, NO_SERVER, Activity, Page, tagged
 from gearpool.settings import FunctionSettings, ServerSettings, Settings
 from gearpool.supervisor.blame import Suspect
@@ -52,6 +53,13 @@ class Left:
 @pytest.fixture
 def left() -> Left:
     return Left()
+
+
+def test_a_unique_id_that_is_longer_than_gearmand_s_is_recognized_when_it_comes_again(left: Left) -> None:
+    """The embedded job server takes 64 bytes, as a sha256 hex digest has; the page shows 63."""
+    unique = b"5e" * 32
+    seen = left.shows(Activity.JOB, Suspect("f", "a:4730", b"H:1", unique)).means(SEGFAULT).suspects
+    assert seen[0].key[2].encode() == job_key(b"H:2", unique)
 
 
 def test_where_a_process_was_when_it_was_asked_says_nothing_about_its_end(left: Left) -> None:

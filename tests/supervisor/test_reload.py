@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from gearpool.page import Activity
 from gearpool.settings import EmbeddedSettings, FunctionSettings, LogSettings, RecycleSettings
 from gearpool.supervisor import calls
 from tests.processes import wait_for
@@ -33,6 +34,23 @@ def test_new_workers_are_ready_before_the_old_ones_drain(daemons: Factory) -> No
     assert daemon.workers() == new
     for pid in old:
         daemon.hears(pid, "drain")
+
+
+def test_a_death_of_the_old_code_is_not_held_against_the_job_under_the_new(daemons: Factory) -> None:
+    daemon = daemons().start().until_ready()
+    (old,) = daemon.workers()
+    daemon.tell(old, page=[int(Activity.JOB), 0, "H:x:1", "bad"])
+    (daemon.children / "linger").touch()
+    daemon.send(signal.SIGHUP)
+    until_reloaded(daemon)
+    (new,) = daemon.until_workers(1, without=old)
+    os.kill(old, signal.SIGSEGV)
+    wait_for(lambda: daemon.events("job.blamed"), "the death")
+    (blamed,) = daemon.events("job.blamed")
+    assert (blamed["worker"], blamed["unique"]) == (old, "bad")
+    os.kill(new, signal.SIGKILL)
+    (third,) = daemon.until_workers(1, without=new)
+    assert daemon.hears(third, "start")["poison"] == []
 
 
 def test_a_broken_file_changes_nothing_but_the_log(daemons: Factory) -> None:

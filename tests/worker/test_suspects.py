@@ -74,6 +74,42 @@ def test_suspects_wait_no_longer_when_the_limit_is_lifted(server: str, client: C
             future.result(20)
 
 
+@pytest.mark.parametrize("end", ["lost", "drained"])
+def test_those_that_wait_to_be_run_apart_give_back_their_slots_with_their_connection(end: str) -> None:
+    ran: list[bytes] = []
+    enough = threading.Event()
+
+    def work(arg: bytes) -> bytes:
+        import gevent
+
+        ran.append(arg)
+        while not enough.is_set():
+            gevent.sleep(0.005)
+        return arg
+
+    with job_server() as server, serving([function("work", work)], server.address) as pool:
+        uniques = [str(number) for number in range(4)]
+        pool.call(lambda pool: pool.suspects.take_down([["work", server.address, f"u{n}", 0, 2] for n in uniques], 1))
+        with Client(server.address) as client:
+            for unique in uniques:
+                client.submit_background_job("work", unique, unique=unique)
+        wait_for(lambda: pool.call(lambda pool: pool.slots.used) == 4, "all to have come")
+        if end == "lost":
+            settled: list[int] = []
+            pool.call(lambda pool: setattr(pool, "on_settled", settled.append))
+            pool.call(lambda pool: [session.close("lost") for session in list(pool.sessions)])
+            assert sum(settled) == 3
+            assert pool.call(lambda pool: pool.slots.used) == 1, "only the one that runs has a slot"
+            enough.set()
+        else:
+            pool.call(lambda pool: pool.lanes[0].retire())
+            enough_later = threading.Timer(0.2, enough.set)
+            enough_later.start()
+            assert pool.stop()
+            enough_later.join()
+            assert ran == [b"0"], "none is begun while the process goes away"
+
+
 @pytest.mark.parametrize("outcome", ["complete", "failed", "poisoned"])
 def test_a_report_of_whatever_kind_clears_the_job_and_is_told(server: str, client: Client, outcome: str) -> None:
     reported: list[object] = []
