@@ -84,6 +84,7 @@ class Acceptor:
         self._listeners.clear()
 
     def _accept(self, listener: Any, watcher: Any) -> None:
+        room = True
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 sock, address = listener.accept()
@@ -97,7 +98,10 @@ class Acceptor:
                 watcher.stop()
                 gevent.spawn_later(_PAUSE_S, self._accept_again, listener, watcher)
                 return
-            if len(self._connections()) < self._room or self._make_room():
+            if len(self._connections()) >= self._room:
+                # Looking for idle ones walks over all: once is enough, when there are none.
+                room = room and self._make_room()
+            if room:
                 self._serve(sock, str(address[0]))
                 continue
             sock.close()

@@ -8,7 +8,8 @@ WORK_FAIL and then the result); ``maxqueue`` makes the function, so that it take
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from gearpool.protocol import admin
 from gearpool.protocol.admin import Command, RefusedError, Request
@@ -17,7 +18,19 @@ from gearpool.protocol.packets import PacketType
 from gearpool.server.clients import name_problem
 from gearpool.server.ledger import Ledger, TooManyFunctionsError
 from gearpool.server.peers import Peer
-from gearpool.server.queues import HIGH, LOW, NORMAL, FunctionQueue
+from gearpool.server.queues import HIGH, LOW, NORMAL, FunctionQueue, Job
+
+
+class Listing(NamedTuple):
+    """A reply of many rows, none of which is made yet.
+
+    Attributes:
+        entries: how many functions, jobs or connections are walked over when the first row is made.
+        rows: the reply in pieces.
+    """
+
+    entries: int
+    rows: Iterator[bytes]
 
 
 class AdminRequests:
@@ -30,17 +43,17 @@ class AdminRequests:
         pid: what ``getpid`` answers.
     """
 
-    def __init__(self, ledger: Ledger, peers: Iterable[Peer], version: str, pid: int) -> None:
+    def __init__(self, ledger: Ledger, peers: Collection[Peer], version: str, pid: int) -> None:
         self._ledger = ledger
         self._peers = peers
         self._version = version
         self._pid = pid
 
-    def answer(self, line: bytes) -> bytes | Iterator[bytes] | None:
+    def answer(self, line: bytes) -> bytes | Listing | None:
         """The reply to one line, a list in pieces; None: the connection is to be closed.
 
         A list may be longer than what can be made at once, so it is no snapshot: each row is as it was when its piece
-        was made, and jobs that ended meanwhile are left out.
+        was made, and jobs that ended meanwhile are left out. Of those it holds no more than the handle.
         """
         try:
             request = admin.parse_request(line)
@@ -48,34 +61,23 @@ class AdminRequests:
         except RefusedError as refused:
             return refused.reply
 
-    def _answer(self, request: Request) -> bytes | Iterator[bytes]:
+    def _answer(self, request: Request) -> bytes | Listing:
         functions = self._ledger.functions
         match request.command:
             case Command.STATUS:
-                return admin.format_status(
-                    (each.name, each.total, each.running, len(each.workers)) for each in list(functions.values())
-                )
+                return Listing(len(functions), admin.format_status(self._status()))
             case Command.PRIORITY_STATUS:
-                return admin.format_priority_status(
-                    (each.name, each.queued(HIGH), each.queued(NORMAL), each.queued(LOW), len(each.workers))
-                    for each in list(functions.values())
-                )
+                return Listing(len(functions), admin.format_priority_status(self._priority_status()))
             case Command.WORKERS:
-                return admin.format_workers(
-                    (peer.fd, peer.address, peer.name, [queue.name for queue in peer.queues])
-                    for peer in list(self._peers)
-                    if not peer.closed
-                )
+                return Listing(len(self._peers), admin.format_workers(self._workers()))
             case Command.SHOW_JOBS:
-                return admin.format_jobs(
+                rows = (
                     (job.handle, job.retries, not job.clients and not job.background, job.background)
-                    for job in list(self._ledger.jobs.values())
-                    if job.clients is not None
+                    for job in self._jobs()
                 )
+                return Listing(len(self._ledger.jobs), admin.format_jobs(rows))
             case Command.SHOW_UNIQUE_JOBS:
-                return admin.format_uniques(
-                    job.unique for job in list(self._ledger.jobs.values()) if job.clients is not None
-                )
+                return Listing(len(self._ledger.jobs), admin.format_uniques(job.unique for job in self._jobs()))
             case Command.CANCEL_JOB:
                 return self._cancel(request.arguments[0])
             case Command.CREATE_FUNCTION:
@@ -96,6 +98,28 @@ class AdminRequests:
                 return admin.ok("ERROR")
             case Command.VERSION:
                 return admin.ok(self._version)
+
+    # Generator functions: they begin to walk when the first row is made, and not when they are called.
+
+    def _status(self) -> Iterator[tuple[bytes, int, int, int]]:
+        for each in list(self._ledger.functions.values()):
+            yield each.name, each.total, each.running, len(each.workers)
+
+    def _priority_status(self) -> Iterator[tuple[bytes, int, int, int, int]]:
+        for each in list(self._ledger.functions.values()):
+            yield each.name, each.queued(HIGH), each.queued(NORMAL), each.queued(LOW), len(each.workers)
+
+    def _workers(self) -> Iterator[tuple[int, bytes, bytes, list[bytes]]]:
+        for peer in list(self._peers):
+            if not peer.closed:
+                yield peer.fd, peer.address, peer.name, [queue.name for queue in peer.queues]
+
+    def _jobs(self) -> Iterator[Job]:
+        jobs = self._ledger.jobs
+        # Handles and not the jobs, or a list that nobody reads would keep the payloads of jobs that have ended.
+        for handle in list(jobs):
+            if (job := jobs.get(handle)) is not None:
+                yield job
 
     def _function(self, name: bytes) -> FunctionQueue:
         if name_problem(name):

@@ -146,7 +146,8 @@ class Connection:
             self._end_after_sending()
         elif peer.behind:
             self._stop_reading()
-            server.put_behind(self)
+            if self._account():
+                server.put_behind(self)
         else:
             if self._out_bytes or peer.decoder.missing or self in server.debts:
                 self._account()
@@ -252,7 +253,7 @@ class Connection:
         if owed > self._server.max_unsent:
             self.close(f"it does not read: {self._out_bytes} bytes wait for it")
             return False
-        cost = owed + peer.decoder.buffered
+        cost = owed + peer.decoder.buffered + peer.unserved
         debts = self._server.debts
         if cost >= SMALL or self in debts:
             debts.set(self, cost)

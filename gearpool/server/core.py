@@ -23,11 +23,12 @@ from gearpool.protocol.admin import MAX_LINE
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET, request, response
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.server import replies
-from gearpool.server.admin import AdminRequests
+from gearpool.server.admin import AdminRequests, Listing
 from gearpool.server.clients import ClientRequests, Handler
 from gearpool.server.ledger import Keeper, Ledger
-from gearpool.server.pacing import MAX_WORK, PIECE
-from gearpool.server.peers import NOTHING, Peer, Work
+from gearpool.server.lines import LINE, Lines
+from gearpool.server.pacing import MAX_WORK, MIN_WORK, PIECE
+from gearpool.server.peers import NEXT_PASS, NOTHING, Peer, Work
 from gearpool.server.queues import HIGH, LOW, NORMAL
 from gearpool.server.workers import WorkerRequests, waker
 
@@ -38,10 +39,10 @@ _GRAB = request(PacketType.GRAB_JOB_UNIQ)
 _PRE_SLEEP = request(PacketType.PRE_SLEEP)
 _WORTH_IT = 4 * len(_GRAB)
 
-_LINE = 0
-"""The type of no packet: stands for a line of the text protocol in a backlog."""
-
 _LINE_COST = 3
+
+_WALKED_PER_UNIT = 128
+"""Entries of which a list is made for one unit of work before its first row is."""
 
 
 class Totals(NamedTuple):
@@ -190,6 +191,8 @@ class Core:
         """Go on with the request under way; the work done."""
         done = 0
         for cost in peer.task or ():
+            if cost == NEXT_PASS:
+                return done
             done += cost
             if done >= budget:
                 return done
@@ -298,10 +301,12 @@ class Core:
                 handlers[kind] = self._workers.grab_nothing
 
     def _receive_text(self, peer: Peer, data: bytes, budget: int) -> str | None:
-        *lines, peer.line = (peer.line + data).split(b"\n")
+        data = peer.line + data
+        end = data.rfind(b"\n") + 1
+        peer.line = data[end:]
         if len(peer.line) > MAX_LINE:
             peer.problem = "a text command without an end"
-        peer.backlog = iter([(_LINE, [line]) for line in lines])
+        peer.backlog = Lines(data[:end])
         return self.advance(peer, budget)
 
     def _answer_line(self, peer: Peer, arguments: list[bytes]) -> Work:
@@ -312,7 +317,8 @@ class Core:
         if reply is None:
             peer.problem = "a text command of more than five words"
             # What it sent after that is not served.
-            deque(peer.backlog, 0)
+            if isinstance(peer.backlog, Lines):
+                peer.backlog.clear()
             return None
         return _list(peer, reply)
 
@@ -352,16 +358,23 @@ class Core:
         }
         for kind, handler in named.items():
             table[kind] = handler
-        table[_LINE] = self._answer_line
+        table[LINE] = self._answer_line
         return table
 
 
-def _list(peer: Peer, rows: Iterator[bytes]) -> Iterator[int]:
+def _list(peer: Peer, listing: Listing) -> Iterator[int]:
     """Send a reply that may be long, some rows at each step."""
-    yield _LINE_COST
-    while piece := b"".join(islice(rows, PIECE)):
+    walk = listing.entries // _WALKED_PER_UNIT
+    if walk > MIN_WORK:
+        # Walking over a million jobs takes milliseconds, which this pass may not have: many may ask at once.
+        yield NEXT_PASS
+    peer.listing = listing.entries
+    cost = _LINE_COST + walk
+    while piece := b"".join(islice(listing.rows, PIECE)):
         peer.send(piece)
-        yield PIECE // 2
+        yield cost + PIECE // 2
+        cost = 0
+    peer.listing = 0
 
 
 def _run_of_grabs(data: bytes) -> int:

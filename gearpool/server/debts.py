@@ -1,4 +1,5 @@
-"""The memory that connections cost: output they do not read, packets they began and do not finish. Pure.
+"""The memory that connections cost: output they do not read, packets they began and do not finish, requests that wait
+for room in the output. Pure.
 
 Rule: one connection may cost ``max_each`` bytes of output, all together ``max_total``. Beyond that the connection that
 has been in debt longest is closed, then the next. Debts below `SMALL` are not counted, so they cost nothing to track.

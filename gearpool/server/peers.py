@@ -7,6 +7,7 @@ both after each turn of its loop, one send a connection.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import length_hint
 from typing import TYPE_CHECKING
 
 from gearpool.protocol.codec import Decoder
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 Work = Iterator[int] | int | None
 """What serving a request still costs, or has cost beyond the usual, in units of `gearpool.server.pacing`: None for
 nothing, a number, or an iterator that does a piece of the work at each step and yields what the piece cost."""
+
+NEXT_PASS = -1
+"""Yielded instead of a cost: what comes now is too much for a step, and begins in a pass that has room for it."""
+
+PER_REQUEST = 128
+"""Bytes that a small packet takes in the backlog beyond those that were sent."""
+
+PER_ENTRY = 16
+"""Bytes for each entry of a list under way: a reference, and the handles of jobs that have ended meanwhile."""
 
 NOTHING: Iterator[tuple[int, list[bytes]]] = iter(())
 
@@ -40,6 +50,7 @@ class Peer:
         backlog: requests that were read and not served yet: packets, or lines as packets of type 0.
         behind: something is in ``backlog`` or ``task``.
         task: the rest of the request that is being served; the backlog waits for it.
+        listing: entries of the list that is being sent; 0 if there is none.
         problem: why the connection is to be closed once its backlog has been served.
         lent: bytes of ``out`` that are payloads of its running jobs; they are in memory anyway.
     """
@@ -57,6 +68,7 @@ class Peer:
         "fd",
         "lent",
         "line",
+        "listing",
         "name",
         "out",
         "problem",
@@ -90,6 +102,14 @@ class Peer:
         self.problem: str | None = None
         self.behind = False
         self.lent = 0
+        self.listing = 0
+
+    @property
+    def unserved(self) -> int:
+        """Bytes of memory that requests take which were read and are not served, beyond what was sent."""
+        # Lines are cut out of what was sent when it is their turn: see `gearpool.server.lines`.
+        requests = 0 if self.spoken else length_hint(self.backlog)
+        return PER_REQUEST * requests + PER_ENTRY * self.listing
 
     def send(self, data: bytes) -> None:
         """Queue bytes for sending."""

@@ -12,6 +12,7 @@ import logging
 import os
 import socket as standard_socket
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -110,7 +111,7 @@ class JobServer:
         self._exceptions = exceptions
         self._worker_wakeup = worker_wakeup
         self._handle_prefix = handle_prefix
-        self._behind: dict[Connection, None] = {}
+        self._behind: OrderedDict[Connection, None] = OrderedDict()
         self._next_pass: Any = None
         self._store_path = None if store == "memory" else store
         self._store: Store | None = None
@@ -279,8 +280,11 @@ class JobServer:
             self._next_pass.start(self._advance, update=False)
 
     def _advance(self) -> None:
-        waiting, self._behind = self._behind, {}
-        for connection in waiting:
+        for _ in range(len(self._behind)):
+            if self.pacing.exhausted:
+                # The rest is first in the next pass, behind only those that were quiet until then.
+                break
+            connection, _none = self._behind.popitem(last=False)
             # Without room for replies it waits until its peer has read some: see `Connection`.
             if not connection.peer.closed and not connection.blocked:
                 connection.advance()

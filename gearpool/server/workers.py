@@ -77,6 +77,7 @@ class WorkerRequests:
             self._ledger.left_by_worker(1)
             if peer.running:
                 return self._hand_back(peer, queue)
+            return _walked(peer)
         return None
 
     def reset_abilities(self, peer: Peer, _arguments: list[bytes]) -> Work:
@@ -239,7 +240,7 @@ class WorkerRequests:
 
     def _hand_back(self, peer: Peer, queue: FunctionQueue | None = None) -> Iterator[int]:
         jobs = [each for each in peer.running.values() if queue is None or each.queue is queue]
-        yield len(peer.running) // _WALKED_PER_UNIT
+        yield (len(peer.running) + len(peer.queues)) // _WALKED_PER_UNIT
         for at in range(0, len(jobs), PIECE):
             cost = 0
             for job in jobs[at : at + PIECE]:

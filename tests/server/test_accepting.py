@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -98,6 +99,23 @@ def test_a_newcomer_is_closed_at_once_when_every_connection_has_a_part_in_a_job(
     assert house.watcher.running, "it goes on accepting"
     assert "refused a connection" in house.said[0]
     assert "limit of file descriptors" in house.said[0]
+
+
+def test_one_look_for_idle_connections_is_enough_for_all_who_come_at_once() -> None:
+    house = House(200)
+    house.guests = [Guest(house, number, idle=False) for number in range(200)]
+    looks = []
+
+    class Watched(list[Guest]):
+        def __iter__(self) -> Iterator[Guest]:
+            looks.append(1)
+            return super().__iter__()
+
+    house.guests = Watched(house.guests)
+    newcomers = [Newcomer() for _ in range(64)]
+    house.ready(*newcomers)
+    assert all(each.closed for each in newcomers)
+    assert len(looks) == 1
 
 
 def test_out_of_descriptors_idle_connections_are_closed_and_nobody_waits() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from gearpool.protocol.codec import request
@@ -191,6 +193,57 @@ def test_walking_over_many_functions_is_accounted_for(kind: PacketType) -> None:
     core.receive(runner.peer, b"".join(request(T.CAN_DO, b"%d" % number) for number in range(1000)))
     steps = serve(core, runner.peer, request(kind) * 50, 1000 // 16)
     assert sum(steps) >= 50 * 1000 // 16
+
+
+def test_forgetting_one_of_many_functions_is_accounted_for() -> None:
+    core = Core()
+    runner = Talker(core)
+    core.receive(runner.peer, b"".join(request(T.CAN_DO, b"%d" % number) for number in range(1000)))
+    # The last one stands last again, after a walk over all.
+    steps = serve(core, runner.peer, (request(T.CANT_DO, b"999") + request(T.CAN_DO, b"999")) * 50, 1000 // 16)
+    assert sum(steps) >= 50 * 1000 // 16
+
+
+@pytest.mark.parametrize("command", [b"show jobs\n", b"show unique jobs\n"])
+def test_a_list_of_very_many_jobs_begins_in_a_pass_that_has_room_for_it(command: bytes) -> None:
+    core = Core()
+    fill(core, 5000)
+    readers = [Talker(core) for _ in range(3)]
+    before = core.work
+    for reader in readers:
+        core.receive(reader.peer, command, BUDGET)
+    assert [reader.peer.listing for reader in readers] == [0, 0, 0], "nobody has walked over the jobs"
+    assert core.work - before <= len(readers)
+    before = core.work
+    core.advance(readers[0].peer, 1)
+    assert readers[0].peer.listing == 5000
+    assert core.work - before >= 5000 // 128
+    assert readers[0].peer.unserved >= 5000 * 8, "the references that it holds are memory"
+    serve(core, readers[0].peer, b"", PIECE)
+    assert readers[0].raw().count(b"\n") == 5001
+    assert readers[0].peer.unserved == 0
+
+
+def test_a_list_that_is_not_read_keeps_no_payload() -> None:
+    core = Core()
+    client, reader = Talker(core), Talker(core)
+    for _ in range(2 * PIECE):
+        client.submit()
+    payload = bytes(bytearray(100))
+    core.ledger.submit(core.ledger.function(b"f"), b"", payload, 1, client.peer)
+    core.receive(reader.peer, b"show jobs\n", 1)
+    assert reader.peer.behind
+    client.leave()
+    core.finish_leaving()
+    assert sys.getrefcount(payload) == 2, "this function's, and the argument's"
+
+
+def test_lines_beyond_a_command_of_too_many_words_are_not_served() -> None:
+    core = Core()
+    talker = Talker(core)
+    assert core.receive(talker.peer, b"version\na b c d e f\nversion\n" + b"version\n" * 1000)
+    assert not talker.peer.behind
+    assert talker.raw().count(b"OK") == 1
 
 
 def test_a_status_by_unique_id_is_accounted_for_by_functions() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from operator import length_hint
 from typing import Any
 
 import pytest
@@ -135,6 +137,37 @@ def test_while_replies_are_not_read_requests_that_were_read_wait() -> None:
         connection._send()
     assert not connection.blocked
     assert len(server.behind) > before, "it goes on when there is room"
+
+
+def test_requests_that_wait_for_room_are_memory_that_it_costs() -> None:
+    server, stream = Server(), Stream(takes=0)
+    connection = server.connect(stream)
+    # Each reply is longer than its request.
+    stream.arrived = [request(T.GET_STATUS_UNIQUE, b"u") * 60_000]
+    connection._on_readable()
+    connection.flush()
+    while not connection.blocked:
+        connection.advance()
+        connection.flush()
+    connection.advance()
+    count = length_hint(connection.peer.backlog)
+    assert count > 1000
+    assert server.debts.total >= connection._out_bytes + 100 * count
+
+
+def test_lines_that_wait_for_room_take_little_more_than_what_was_sent() -> None:
+    server, stream = Server(), Stream(takes=0)
+    connection = server.connect(stream)
+    stream.arrived = [b"\n" * 65536]
+    tracemalloc.start()
+    try:
+        connection._on_readable()
+        connection.peer.out.clear()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert connection.peer.behind
+    assert taken < 4 * 65536
 
 
 def test_one_call_sends_a_bounded_amount() -> None:

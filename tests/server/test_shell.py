@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import socket
 import time
+from types import SimpleNamespace
+from typing import cast
 
 import gevent
 import pytest
@@ -13,6 +15,8 @@ from gevent import socket as cooperative
 from gearpool.protocol.admin import Command
 from gearpool.protocol.codec import request
 from gearpool.server import JobServer
+from gearpool.server.connections import Connection
+from gearpool.server.pacing import PASS_WORK
 from gearpool.testing.servers import ThreadedJobServer, job_server
 from gearpool.timing import Deadline
 from tests.conformance.wire import T, Wire, ask_text, eventually
@@ -316,6 +320,31 @@ def test_who_reads_its_lists_late_gets_them_all() -> None:
                 assert data
                 received += data
         assert received.count(b"\n") == 150 * 2001
+
+
+def test_a_pass_serves_so_many_that_are_behind_and_the_others_first_in_the_next() -> None:
+    served: list[int] = []
+
+    class Behind:
+        blocked = False
+        peer = SimpleNamespace(closed=False)
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def advance(self) -> None:
+            served.append(self.number)
+            server.pacing.served(PASS_WORK // 3, 0)
+            server.put_behind(cast("Connection", self))
+
+    with JobServer() as server:
+        for number in range(7):
+            server.put_behind(cast("Connection", Behind(number)))
+        for _ in range(3):
+            server.pacing.next_pass()
+            server._advance()
+        assert served == [0, 1, 2, 3, 4, 5, 6, 0, 1]
+        server._behind.clear()
 
 
 def test_an_idle_connection_makes_room_for_a_newcomer_and_those_with_jobs_stay() -> None:
