@@ -51,7 +51,7 @@ class Connection:
     )
 
     def __init__(self, server: JobServer, stream: Stream, fd: int, peer: Peer, loop: Any) -> None:
-        self.peer = peer
+        self.peer: Peer = peer
         self._server = server
         self._stream = stream
         self._fd = fd
@@ -63,7 +63,7 @@ class Connection:
         self._readable = loop.io(fd, 1)
         self._writable: Any = None
         self._handshake: Any = None
-        self.heard_in = server.pacing.passes
+        self.heard_in: int = server.pacing.passes
         """The pass in which something came last."""
         if not stream.established:
             self._handshake = loop.timer(HANDSHAKE_LIMIT_S)

@@ -90,10 +90,10 @@ class Core:
         prefix = b"H:%b:" % host.encode("ascii", "replace")[:32].replace(b" ", b"-")
         if handle_prefix is not None:
             prefix = handle_prefix.encode() + b":"
-        self.ledger = Ledger(prefix, first_handle, job_retries, waker(worker_wakeup), keeper)
+        self.ledger: Ledger = Ledger(prefix, first_handle, job_retries, waker(worker_wakeup), keeper)
         self.peers: dict[Peer, None] = {}
         self.dirty: list[Peer] = []
-        self.work = 0
+        self.work: int = 0
         self._exceptions = exceptions
         self._leaving: deque[Iterator[int]] = deque()
         self._max_packet = max_packet

@@ -21,7 +21,7 @@ class Debts(Generic[_Debtor]):
 
     def __init__(self, max_total: int) -> None:
         self.max_total = max_total
-        self.total = 0
+        self.total: int = 0
         self._owed: dict[_Debtor, int] = {}
 
     def __contains__(self, debtor: object) -> bool:

@@ -38,9 +38,10 @@ class Pacing:
     __slots__ = ("_bytes", "_fair_read", "_fair_work", "_served", "_work", "passes", "read_bytes", "work")
 
     def __init__(self) -> None:
-        self.passes = 0
-        self.work = self._fair_work = MAX_WORK
-        self.read_bytes = self._fair_read = MAX_READ
+        self.passes: int = 0
+        self.work: int = MAX_WORK
+        self.read_bytes: int = MAX_READ
+        self._fair_work, self._fair_read = MAX_WORK, MAX_READ
         self._served = self._work = self._bytes = 0
 
     @property

@@ -81,28 +81,28 @@ class Peer:
     )
 
     def __init__(self, dirty: list[Peer], address: bytes, fd: int, max_packet: int) -> None:
-        self.dirty = dirty
-        self.address = address
-        self.fd = fd
-        self.name = b""
+        self.dirty: list[Peer] = dirty
+        self.address: bytes = address
+        self.fd: int = fd
+        self.name: bytes = b""
         self.out: list[bytes] = []
-        self.decoder = Decoder(REQUEST_MAGIC, max_packet)
-        self.line = b""
+        self.decoder: Decoder = Decoder(REQUEST_MAGIC, max_packet)
+        self.line: bytes = b""
         self.spoken: bool | None = None
         self.queues: list[FunctionQueue] = []
-        self.turn = 0
+        self.turn: int = 0
         self.running: dict[bytes, Job] = {}
         self.watching: dict[bytes, Job] = {}
         self.alone: tuple[Peer, ...] = (self,)
-        self.asleep = False
-        self.exceptions = False
-        self.closed = False
-        self.backlog = NOTHING
+        self.asleep: bool = False
+        self.exceptions: bool = False
+        self.closed: bool = False
+        self.backlog: Iterator[tuple[int, list[bytes]]] = NOTHING
         self.task: Iterator[int] | None = None
         self.problem: str | None = None
-        self.behind = False
-        self.lent = 0
-        self.listing = 0
+        self.behind: bool = False
+        self.lent: int = 0
+        self.listing: int = 0
 
     @property
     def unserved(self) -> int:

@@ -64,18 +64,18 @@ class Job:
         background: bool,
         clients: tuple[Peer, ...],
     ) -> None:
-        self.handle = handle
-        self.queue = queue
-        self.unique = unique
-        self.key = key
-        self.data = data
-        self.priority = priority
-        self.background = background
+        self.handle: bytes = handle
+        self.queue: FunctionQueue = queue
+        self.unique: bytes = unique
+        self.key: Hashable = key
+        self.data: bytes = data
+        self.priority: int = priority
+        self.background: bool = background
         self.clients: tuple[Peer, ...] | dict[Peer, int] | None = clients
         self.worker: Peer | None = None
-        self.retries = 0
+        self.retries: int = 0
         self.progress: tuple[bytes, bytes] | None = None
-        self.reducer = b""
+        self.reducer: bytes = b""
 
     def waiting(self) -> Mapping[Peer, int]:
         """Who waits, and how often each."""
@@ -101,15 +101,15 @@ class FunctionQueue:
     __slots__ = ("_gone", "created", "keys", "lanes", "limits", "name", "running", "scheduled", "sleepers", "workers")
 
     def __init__(self, name: bytes) -> None:
-        self.name = name
+        self.name: bytes = name
         self.lanes: tuple[deque[Job], deque[Job], deque[Job]] = (deque(), deque(), deque())
-        self.running = 0
-        self.scheduled = 0
+        self.running: int = 0
+        self.scheduled: int = 0
         self.keys: dict[Hashable, Job] = {}
         self.limits: tuple[int, int, int] | None = None
         self.workers: dict[Peer, None] = {}
         self.sleepers: dict[Peer, None] = {}
-        self.created = False
+        self.created: bool = False
         self._gone = [0, 0, 0]
 
     def pop(self) -> Job | None:

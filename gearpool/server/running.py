@@ -14,7 +14,7 @@ from gearpool import logs
 from gearpool.server.shell import JobServer
 from gearpool.timing import Deadline
 
-log = logging.getLogger("gearpool.server")
+log: logging.Logger = logging.getLogger("gearpool.server")
 
 _MANY_DESCRIPTORS = 65_536
 

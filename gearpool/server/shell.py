@@ -35,7 +35,7 @@ from gearpool.server.streams import PlainStream, Stream, TlsStream, server_conte
 from gearpool.settings import BACKLOG, TlsSettings
 from gearpool.timing import Deadline
 
-log = logging.getLogger("gearpool.server")
+log: logging.Logger = logging.getLogger("gearpool.server")
 
 DEFAULT_MAX_UNSENT = 256 * 1024 * 1024
 """A peer for which so many bytes wait is disconnected; payloads of the jobs that it runs are not counted."""
@@ -105,7 +105,7 @@ class JobServer:
         self._max_packet = max_packet
         self.max_unsent = max_unsent
         self.debts: Debts[Connection] = Debts(max_buffered)
-        self.pacing = Pacing()
+        self.pacing: Pacing = Pacing()
         self._max_connections = max_connections
         self._backlog = backlog
         self._exceptions = exceptions
@@ -115,7 +115,7 @@ class JobServer:
         self._next_pass: Any = None
         self._store_path = None if store == "memory" else store
         self._store: Store | None = None
-        self.core = self._new_core()
+        self.core: Core = self._new_core()
         self.loop: Any = None
         self._acceptor: Acceptor | None = None
         self._log = LimitedLog(log)
@@ -125,7 +125,7 @@ class JobServer:
         self._timer: Any = None
         self._timer_due: float | None = None
         self._stopping = False
-        self.lost_jobs = 0
+        self.lost_jobs: int = 0
         """Background jobs that the last stop lost: they had not been run, and were kept in memory only."""
         self._begun = False
         """Since the last start there was no stop: what it holds is to be kept."""

@@ -83,7 +83,7 @@ class TlsStream:
         self._out = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=True)
         self._left = b""
-        self.established = False
+        self.established: bool = False
 
     @property
     def unsent(self) -> bool:
