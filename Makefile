@@ -18,7 +18,7 @@ JOBS   ?= 4
 # Debian's names. stunnel4: TLS in front of gearmand, which Debian builds without it. iproute2: a black-holed server.
 PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-perl php-cli php-gearman stunnel4 \
              iproute2 systemd debootstrap buildah crun gcc libc6-dev nodejs npm zsh fish
-PEERS_NPM := gearman@2.1.0
+PEERS_NPM := gearman@2.1.0 pyright@1.1.414
 
 .PHONY: run test check lint types architecture generated tests bench stress chaos dist peers debian format clean
 
