@@ -27,8 +27,7 @@ NO_JOB = response(PacketType.NO_JOB)
 CREATED_HEADS = heads(PacketType.JOB_CREATED)
 
 _ASSIGN_HEADS = heads(PacketType.JOB_ASSIGN)
-_COMPLETE_HEADS = heads(PacketType.WORK_COMPLETE)
-_ASSIGN_UNIQ_HEADS = heads(PacketType.JOB_ASSIGN_UNIQ)
+ASSIGN_UNIQ_HEADS = heads(PacketType.JOB_ASSIGN_UNIQ)
 
 
 def error(code: bytes, text: bytes) -> bytes:
@@ -59,7 +58,7 @@ def assign_uniq(job: Job) -> tuple[bytes, ...]:
     body = b"\0".join((job.handle, job.queue.name, job.unique, job.data))
     size = len(body)
     if size < _PREPARED:
-        return (_ASSIGN_UNIQ_HEADS[size] + body,)
+        return (ASSIGN_UNIQ_HEADS[size] + body,)
     if size < BULKY:
         return (_pack(RESPONSE_MAGIC, PacketType.JOB_ASSIGN_UNIQ, size) + body,)
     # The payload itself, not a copy: a worker may grab more than it reads.
@@ -84,11 +83,9 @@ def withdraw(job: Job, out: list[bytes]) -> None:
             return
 
 
-def work_complete(arguments: list[bytes]) -> bytes:
-    """WORK_COMPLETE, from the worker's own arguments."""
-    body = b"\0".join(arguments)
-    size = len(body)
-    return (_COMPLETE_HEADS[size] if size < _PREPARED else _pack(RESPONSE_MAGIC, PacketType.WORK_COMPLETE, size)) + body
+def work_complete_head(size: int) -> bytes:
+    """The header of a WORK_COMPLETE that is longer than those prepared."""
+    return _pack(RESPONSE_MAGIC, PacketType.WORK_COMPLETE, size)
 
 
 def _with_data(prepared: list[bytes] | tuple[()], kind: PacketType, body: bytes, data: bytes) -> tuple[bytes, ...]:

@@ -129,7 +129,8 @@ class WorkerRequests:
         """``count`` GRAB_JOB_UNIQ in a row: the same answers as one by one. How many are left for later."""
         room = _GRABBED_AT_ONCE
         peer.asleep = False
-        take, assign, out = self._ledger.take, replies.assign_uniq, peer.out
+        take, heads, out = self._ledger.take, replies.ASSIGN_UNIQ_HEADS, peer.out
+        prepared = len(heads)
         if not out:
             peer.dirty.append(peer)
         for left in range(count, 0, -1):
@@ -137,12 +138,17 @@ class WorkerRequests:
             if job is None:
                 out.append(replies.NO_JOB * left)
                 return 0
-            out += assign(job)
-            if len(job.data) > _PER_UNIT:
-                _lend(peer, job)
-                room -= len(job.data)
-                if room < 0:
-                    return left - 1
+            # What `replies.assign_uniq` does for a small payload; written out, because this runs for each job.
+            body = b"\0".join((job.handle, job.queue.name, job.unique, job.data))
+            size = len(body)
+            if size < prepared:
+                out.append(heads[size] + body)
+                continue
+            out += replies.assign_uniq(job)
+            _lend(peer, job)
+            room -= size
+            if room < 0:
+                return left - 1
         return 0
 
     def grab_nothing(self, peer: Peer, _arguments: list[bytes]) -> None:
@@ -186,7 +192,9 @@ class WorkerRequests:
         clients = job.clients
         cost = None
         if clients:
-            packet = replies.work_complete(arguments)
+            body = b"\0".join(arguments)
+            size = len(body)
+            packet = (_COMPLETE_HEADS[size] if size < _PREPARED else replies.work_complete_head(size)) + body
             if type(clients) is dict:
                 cost = _tell(job, packet)
             else:
@@ -257,6 +265,9 @@ class WorkerRequests:
         queue.sleepers.pop(peer, None)
         peer.turn = 0
 
+
+_COMPLETE_HEADS = replies.heads(PacketType.WORK_COMPLETE)
+_PREPARED = len(_COMPLETE_HEADS)
 
 _PER_UNIT = 4096
 """Bytes of payload whose copying counts as one unit of work."""
