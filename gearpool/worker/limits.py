@@ -20,7 +20,7 @@ from typing import Any
 from gevent import GreenletExit
 from gevent.hub import get_hub
 
-from gearpool.jobs import Job, JobTimeout
+from gearpool.jobs import Job, JobTimeout, Killed
 from gearpool.logs import emit
 from gearpool.timing import LONGEST_NAP_S
 from gearpool.worker.importing import is_importing
@@ -210,7 +210,8 @@ class Limits:
         if not is_importing(run.greenlet.gr_frame):
             run.throw(interrupt)
             return
-        self._held.setdefault(run, interrupt)
+        if isinstance(interrupt, Killed) or run not in self._held:
+            self._held[run] = interrupt
         if self._held_timer is None:
             self._held_timer = get_hub().loop.timer(HELD_S, HELD_S)
             self._held_timer.start(self._look_at_the_held)

@@ -181,7 +181,11 @@ class Verdicts:
 
 def outcome_of(error: BaseException, thrown: list[BaseException]) -> Outcome:
     """What it means that a handler raised ``error`` after ``thrown`` had been raised into it."""
-    last = thrown[-1] if thrown else None
+    killed = next((each for each in thrown if isinstance(each, Killed)), None)
+    if killed is not None:
+        # Whatever else was raised into it: it must not be run again.
+        return Outcome(End.KILLED, error=killed)
+    last = next((each for each in reversed(thrown) if isinstance(each, Interrupt)), None)
     if isinstance(error, GreenletExit):
         # It was killed at the end of its grace. What counts is why it had to go.
         error = next((each for each in thrown if isinstance(each, Interrupt)), error)
@@ -191,7 +195,7 @@ def outcome_of(error: BaseException, thrown: list[BaseException]) -> Outcome:
         return Outcome(End.DRAINED, error=error)
     if isinstance(error, Killed):
         return Outcome(End.KILLED, error=error)
-    if isinstance(last, Interrupt):
+    if last is not None:
         # It raised something else on its way out, in a finally, say. What counts is why it had to go.
         end = {JobTimeout: End.TIMED_OUT, Draining: End.DRAINED}.get(type(last), End.KILLED)
         return Outcome(end, error=last)

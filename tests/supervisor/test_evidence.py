@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import signal
 import time
 from types import SimpleNamespace
@@ -60,6 +61,18 @@ def test_a_unique_id_that_is_longer_than_gearmand_s_is_recognized_when_it_comes_
     unique = b"5e" * 32
     seen = left.shows(Activity.JOB, Suspect("f", "a:4730", b"H:1", unique)).means(SEGFAULT).suspects
     assert seen[0].key[2].encode() == job_key(b"H:2", unique)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_a_process_has_written_over_its_page_is_judged(left: Left, seed: int) -> None:
+    chance = random.Random(seed)
+    left.flies(job(1), job(2))
+    for at in range(0, 4096 + 1024, 8):
+        if chance.random() < 0.5:
+            left.page.memory[at : at + 8] = chance.choice((chance.randbytes(8), b"\xff" * 8, b"\0" * 8))
+    for returncode in (SEGFAULT, KILL, 0, 1):
+        left.means(returncode, FATAL)
+    left.means(None, stalled=True)
 
 
 def test_where_a_process_was_when_it_was_asked_says_nothing_about_its_end(left: Left) -> None:

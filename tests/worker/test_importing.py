@@ -141,6 +141,25 @@ def test_an_interrupt_is_held_back_until_the_import_is_over(
         assert running.call(lambda pool: (pool.limits._held, pool.limits._held_timer)) == ({}, None)
 
 
+@pytest.mark.parametrize("grace_s", [60.0, 0.3])
+def test_a_job_that_is_killed_while_its_time_out_is_held_back_is_not_run_again(
+    registry: Any, server: str, client: Client, grace_s: float
+) -> None:
+    lazy = function("lazy", use_and_wait, timeout_s=0.05, timeout_grace_s=grace_s, on_timeout="retry")
+    with serving([lazy], server) as running:
+        running.pool.abandoned.replace = lambda reason: None
+        future = client.submit("lazy", registry.waiting)
+        until_importing(registry)
+        let_it_time_out(running)
+        kill_it(running)
+        registry.go_on = grace_s > 1.0
+        with pytest.raises(JobFailed):
+            future.result(20)
+        assert running.outcomes("lazy") == {"failed": 1}
+        registry.go_on = True
+        wait_for(lambda: getattr(sys.modules.get(registry.waiting), "value", None), "the import to be whole")
+
+
 def test_a_handler_that_ends_with_its_import_is_complete(registry: Any, server: str, client: Client) -> None:
     with serving([function("lazy", use, timeout_s=0.05, timeout_grace_s=60.0)], server) as running:
         future = client.submit("lazy", registry.waiting)

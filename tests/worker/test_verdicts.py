@@ -14,11 +14,12 @@ import gevent
 import pytest
 
 from gearpool import Abort, Client, Draining, Job, JobException, JobFailed, JobTimeout, Retry, Skip
-from gearpool.jobs import Killed
+from gearpool.jobs import End, Killed
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
 from gearpool.testing.servers import job_server
 from gearpool.worker import snapshots
 from gearpool.worker.suspects import Note
+from gearpool.worker.verdicts import outcome_of
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
@@ -446,3 +447,29 @@ def test_a_handler_that_swallows_its_killing_by_the_operator_is_ended_at_the_gra
         with pytest.raises(JobFailed):
             future.result(10)
         assert running.outcomes("stubborn") == {"failed": 1}
+
+
+OVER, GOING, KILLED, EXIT = JobTimeout("over"), Draining("going"), Killed("killed"), gevent.GreenletExit()
+
+
+@pytest.mark.parametrize(
+    ("raised", "thrown", "end"),
+    [
+        (ValueError(), [], End.RAISED),
+        (OVER, [OVER], End.TIMED_OUT),
+        (EXIT, [OVER, EXIT], End.TIMED_OUT),
+        (ValueError(), [OVER], End.TIMED_OUT),
+        (ValueError(), [OVER, EXIT], End.TIMED_OUT),
+        (ValueError(), [GOING, EXIT], End.DRAINED),
+        (KILLED, [KILLED], End.KILLED),
+        (KILLED, [OVER, KILLED], End.KILLED),
+        (EXIT, [OVER, KILLED, EXIT], End.KILLED),
+        (OVER, [OVER, KILLED], End.KILLED),
+        (ValueError(), [KILLED, EXIT], End.KILLED),
+        (ValueError(), [KILLED, GOING], End.KILLED),
+    ],
+)
+def test_what_counts_is_why_a_handler_had_to_go_and_most_that_it_was_killed(
+    raised: BaseException, thrown: list[BaseException], end: End
+) -> None:
+    assert outcome_of(raised, thrown).end is end
