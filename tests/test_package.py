@@ -66,6 +66,14 @@ def test_the_sdist_holds_every_tracked_file(dist: Path) -> None:
     assert tracked - held == set()
 
 
+def test_the_sdist_holds_the_documents_that_readme_leads_to(dist: Path) -> None:
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    documents = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "config/README.md", "deploy/README.md"}
+    assert documents | {"deploy/MIGRATING-CLIENTS.md", "tests/applications/fastapi_app.py"} <= held
+
+
 def test_distributions_pass_the_checks_of_the_index(dist: Path, wheel: Path) -> None:
     paths = [str(path) for path in dist.iterdir()]
     for command in (["twine", "check", "--strict", *paths], ["check_wheel_contents", str(wheel)]):

@@ -1,11 +1,7 @@
-"""The Python examples of deploy/MIGRATING-CLIENTS.md, run as they stand there.
-
-What follows a line's expression as a comment, if it is a Python literal, is what the expression must give.
-"""
+"""The Python examples of deploy/MIGRATING-CLIENTS.md, run as they stand there."""
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import re
 import subprocess
@@ -17,6 +13,7 @@ import pytest
 
 from gearpool.client import Client
 from tests.client.conftest import Server
+from tests.deploy.documents import checking, count_of_values
 from tests.processes import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -24,34 +21,6 @@ PAGE = (ROOT / "deploy" / "MIGRATING-CLIENTS.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 WORKERS = [block for block in BLOCKS if ".run()\n" in block and "asyncio" not in block]
 CLIENTS = [block for block in BLOCKS if block not in WORKERS]
-
-
-def checking(block: str, address: str) -> str:
-    """The program, with an assertion for each line whose value the page tells."""
-    lines = []
-    for line in block.replace("127.0.0.1:4730", address).splitlines():
-        found = re.fullmatch(r"(\s*)(\S.*?)\s+# (.+)", line)
-        if found and is_expression(found[2]) and is_literal(found[3]):
-            lines.append(f"{found[1]}got = {found[2]}; checked += 1; assert got == {found[3]}, got")
-        else:
-            lines.append(line)
-    return "\n".join(["checked = 0", *lines, "print(checked)", ""])
-
-
-def is_expression(text: str) -> bool:
-    try:
-        ast.parse(text, mode="eval")
-    except SyntaxError:
-        return False
-    return True
-
-
-def is_literal(text: str) -> bool:
-    try:
-        ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return False
-    return True
 
 
 @pytest.fixture
@@ -87,11 +56,7 @@ def test_the_workers_of_the_page_work(server: Server, working: None) -> None:
 
 @pytest.mark.parametrize("block", CLIENTS, ids=range(len(CLIENTS)))
 def test_the_clients_of_the_page_get_what_it_says(server: Server, working: None, block: str) -> None:
-    argv = [sys.executable, "-W", "error", "-c", checking(block, server.address)]
+    argv = [sys.executable, "-W", "error", "-c", checking(block.replace("127.0.0.1:4730", server.address))]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
     assert done.stderr == ""
-    assert int(done.stdout) == len([line for line in block.splitlines() if checked(line)])
-
-
-def checked(line: str) -> bool:
-    return bool((found := re.search(r"# (.+)", line)) and is_literal(found[1]))
+    assert int(done.stdout) == count_of_values(block)

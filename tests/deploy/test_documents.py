@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from gearpool import Client
-from gearpool.testing.servers import job_server
+from gearpool.testing import job_server, working
 from tests.cli.commands import environment
+from tests.deploy.documents import checking, count_of_values
 from tests.processes import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,46 @@ def test_a_handler_of_one_s_own_is_checked_and_run_as_readme_says(project: Path)
     (line,) = commands(README, "gearpool", "run")
     assert shell(line, project) == "cba"
     assert "cba" in line.partition("#")[2]
+
+
+def program(*words: str, server: str) -> str:
+    """The one Python block of README with these words, at this server."""
+    (block,) = [block for block in blocks(README, "python") if all(word in block for word in words)]
+    return block.replace("localhost:4730", server)
+
+
+def total(order: dict[str, list[float]]) -> float:
+    return sum(order["prices"])
+
+
+def test_the_clients_of_readme_get_what_its_comments_say() -> None:
+    with job_server() as server, working(server, reverse=lambda arg: arg[::-1]) as worker:
+        worker.add("total", total, payload="json")  # nobody serves "sleep": its job still waits when it is asked about
+        for words in (["with Client(", "submit_background_job"], ["with Client(", 'payload="json"']):
+            block = program(*words, server=server.address)
+            argv = [sys.executable, "-W", "error", "-c", checking(block)]
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+            assert (done.stderr, int(done.stdout or 0)) == ("", count_of_values(block))
+            assert count_of_values(block) > 0
+
+
+def test_the_worker_of_readme_does_one_job() -> None:
+    with job_server() as server, Client(server.address) as client:
+        argv = [sys.executable, "-W", "error", "-c", program("with Worker(", server=server.address)]
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert client.submit_job("reverse", "hello", timeout=60) == b"olleh"
+                assert process.communicate(timeout=60)[1] == ""
+            finally:
+                process.kill()
+        assert process.returncode == 0
+
+
+def test_readme_leads_to_every_document_and_to_no_other() -> None:
+    linked = set(re.findall(r"\]\((?!http)([^)#]+)\)", README)) | set(re.findall(r"`([\w./-]+(?:\.md|/))`", README))
+    assert {"deploy/MIGRATING-CLIENTS.md", "config/", "deploy/", "CONTRIBUTING.md"} <= linked
+    for name in linked - {"shop/images.py"}:
+        assert (ROOT / name).exists(), name
 
 
 def test_the_completion_of_readme_is_a_script(project: Path) -> None:
