@@ -309,6 +309,13 @@ class JobFuture(Submission, Waitable, Future[R]):
         def _state(self):
             return "FINISHED" if self.done() else "PENDING"
 
+        def _get_snapshot(self):
+            # What `asyncio.wrap_future` asks for from Python 3.14 on: done, cancelled, result and exception at once.
+            if not self.done() or self.cancelled():
+                return self.done(), self.cancelled(), None, None
+            error = self.exception()
+            return True, False, None if error or self._order.background else self.result(), error
+
     def _tell_concurrent(self) -> None:
         # The state was changed before: whoever takes the lock after this sees it, whoever had it before has put a waiter.
         with self._condition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import datetime as dt
 import signal
@@ -12,7 +13,16 @@ from typing import Any
 
 import pytest
 
-from gearpool import InvalidArgument, JobCancelled, JobFuture, JobTimedOut, SubmitUnknown, TimedOut, UndecodableResult
+from gearpool import (
+    InvalidArgument,
+    JobCancelled,
+    JobFailed,
+    JobFuture,
+    JobTimedOut,
+    SubmitUnknown,
+    TimedOut,
+    UndecodableResult,
+)
 from gearpool.client import Client
 from gearpool.errors import ConnectionLost, GearpoolError
 from tests.client.conftest import Server, Workers
@@ -159,6 +169,49 @@ def test_jobs_and_other_futures_are_waited_for_together(client: Client, work: Wo
         job: concurrent.futures.Future[bytes] = client.submit("echo", "ours")
         results = {future.result() for future in concurrent.futures.as_completed([other, job], timeout=30)}
     assert results == {b"theirs", b"ours"}
+
+
+def test_asyncio_wraps_a_job(client: Client, work: Workers) -> None:
+    work(echo=echo)
+    work(fail=fail)
+
+    async def use() -> list[object]:
+        jobs = [client.submit("echo", [1], payload="json"), client.submit("fail", "x"), client.submit("nobody", "x")]
+        wrapped = [asyncio.wrap_future(job) for job in jobs]
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, jobs[2].cancel)
+        return await asyncio.wait_for(asyncio.gather(*wrapped, return_exceptions=True), 30)
+
+    good, bad, cancelled = asyncio.run(use())
+    assert good == [1]
+    assert isinstance(bad, JobFailed)
+    assert isinstance(cancelled, asyncio.CancelledError)
+
+
+def test_a_job_shows_asyncio_its_state_at_once(client: Client, work: Workers) -> None:
+    """Which asyncio asks for from Python 3.14 on; older ones ask for one thing after the other."""
+    gate = Gate()
+    work(echo=echo)
+    work(fail=fail)
+    work(slow=gate)
+    slow = client.submit("slow", "x")
+    assert shown(slow) == (False, False, None, None)
+    gate.go.set()
+    assert slow.result() == b"x"
+    assert shown(slow) == (True, False, b"x", None)
+    bad, late = client.submit("fail", "x"), client.submit("nobody", "x")
+    assert isinstance(bad.exception(), JobFailed)
+    assert (shown(bad)[:3], type(shown(bad)[3])) == ((True, False, None), JobFailed)
+    late.cancel()
+    assert shown(late) == (True, True, None, None)
+    (background,) = client.submit_many("nobody", ["x"], background=True)
+    background.job()
+    assert shown(background) == (True, False, None, None)
+
+
+def shown(job: JobFuture[bytes]) -> tuple[object, ...]:
+    snapshot: tuple[object, ...] = job._get_snapshot()  # type: ignore[attr-defined]  # not told to type checkers
+    return snapshot
 
 
 # Payloads
