@@ -29,7 +29,7 @@ from gearpool.server.ledger import Keeper, Ledger
 from gearpool.server.lines import LINE, Lines
 from gearpool.server.pacing import MAX_WORK, MIN_WORK, PIECE
 from gearpool.server.peers import NEXT_PASS, NOTHING, Peer, Work
-from gearpool.server.queues import HIGH, LOW, NORMAL
+from gearpool.server.queues import HIGH, LOW, NORMAL, Job
 from gearpool.server.workers import WorkerRequests, waker
 
 _T = PacketType
@@ -275,6 +275,7 @@ class Core:
         promises = {replies.CREATED_HEADS[len(handle)] + handle for handle in handles}
         for peer in self.dirty:
             peer.out[:] = [replies.NOT_KEPT if packet in promises else packet for packet in peer.out]
+        assigned: dict[Peer, list[Job]] = {}
         for handle in handles:
             job = self.ledger.jobs.get(handle)
             if job is None:
@@ -283,12 +284,14 @@ class Core:
                 # Others wait for it.
                 job.background = False
                 continue
-            worker = job.worker
-            if worker is None:
+            if job.worker is None:
                 self.ledger.cancel(job)
-                continue
-            replies.withdraw(job, worker.out)
-            self.ledger.end(job)
+            else:
+                assigned.setdefault(job.worker, []).append(job)
+        for worker, jobs in assigned.items():
+            replies.withdraw(jobs, worker.out)
+            for job in jobs:
+                self.ledger.end(job)
 
     def drain(self) -> None:
         """From now on nothing is handed out and nothing is taken in; what runs may end."""

@@ -7,6 +7,9 @@ the rest goes through `gearpool.protocol.codec.response`. Codes and texts of ERR
 from __future__ import annotations
 
 import struct
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
 
 from gearpool.protocol.codec import response
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
@@ -74,13 +77,22 @@ def assign_all(job: Job) -> tuple[bytes, ...]:
     return _with_data((), PacketType.JOB_ASSIGN_ALL, body, job.data)
 
 
-def withdraw(job: Job, out: list[bytes]) -> None:
-    """In what is still to be sent to its worker, put NO_JOB where the job was assigned."""
-    for packet in (assign_uniq(job), assign(job), assign_all(job)):
-        if packet[0] in out:
-            at = out.index(packet[0])
-            out[at : at + len(packet)] = [NO_JOB]
-            return
+def withdraw(jobs: Iterable[Job], out: list[bytes]) -> None:
+    """In what is still to be sent to their worker, put NO_JOB where these jobs were assigned."""
+    pieces: dict[bytes, int] = {}
+    for job in jobs:
+        for packet in (assign_uniq(job), assign(job), assign_all(job)):
+            pieces[packet[0]] = len(packet)
+    left: list[bytes] = []
+    waiting = iter(out)
+    for piece in waiting:
+        count = pieces.get(piece)
+        if count is None:
+            left.append(piece)
+        else:
+            left.append(NO_JOB)
+            deque(islice(waiting, count - 1), 0)
+    out[:] = left
 
 
 def work_complete_head(size: int) -> bytes:

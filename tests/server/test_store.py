@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -365,6 +365,40 @@ def test_a_job_that_was_refused_does_not_run_though_a_worker_grabbed_it_at_once(
     assert len(runner.peer.running) == 1
     assert runner.peer.lent == 0
     assert len(core.ledger.jobs) == 1
+    store.close()
+
+
+def test_taking_many_jobs_back_walks_over_the_replies_of_their_worker_once(path: str) -> None:
+    walks = []
+
+    class Replies(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            walks.append(len(self))
+            return super().__iter__()
+
+        def __contains__(self, _: object) -> bool:
+            raise AssertionError("a walk for each job")
+
+    store = Store(path)
+    core = Core(keeper=store)
+    client, runner = Talker(core), worker(core)
+    kept = client.submit(unique=b"kept", kind=T.SUBMIT_JOB_BG)
+    store.commit()
+    sizes = [10, 100_000, 1, 5000] * 20
+    core.receive(client.peer, b"".join(request(T.SUBMIT_JOB_BG, b"f", b"", bytes(size)) for size in sizes))
+    core.receive(runner.peer, request(T.ECHO_REQ, b"x") + request(T.GRAB_JOB_UNIQ) * 40 + request(T.GRAB_JOB) * 41)
+    while runner.peer.behind:
+        core.advance(runner.peer)
+    runner.peer.out = Replies(runner.peer.out)
+    core.take_back(store.drop_added())
+    core.ledger.check()
+    assert len(walks) <= 2, "one to find the submissions' replies, one to find the assigned jobs"
+    runner.peer.out = list(runner.peer.out)
+    said = runner.heard()
+    assert said[0] == (T.ECHO_RES, b"x")
+    assert said[1][1] == kept
+    assert said[2:] == [(T.NO_JOB,)] * len(sizes)
+    assert list(core.ledger.jobs) == [kept]
     store.close()
 
 
