@@ -67,6 +67,7 @@ class Suspects:
         self._run = run
         self._waiting: deque[tuple[Session, Job]] = deque()
         self._running = 0
+        self._draining = False
 
     def take_down(self, entries: Iterable[Sequence[Any]], at_once: int | None) -> None:
         """Note what the supervisor tells.
@@ -108,11 +109,14 @@ class Suspects:
         elif note.suspected > 1:
             self._waiting.append((session, job))
             self._go_on()
+            if self._draining:
+                self.hand_back()
         else:
             self._run(lambda: session.run_again(job))
 
     def hand_back(self) -> None:
         """Draining: those that wait to be run apart are not begun any more."""
+        self._draining = True
         waiting, self._waiting = self._waiting, deque()
         for session, _ in waiting:
             session.hand_back()

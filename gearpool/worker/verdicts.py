@@ -57,6 +57,11 @@ class Verdicts:
             return
         if decision.action is Action.RETRY:
             function.counters.ended("retried", seconds)
+            if self._pool.draining:
+                # As those that waited when the drain began.
+                self._pool.drop_slot(function)
+                session.hand_back()
+                return
             keeps_slot = function.waiting >= function.settings.retry.max_waiting
             if not keeps_slot:
                 self._pool.drop_slot(function)

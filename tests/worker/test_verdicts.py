@@ -18,6 +18,7 @@ from gearpool.jobs import End, Killed
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
 from gearpool.testing.servers import job_server
 from gearpool.worker import snapshots
+from gearpool.worker.pool import Pool
 from gearpool.worker.suspects import Note
 from gearpool.worker.verdicts import outcome_of
 from tests.processes import wait_for
@@ -60,6 +61,32 @@ def test_retry_runs_the_handler_again_under_the_same_handle_while_the_client_wai
         assert client.submit_job("flaky", b"", timeout=10) == b"done"
         assert handler.attempts == [1, 2, 3]
         assert running.outcomes("flaky") == {"complete": 1, "retried": 2}
+
+
+def test_a_job_that_fails_during_a_drain_is_handed_back_and_not_waited_for(server: str, client: Client) -> None:
+    began, draining = threading.Event(), threading.Event()
+
+    def fail(arg: bytes) -> bytes:
+        began.set()
+        while not draining.is_set():
+            gevent.sleep(0.005)
+        raise ValueError("again")
+
+    slowly = RetrySettings(attempts=5, delay_s=3600.0, max_delay_s=3600.0)
+    with serving([function("flaky", fail, on_error="retry", retry=slowly)], server) as running:
+        future = client.submit("flaky", b"")
+        assert began.wait(20)
+        running.call(lambda pool: gevent.spawn(wait_for_drain, pool, draining))
+        assert running.stop(5.0), "nothing was cut off"
+        assert running.pool.functions["flaky"].counters.outcomes["retried"] == 1
+    with serving([function("flaky", lambda arg: b"elsewhere")], server):
+        assert future.result(20) == b"elsewhere"
+
+
+def wait_for_drain(pool: Pool, draining: threading.Event) -> None:
+    while not pool.draining:
+        gevent.sleep(0.005)
+    draining.set()
 
 
 def test_retry_gives_up_after_its_attempts(server: str, client: Client) -> None:
