@@ -59,6 +59,14 @@ def threads() -> None:
         client.submit_background_job("f", delay="5")  # wrong
         client.submit_background_jobs("f", 5)  # wrong
         client.map("f", ["a"], windw=5)  # wrong
+        client.submit("f", {"a": 1})  # wrong
+        client.submit_job("f", 5)  # wrong
+        client.submit_background_job("f", ["a"])  # wrong
+        client.submit_background_jobs("f", [{"a": 1}])  # wrong
+        client.submit_many("f", [1, 2])  # wrong
+        client.map("f", [1, 2])  # wrong
+        client.submit_background_job("f", ["a"], payload="json")
+        print(list(client.map("f", [1, 2], payload="json")), client.submit("f", {"a": 1}, payload="json").result())
         client.gather([future])  # wrong
         client.get_job_status(5)  # wrong
         client.admin.cancle(handle)  # wrong
@@ -68,7 +76,7 @@ def threads() -> None:
     text: str = Client(payload="text").submit_job("f", "x")
     data: bytes = Client(payload="text").submit_job("f", "x")  # wrong
     anything: dict[str, int] = Client(payload="json").submit_job("f", {"a": 1})
-    print(text, data, anything)
+    print(text, data, anything, list(Client(payload="json").submit_background_jobs("f", [1, {"a": [None]}])))
 
 
 async def tasks() -> None:
@@ -84,6 +92,12 @@ async def tasks() -> None:
         for result in client.map("f", [1]):  # wrong
             print(result)
         print(job.result(5))  # wrong
+    async with AsyncClient("localhost:4730") as plain:
+        await plain.submit_background_job("f", {"a": 1})  # wrong
+        plain.submit_many("f", [1])  # wrong
+        plain.map("f", range(5))  # wrong
+        reversed_text: bytes = await plain.submit_job("f", "text")
+        print(reversed_text, await plain.submit_background_job("f", {"a": 1}, payload="json"))
     AsyncClient("localhost:4730", conect_timeout=5)  # wrong
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 
 from gearpool.client.batches import Batches
 from gearpool.client.futures import JobFuture
-from gearpool.client.orders import Priority, check_retry, checked_unique, make_order
+from gearpool.client.orders import Payload, Priority, check_retry, checked_unique, make_order
 from gearpool.client.payloads import R, codec_of
 from gearpool.client.results import JobHandle
 from gearpool.client.submission import UNSET
@@ -26,6 +26,30 @@ UniqueOf = Callable[[Any], str | bytes]
 
 class SubmittingMany(Submitting[R]):
     """Submits many jobs through a dispatch. Users make a `gearpool.Client`."""
+
+    @overload
+    def submit_background_jobs(
+        self,
+        function: str | bytes,
+        items: Iterable[R | Payload],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        payload: None = None,
+    ) -> Iterator[JobHandle]: ...
+
+    @overload
+    def submit_background_jobs(
+        self,
+        function: str | bytes,
+        items: Iterable[Any],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        payload: PayloadKind,
+    ) -> Iterator[JobHandle]: ...
 
     def submit_background_jobs(
         self,
@@ -68,6 +92,38 @@ class SubmittingMany(Submitting[R]):
             )
         )
 
+    @overload
+    def submit_many(
+        self,
+        function: str | bytes,
+        items: Iterable[R | Payload],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        timeout: Duration | None = UNSET,
+        retry: int = 0,
+        background: bool = False,
+        payload: None = None,
+        on_done: Callable[[JobFuture[Any]], object] | None = None,
+    ) -> Iterator[JobFuture[R]]: ...
+
+    @overload
+    def submit_many(
+        self,
+        function: str | bytes,
+        items: Iterable[Any],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        timeout: Duration | None = UNSET,
+        retry: int = 0,
+        background: bool = False,
+        payload: PayloadKind,
+        on_done: Callable[[JobFuture[Any]], object] | None = None,
+    ) -> Iterator[JobFuture[Any]]: ...
+
     def submit_many(
         self,
         function: str | bytes,
@@ -81,7 +137,7 @@ class SubmittingMany(Submitting[R]):
         background: bool = False,
         payload: PayloadKind | None = None,
         on_done: Callable[[JobFuture[Any]], object] | None = None,
-    ) -> Iterator[JobFuture[R]]:
+    ) -> Iterator[JobFuture[Any]]:
         """One submission an item, many at once; yields the futures in the order of the items, in constant memory.
 
         The first ``window`` items are submitted by this call, the others as the iteration goes on.
@@ -122,7 +178,7 @@ class SubmittingMany(Submitting[R]):
     def map(
         self,
         function: str | bytes,
-        items: Iterable[Any],
+        items: Iterable[R | Payload],
         *,
         window: int = 1000,
         priority: Priority | None = None,
@@ -137,7 +193,7 @@ class SubmittingMany(Submitting[R]):
     def map(
         self,
         function: str | bytes,
-        items: Iterable[Any],
+        items: Iterable[R | Payload],
         *,
         window: int = 1000,
         priority: Priority | None = None,

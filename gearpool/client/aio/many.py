@@ -6,12 +6,12 @@ Law: as `submitting`; each method is the one of `Client` with the same name, for
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.submitting import AsyncSubmitting
 from gearpool.client.aio.windows import Iteration, windowed
-from gearpool.client.orders import Priority, check_retry, checked_unique, make_order
+from gearpool.client.orders import Payload, Priority, check_retry, checked_unique, make_order
 from gearpool.client.payloads import R, codec_of
 from gearpool.client.results import JobHandle
 from gearpool.client.submission import UNSET
@@ -19,17 +19,43 @@ from gearpool.errors import GearpoolError
 from gearpool.settings import PayloadKind
 from gearpool.timing import Deadline, Duration
 
+_Item = TypeVar("_Item")
+
 UniqueOf = Callable[[Any], str | bytes]
-Items = Iterable[Any] | AsyncIterable[Any]
+Items = Iterable[_Item] | AsyncIterable[_Item]
 
 
 class AsyncSubmittingMany(AsyncSubmitting[R]):
     """Submits many jobs through a dispatch. Users make a `gearpool.AsyncClient`."""
 
+    @overload
     def submit_background_jobs(
         self,
         function: str | bytes,
-        items: Items,
+        items: Items[R | Payload],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        payload: None = None,
+    ) -> Iteration[JobHandle]: ...
+
+    @overload
+    def submit_background_jobs(
+        self,
+        function: str | bytes,
+        items: Items[Any],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        payload: PayloadKind,
+    ) -> Iteration[JobHandle]: ...
+
+    def submit_background_jobs(
+        self,
+        function: str | bytes,
+        items: Items[Any],
         *,
         window: int = 1000,
         priority: Priority | None = None,
@@ -59,10 +85,42 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         )
         return Iteration(jobs, _handle, "submit_background_jobs", ends=False)
 
+    @overload
     def submit_many(
         self,
         function: str | bytes,
-        items: Items,
+        items: Items[R | Payload],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        timeout: Duration | None = UNSET,
+        retry: int = 0,
+        background: bool = False,
+        payload: None = None,
+        on_done: Callable[[AsyncJob[Any]], object] | None = None,
+    ) -> Iteration[AsyncJob[R]]: ...
+
+    @overload
+    def submit_many(
+        self,
+        function: str | bytes,
+        items: Items[Any],
+        *,
+        window: int = 1000,
+        priority: Priority | None = None,
+        unique: UniqueOf | None = None,
+        timeout: Duration | None = UNSET,
+        retry: int = 0,
+        background: bool = False,
+        payload: PayloadKind,
+        on_done: Callable[[AsyncJob[Any]], object] | None = None,
+    ) -> Iteration[AsyncJob[Any]]: ...
+
+    def submit_many(
+        self,
+        function: str | bytes,
+        items: Items[Any],
         *,
         window: int = 1000,
         priority: Priority | None = None,
@@ -72,7 +130,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         background: bool = False,
         payload: PayloadKind | None = None,
         on_done: Callable[[AsyncJob[Any]], object] | None = None,
-    ) -> Iteration[AsyncJob[R]]:
+    ) -> Iteration[AsyncJob[Any]]:
         """One submission an item, many at once; gives the jobs in the order of the items, in constant memory.
 
         Nothing is submitted before the iteration begins, and no more after it has ended; one that never begins is a
@@ -114,7 +172,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
     def map(
         self,
         function: str | bytes,
-        items: Items,
+        items: Items[R | Payload],
         *,
         window: int = 1000,
         priority: Priority | None = None,
@@ -129,7 +187,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
     def map(
         self,
         function: str | bytes,
-        items: Items,
+        items: Items[R | Payload],
         *,
         window: int = 1000,
         priority: Priority | None = None,
@@ -144,7 +202,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
     def map(
         self,
         function: str | bytes,
-        items: Items,
+        items: Items[Any],
         *,
         window: int = 1000,
         priority: Priority | None = None,
@@ -158,7 +216,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
     def map(
         self,
         function: str | bytes,
-        items: Items,
+        items: Items[Any],
         *,
         window: int = 1000,
         priority: Priority | None = None,
@@ -204,7 +262,7 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
     def _windowed(
         self,
         function: str | bytes,
-        items: Items,
+        items: Items[Any],
         *,
         window: int,
         priority: Priority | None,

@@ -11,7 +11,7 @@ from typing import Any, Generic, overload
 from gearpool.client.aio.dispatch import AsyncDispatch
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.events import ignore
-from gearpool.client.orders import Priority, When, check_retry, checked_unique, make_order
+from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order
 from gearpool.client.payloads import Codec, R, codec_of
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
@@ -30,7 +30,7 @@ class AsyncSubmitting(Generic[R]):
     async def submit_job(
         self,
         function: str | bytes,
-        data: Any = None,
+        data: R | Payload = None,
         *,
         priority: Priority | None = None,
         unique: str | bytes | None = None,
@@ -105,7 +105,7 @@ class AsyncSubmitting(Generic[R]):
     async def submit(
         self,
         function: str | bytes,
-        data: Any = None,
+        data: R | Payload = None,
         *,
         priority: Priority | None = None,
         unique: str | bytes | None = None,
@@ -159,6 +159,36 @@ class AsyncSubmitting(Generic[R]):
             UsageError: the client is closed, or in use on another event loop.
         """
         return await self._submit(function, data, priority, unique, timeout, retry, reducer, payload, on_event)
+
+    @overload
+    async def submit_background_job(
+        self,
+        function: str | bytes,
+        data: R | Payload = None,
+        *,
+        priority: Priority | None = None,
+        unique: str | bytes | None = None,
+        at: When | None = None,
+        delay: Duration | None = None,
+        reducer: str | bytes | None = None,
+        payload: None = None,
+        timeout: Duration | None = UNSET,
+    ) -> JobHandle: ...
+
+    @overload
+    async def submit_background_job(
+        self,
+        function: str | bytes,
+        data: Any = None,
+        *,
+        priority: Priority | None = None,
+        unique: str | bytes | None = None,
+        at: When | None = None,
+        delay: Duration | None = None,
+        reducer: str | bytes | None = None,
+        payload: PayloadKind,
+        timeout: Duration | None = UNSET,
+    ) -> JobHandle: ...
 
     async def submit_background_job(
         self,

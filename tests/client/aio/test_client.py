@@ -307,7 +307,7 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_sent(server: Server) 
     async def use(client: AsyncClient) -> None:
         for call in (
             client.submit("", "x"),
-            client.submit("f", object()),
+            client.submit("f", object()),  # type: ignore[call-overload]  # on purpose
             client.submit("f", "x", unique="u" * 64),
             client.submit("f", "x", retry=1),
             client.submit("f", "x", priority="urgent"),  # type: ignore[call-overload]  # on purpose
@@ -320,7 +320,7 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_sent(server: Server) 
                 await call
         for options in ({"window": 0}, {"retry": 1}):
             with pytest.raises(InvalidArgument):
-                client.submit_many("f", ["x"], **options)  # type: ignore[arg-type]  # numbers
+                client.submit_many("f", ["x"], **options)  # type: ignore[call-overload]  # numbers
         assert (await client.admin.status())[server.address] == []
 
     run(server, use)
@@ -372,7 +372,7 @@ def test_json_and_text_are_sent_and_read_alike(server: Server, work: Workers) ->
         assert await client.submit_job("echo", thing, payload="json") == thing
         assert await client.submit_job("echo", "ä", payload="text") == "ä"
         with pytest.raises(InvalidArgument, match='payload="json"'):
-            await client.submit_job("echo", thing)
+            await client.submit_job("echo", thing)  # type: ignore[call-overload]  # on purpose
         async with AsyncClient(server.address, payload="json") as speaks_json:
             assert_type(speaks_json, AsyncClient[Any])
             job = await speaks_json.submit("echo", thing)
