@@ -186,11 +186,13 @@ class Verdicts:
 
 def outcome_of(error: BaseException, thrown: list[BaseException]) -> Outcome:
     """What it means that a handler raised ``error`` after ``thrown`` had been raised into it."""
-    killed = next((each for each in thrown if isinstance(each, Killed)), None)
-    if killed is not None:
-        # Whatever else was raised into it: it must not be run again.
-        return Outcome(End.KILLED, error=killed)
-    last = next((each for each in reversed(thrown) if isinstance(each, Interrupt)), None)
+    last: BaseException | None = None
+    for each in thrown:
+        if isinstance(each, Killed):
+            # Whatever else was raised into it: it must not be run again.
+            return Outcome(End.KILLED, error=each)
+        if isinstance(each, Interrupt):
+            last = each
     if isinstance(error, GreenletExit):
         # It was killed at the end of its grace. What counts is why it had to go.
         error = next((each for each in thrown if isinstance(each, Interrupt)), error)
