@@ -186,7 +186,7 @@ class Verdicts:
 
 def outcome_of(error: BaseException, thrown: list[BaseException]) -> Outcome:
     """What it means that a handler raised ``error`` after ``thrown`` had been raised into it."""
-    last: BaseException | None = None
+    last: Interrupt | None = None
     for each in thrown:
         if isinstance(each, Killed):
             # Whatever else was raised into it: it must not be run again.
