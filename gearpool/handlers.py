@@ -128,9 +128,8 @@ def _searched(name: str) -> list[str]:
     """The folders in which a module of this name was looked for, without those of the standard library."""
     package = name.rpartition(".")[0]
     if package:
-        return [str(each) for each in getattr(sys.modules.get(package), "__path__", ())] or [
-            f"{package}, which is no package"
-        ]
+        folders = dict.fromkeys(map(str, getattr(sys.modules.get(package), "__path__", ())))
+        return list(folders) or [f"{package}, which is no package"]
     library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
     places = [str(Path(each or ".").absolute()) for each in sys.path]
     return [

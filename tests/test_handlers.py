@@ -131,6 +131,15 @@ def test_a_module_that_is_not_there_is_told_with_the_folders_searched(
     assert str(raised.value).endswith(f"\n    searched: {Path(gearpool.__file__).parent}")
 
 
+def test_a_folder_that_was_searched_twice_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "space_m").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path), *sys.path])
+    with pytest.raises(HandlerError) as raised:
+        load("space_m.nope.f")
+    sys.modules.pop("space_m")
+    assert str(raised.value).endswith(f"\n    searched: {tmp_path}/space_m")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -14,26 +14,32 @@ from gearpool.supervisor.daemon import Daemon
 from gearpool.supervisor.options import Options
 
 HELP = "Run Python functions as Gearman workers, as a configuration file says."
+USAGE = "gearpool -c FILE [options]\n       gearpool COMMAND [options]"
 _WIDTH = max(map(len, COMMANDS)) + 2
-EXAMPLES = """\
+EXAMPLES = (
+    """\
 examples:
   gearpool -c workers.yaml
   gearpool -c workers.yaml --processes auto --log-level debug
   gearpool -c base.yaml -c conf.d/
   gearpool -c workers.yaml --servers 10.0.0.1:4730,10.0.0.2:4730
 
-signals: TERM, INT drain and leave (a second INT, or QUIT, hastens); HUP reload; TSTP, CONT quiet and resume;
-  TTIN, TTOU one process more or fewer; USR1 log every greenlet's stack
+commands (gearpool COMMAND --help tells more):
+"""
+    + "\n".join(f"  {name:<{_WIDTH}}{line}" for name, line in COMMANDS.items())
+    + """
 
-commands (each has --help):
-""" + "\n".join(f"  {name:<{_WIDTH}}{line}" for name, line in COMMANDS.items())
+signals to the daemon: TERM and INT drain and stop (a second INT, or QUIT, ends running jobs now); HUP reload;
+  TSTP grab no more jobs, CONT go on; TTIN, TTOU one process more or fewer; USR1 log every greenlet's stack
+"""
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The file, and what overrides it."""
     parser.add_argument(
         "-c", "--config", metavar="FILE", action="append", required=True,
-        help="the configuration file; given again, files and folders are laid together (the first names the socket)",
+        help="the configuration file; given again, files and folders are merged (the first names the control socket)",
     )  # fmt: skip
     parser.add_argument("--processes", metavar="N", help="worker processes, or 'auto': one per CPU")
     parser.add_argument("--concurrency", metavar="N", help="jobs at once in one process")

@@ -32,7 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("action", choices=("list", "show", "retry", "drop"))
     parser.add_argument("file", type=Path, help="the file that `dead_letter: {file: …}` names")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="which letters; for list and show: default all")
+    parser.add_argument(
+        "ids", nargs="*", default=[], metavar="ID", help="which letters; for list and show: default all"
+    )
     parser.add_argument("--all", action="store_true", help="retry, drop: every letter")
     parser.add_argument("--function", help="only letters of this function")
     parser.add_argument("--json", action="store_true", help="JSON, one letter a line")

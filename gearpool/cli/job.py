@@ -61,7 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
                 time.sleep(min(arguments.every, deadline.remaining()))
                 status = _ask(client, arguments)
     _show(status, arguments)
-    return exits.OK if status.is_known or arguments.wait else exits.FAILED
+    if status.is_known or arguments.wait:
+        return exits.OK
+    if not arguments.json:
+        servers.complain("no job server knows this job: it has ended, or it never was there")
+    return exits.FAILED
 
 
 def _add_its_server(arguments: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 Every command is a module of this package named in COMMANDS, with
 
-- ``HELP``: one line; ``EXAMPLES``: lines shown under ``--help``;
+- ``HELP``: one line; ``EXAMPLES``: lines shown under ``--help``; ``USAGE``, if argparse's own would mislead;
 - ``configure(parser)``: adds its arguments;
 - ``INTERMIXED = True``, if options may stand between its positional arguments;
 - ``run(arguments) -> int``: does it and returns the exit code (`gearpool.cli.exits`).
@@ -65,6 +65,8 @@ COMMANDS: dict[str, str] = {
 }
 """Command name to its one line of help. The module has the same name with ``-`` as ``_``."""
 
+_DAEMON = ("start", "serve", "work", "worker", "workers", "daemon", "up")
+"""What users of other programs type to start the workers."""
 
 _CODES: tuple[tuple[type[GearpoolError] | tuple[type[GearpoolError], ...], int], ...] = (
     (ConfigurationError, exits.CONFIGURATION),
@@ -92,6 +94,8 @@ class Parser(argparse.ArgumentParser):
 
     def _hint(self, message: str) -> str:
         """What may have been meant by arguments that this command does not know."""
+        if "are required: -c/--config" in message:
+            return f"\nName the configuration file: {self.prog} -c workers.yaml"
         _, unknown, words = message.partition("unrecognized arguments: ")
         if not unknown:
             return ""
@@ -119,6 +123,7 @@ def build(name: str) -> tuple[Parser, object]:
     module = importlib.import_module(f"gearpool.cli.{name.replace('-', '_')}")
     parser = Parser(
         prog="gearpool" if name == "daemon" else f"gearpool {name}",
+        usage=getattr(module, "USAGE", None),
         description=module.HELP,
         epilog=module.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -156,11 +161,8 @@ def _run(words: list[str]) -> int:
     if words and words[0] in COMMANDS:
         name, rest = words[0], words[1:]
     elif words and not words[0].startswith("-"):
-        near = nearest(words[0], COMMANDS)
-        meant = f"; did you mean '{near}'?" if near else ""
-        configuration = f" To run a configuration file: gearpool -c {words[0]}." if Path(words[0]).exists() else ""
         print(
-            f"gearpool: there is no command {shown(repr(words[0]))}{meant}{configuration}\nTry 'gearpool --help'.",
+            f"gearpool: there is no command {shown(repr(words[0]))}{_meant(words[0])}\nTry 'gearpool --help'.",
             file=sys.stderr,
         )
         return exits.USAGE
@@ -177,6 +179,16 @@ def _run(words: list[str]) -> int:
         if getattr(arguments, "json", False):
             print(json.dumps({"error": str(error)}))
         return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+def _meant(word: str) -> str:
+    """What to type instead of a command that there is not."""
+    if Path(word).exists():
+        return f"; to serve a configuration file: gearpool -c {shown(word)}"
+    if word in _DAEMON:
+        return "; to serve a configuration file: gearpool -c FILE"
+    near = nearest(word, COMMANDS)
+    return f"; did you mean '{near}'?" if near else ""
 
 
 def _told(error: GearpoolError) -> str:

@@ -51,6 +51,7 @@ exit codes: 0 done, 1 a job failed, 69 no server or connection lost, 75 timed ou
 """
 
 _JOB_TIMEOUT_S = 300.0
+_WHY = "; the worker's log says why, and the client learns it if the function has `report: exception`"
 INTERMIXED = True
 
 
@@ -58,7 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("function", help="the function's name")
     parser.add_argument(
-        "data", nargs="*", help='payloads, a job each; "-" is standard input, which is also read when it is a pipe'
+        "data",
+        nargs="*",
+        default=[],
+        help='payloads, a job each; "-" is standard input, which is also read when it is a pipe',
     )
     parser.add_argument("-f", "--also", action="append", default=[], metavar="FUNCTION", help="submit to it too")
     kind = parser.add_argument_group("what kind of job")
@@ -276,7 +280,8 @@ def _code(error: GearpoolError | None, *, where: str = "", quiet: bool = False) 
     if error is None:
         return exits.OK
     if not quiet:
-        servers.complain(where + str(error))
+        bare = isinstance(error, JobError) and not isinstance(error, JobException)
+        servers.complain(f"{where}{error}{_WHY if bare else ''}")
         if isinstance(error, JobException) and len(error.payload) > 200:
             write_error(error.payload)
     if isinstance(error, TimedOut):

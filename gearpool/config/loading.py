@@ -246,7 +246,7 @@ def _warnings(settings: Settings, loaded: Loaded) -> Iterable[Problem]:
     if settings.embedded is not None and settings.embedded.store == "memory":
         yield Problem(
             loaded.place("embedded", "store"), "embedded.store",
-            "is memory: background jobs that wait when gearpool stops are lost; a path keeps them in a file",
+            "waiting background jobs are lost when gearpool stops; name a file to keep them (store: jobs.sqlite)",
         )  # fmt: skip
     if settings.embedded is None and "embedded" in loaded.item.entries:
         yield Problem(loaded.key_place("embedded"), "embedded", "has no effect: embedded is not among the servers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from typing import Any
@@ -43,7 +44,8 @@ def parse_listen(value: str) -> tuple[str, int]:
 
 def reason(error: OSError) -> str:
     """Why listening failed, as a line for the operator."""
-    return error.strerror or str(error)
+    text = error.strerror or str(error)
+    return f"{text} (another job server or program listens there)" if error.errno == errno.EADDRINUSE else text
 
 
 def bind(host: str, port: int, backlog: int = BACKLOG) -> list[Any]:

@@ -161,7 +161,7 @@ class Daemon:
             log,
             logging.INFO,
             "daemon.ready",
-            f"serving {enabled} functions of {', '.join(map(str, settings.servers))} with {self.pool.wanted} processes",
+            f"serving {', '.join(map(str, settings.servers))}; functions: {enabled}, worker processes: {self.pool.wanted}",
             **report.files(self),
         )
         self.manager.started()
@@ -192,7 +192,7 @@ class Daemon:
         if not self._exit:
             jobs = report.in_progress(self)
             logs.emit(
-                log, logging.INFO, "daemon.draining", f"leaving within {seconds:g} s; {jobs} jobs in progress{hint}"
+                log, logging.INFO, "daemon.draining", f"stopping within {seconds:g} s; jobs in progress: {jobs}{hint}"
             )
         self.manager.stopping()
         end = time.monotonic() + seconds + LEAVE_S
@@ -201,14 +201,14 @@ class Daemon:
     def hasten(self) -> None:
         """The drain deadline is now."""
         self.stop()
-        logs.emit(log, logging.WARNING, "daemon.hastened", "the drain deadline is now")
+        logs.emit(log, logging.WARNING, "daemon.hastened", "ending the running jobs now")
         self.pool.hasten()
 
     def _gone(self) -> None:
         self.go(Event.EMPTY)
         if self.pool.unclean and not self._exit:
             self._exit = UNCLEAN
-        logs.emit(log, logging.INFO, "daemon.stopped", "all children have gone", outcome=self._exit)
+        logs.emit(log, logging.INFO, "daemon.stopped", "gearpool has stopped", exit_code=self._exit)
         self.guard.stop()
         self.loop.stop()
 

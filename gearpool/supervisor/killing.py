@@ -87,7 +87,10 @@ class Killing:
                     "job blocks, it is killed there as soon as that goes on"
                 )
             else:
-                text = f"no worker runs a job {name}"
+                text = (
+                    f"no worker runs a job {name}; `gearpool jobs` lists those that run, "
+                    "`gearpool admin cancel` takes away one that waits on the job server"
+                )
             reply({"ok": False, "error": text})
 
         self._questions.ask("kill", done, handle=self._known_here(name))

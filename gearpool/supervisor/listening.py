@@ -170,5 +170,7 @@ def _locked(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise OSError("another gearpool runs this configuration file") from None
+        raise OSError(
+            "another gearpool runs this configuration file: `gearpool status` shows it, `gearpool drain` stops it"
+        ) from None
     return descriptor

@@ -203,7 +203,7 @@ class Interrupts:
         self._logged_at[function] = now
         line = traceback.extract_stack(frame, limit=None)[-1]
         logs.emit(
-            log, logging.WARNING, "stall", f"no other greenlet has had a turn for {STALL_S:g} s or more",
+            log, logging.WARNING, "stall", f"a handler has blocked the event loop for more than {STALL_S:g} s",
             function=function or None, handle=job.handle if job else None, unique=job.unique if job else None,
             at=f"{line.filename}:{line.lineno} in {line.name}", line=line.line,
         )  # fmt: skip

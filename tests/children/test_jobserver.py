@@ -82,7 +82,7 @@ def test_a_port_in_use_is_reported_and_is_exit_73(parent: Parent) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        problems = [f"cannot listen on {address}: Address already in use"]
+        problems = [f"cannot listen on {address}: Address already in use (another job server or program listens there)"]
         assert parent.start(address) == {"event": "failed", "problems": problems}
     assert parent.code() == 73
 

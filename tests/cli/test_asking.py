@@ -301,7 +301,9 @@ def test_every_command_speaks_json(address: str, words: list[str]) -> None:
 def test_a_job_is_waiting_then_unknown(address: str) -> None:
     handle = gearpool("submit", "-s", address, "-b", "nobody", "x").text.strip()
     assert gearpool("job", handle, "-s", address).text == f"{handle}  waiting\n"
-    assert gearpool("job", f"{address}/H:none:99", code=1).text == f"{address}/H:none:99  unknown\n"
+    unknown = gearpool("job", f"{address}/H:none:99", code=1)
+    assert unknown.text == f"{address}/H:none:99  unknown\n"
+    assert "it has ended, or it never was there" in unknown.err
     known = json.loads(gearpool("job", "-s", address, "-u", "u0", "--json").text)
     assert (known["unique"], known["is_known"], known["is_running"]) == ("u0", True, False)
 

@@ -28,7 +28,29 @@ def test_a_word_that_is_like_no_command_is_told_so() -> None:
 def test_a_file_in_a_commands_place_is_told_how_to_be_run(tmp_path: Path) -> None:
     file = tmp_path / "workers.yaml"
     file.touch()
-    assert f"To run a configuration file: gearpool -c {file}." in gearpool(str(file), code=64).err
+    assert f"'; to serve a configuration file: gearpool -c {file}\n" in gearpool(str(file), code=64).err
+
+
+def test_who_types_another_programs_word_for_the_start_is_told_ours() -> None:
+    assert (
+        "there is no command 'start'; to serve a configuration file: gearpool -c FILE\n"
+        in gearpool("start", "-c", "workers.yaml", code=64).err
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["check"], ["run", "reverse"]])
+def test_a_missing_configuration_file_is_asked_for_as_it_is_typed(words: list[str]) -> None:
+    prog = " ".join(["gearpool", *words[:1]])
+    assert f"\nName the configuration file: {prog} -c workers.yaml\n" in gearpool(*words, code=64).err
+
+
+@pytest.mark.parametrize(("words", "missing"), [(["submit"], "function"), (["dead", "list"], "file")])
+def test_only_what_is_required_is_called_required(words: list[str], missing: str) -> None:
+    assert f"the following arguments are required: {missing}\n" in gearpool(*words, code=64).err
+
+
+def test_the_first_lines_of_the_help_show_both_ways_to_use_it() -> None:
+    assert gearpool("--help").text.startswith("usage: gearpool -c FILE [options]\n       gearpool COMMAND [options]\n")
 
 
 def test_a_command_after_the_options_is_told_to_come_first() -> None:

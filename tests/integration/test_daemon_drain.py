@@ -100,7 +100,7 @@ def test_background_jobs_that_a_stop_loses_with_the_memory_are_counted(kept: boo
     assert site.wait() == 0
     assert [event["jobs"] for event in site.events("server.lost_jobs")] == ([] if kept else [3])
     warned = [event["message"] for event in site.events("configuration.warning")]
-    assert any("embedded.store: is memory" in message for message in warned) is not kept
+    assert any("embedded.store: waiting background jobs are lost" in message for message in warned) is not kept
     assert not site.events("server.refused"), "the daemon's own connections are in order"
 
 

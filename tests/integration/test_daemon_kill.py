@@ -141,6 +141,7 @@ def test_it_is_ended_at_once_and_the_process_lives_on(
     again = site.gearpool("kill", handle, "-c", str(site.path))
     assert again.returncode == 1
     assert "no worker runs a job" in again.stderr
+    assert "gearpool admin cancel" in again.stderr
 
 
 @pytest.mark.parametrize("name", ["hang", "compute_on"])
