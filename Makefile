@@ -1,6 +1,6 @@
-# make run     create .venv, install, and run the main job: gearpool -c config/workers.yaml
+# make run     create .venv, install, and serve the sample: gearpool -c config/workers.yaml
 # make test    create it with what the tests need, foreign peers too where they can be installed, and run all of them
-# make check   exactly what CI runs: lint, types, architecture, generated files, tests
+# make check   what CI runs: lint, types, architecture, generated files, tests
 # make debian  a bare Debian, once, as root: with it make test boots the systemd unit and runs the image
 # make bench   the project's own benchmarks: each prints its ratio; nothing here is timed inside the tests
 # make stress  what takes longer than a test may: 10 000 interruptions in place
