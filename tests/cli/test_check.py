@@ -377,7 +377,7 @@ def test_three_hundred_functions_are_no_matter(check: Check) -> None:
 @pytest.mark.parametrize("embedded", ["", "embedded: {store: memory}\n"])
 def test_jobs_that_wait_in_memory_only(check: Check, embedded: str) -> None:
     done = check("", config=FILE.replace("s:1", "embedded") + embedded)
-    assert any("background jobs that wait when gearpool stops are lost" in line for line in warnings(done))
+    assert any("waiting background jobs are lost when gearpool stops" in line for line in warnings(done))
 
 
 def test_jobs_that_wait_in_a_file(check: Check) -> None:
