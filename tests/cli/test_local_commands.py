@@ -60,7 +60,7 @@ functions:
   skip: shop.skip
   hang: {{handler: shop.hang, timeout: 100ms}}
   spin: {{handler: shop.spin, timeout: 100ms}}
-  pool: {{handler: shop.pool, timeout: 100ms, timeout_grace: 100ms}}
+  pool: {{handler: shop.pool, timeout: 2s, timeout_grace: 100ms}}
   leave_a_thread: {{handler: shop.leave_a_thread, timeout: 100ms, timeout_grace: 100ms}}
   add: {{handler: operator.neg, payload: json}}
 http: {{token: hidden}}

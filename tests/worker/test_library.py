@@ -410,4 +410,6 @@ def test_a_worker_binds_to_the_thread_that_serves(server: str, patched: str, cas
         text=True,
         timeout=90,
     )
-    assert (done.stdout, done.stderr.strip(), done.returncode) == ("good\n", "", 0)
+    assert (done.stdout, done.returncode) == ("good\n", 0), done.stderr
+    # On a busy machine the worker may warn that it had no turn; nothing else is said.
+    assert not [line for line in done.stderr.splitlines() if "[stall " not in line]
