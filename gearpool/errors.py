@@ -27,6 +27,7 @@ Callers branch on classes and attributes, never on texts::
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -220,7 +221,7 @@ class JobError(GearpoolError):
     """A job ended, and not well. What to do about it is the caller's choice: `retry`, `accept`, or let it rise."""
 
     _of_this_process = ("again",)
-    again: Callable[[float | None], bytes] | None = None
+    again: Callable[[float | dt.timedelta | None], bytes] | None = None
     """Set by the client: submits the job again, waits so many seconds at most (None: no limit), gives the result."""
 
     def __init__(self, message: str, *, handle: str = "", function: str = "", server: str = "") -> None:
@@ -229,11 +230,11 @@ class JobError(GearpoolError):
         self.function = function
         self.server = server
 
-    def retry(self, timeout: float | None = 300.0) -> bytes:
+    def retry(self, timeout: float | dt.timedelta | None = 300.0) -> bytes:
         """Submit the same job again and wait for its result, decoded as the first would have been.
 
         Args:
-            timeout: seconds; None for no limit.
+            timeout: seconds or a timedelta; None for no limit.
 
         Raises:
             JobError: it failed again.

@@ -87,6 +87,11 @@ class Deadline:
         """True once the moment has come."""
         return clock() >= self.at
 
+    def share(self, parts: int) -> Deadline:
+        """The first of so many equal parts of the time left: what one of several tries in a row may take."""
+        left = self.timeout()
+        return self if left is None or parts == 1 else Deadline.after(left / parts)
+
     def earlier(self, other: Deadline) -> Deadline:
         """Whichever comes first."""
         return self if self.at <= other.at else other

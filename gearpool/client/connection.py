@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from gearpool.client.defaults import BACKLOG, SEND_LIMIT_S
+from gearpool.client.defaults import BACKLOG, SEND_LIMIT_S, UNANSWERED, UNREAD
 from gearpool.client.session import Call, Session
 from gearpool.client.submission import Submission
 from gearpool.client.upkeep import FORGOTTEN, Upkeep
@@ -56,6 +56,8 @@ class Connection:
         """Why it ended; None while it lives."""
         self.retired: bool = False
         """It left a request unanswered: let it finish what it has, and give it nothing new."""
+        self._given_up: str | None = None
+        """Why this side ended it."""
         self._stream = stream
         self._session = session
         self._on_end = on_end
@@ -115,13 +117,19 @@ class Connection:
         """Nobody waits for this job any more, if it is one of this connection's."""
         self._session.abandon(handle, call)
 
-    def shut(self) -> None:
-        """End it; the reader closes the socket."""
+    @property
+    def reads_here(self) -> bool:
+        """The calling thread is the one that reads."""
+        return self._reader is threading.current_thread()
+
+    def shut(self, reason: str | None = None) -> None:
+        """End it, for this reason; the reader closes the socket."""
+        self._given_up = self._given_up or reason
         self._stream.shut()
 
     def join(self, timeout: float | None) -> None:
         """Wait for the reader to leave."""
-        if self._reader is not threading.current_thread():
+        if not self.reads_here:
             self._reader.join(timeout)
 
     def abandon(self) -> list[Call]:
@@ -169,7 +177,8 @@ class Connection:
                     rest = rest[sent:]
                     waited = 0.0
                 elif waited >= SEND_LIMIT_S:
-                    raise TimeoutError
+                    self.shut(UNREAD)
+                    return
                 else:
                     with contextlib.suppress(TimeoutError):
                         self._stream.wait_writable(Deadline.after(SEND_STEP_S))
@@ -193,7 +202,7 @@ class Connection:
             raise
         finally:
             with self._lock:
-                self.ended = reason
+                self.ended = self._given_up or reason
             self._room.set()
             self._stream.shut()
             self._stream.close()
@@ -230,4 +239,4 @@ class Connection:
         if due.calls and self._backlog < BACKLOG:
             self._queue(due.calls, due.data)
         if self.retired and not self._session.busy and drained:
-            self._stream.shut()
+            self.shut(UNANSWERED)

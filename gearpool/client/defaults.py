@@ -13,3 +13,6 @@ BACKLOG = 4 * 1024 * 1024
 """Bytes waiting to be written beyond which those who submit are made to wait."""
 
 CLOSED = "the client is closed"
+NOT_IN_TIME = "no connection in time"
+UNANSWERED = "it left a request unanswered, and the connection was given up"
+UNREAD = f"it has read nothing for {SEND_LIMIT_S:.0f} s"

@@ -102,6 +102,7 @@ class Dispatch:
     def again(self, order: Order, unique: bytes, data: bytes, codec: Codec, timeout: Duration | None) -> Any:
         """Submit the same job once more and wait; what ``JobFailed.retry`` does."""
         self.check_open()
+        self.check_may_wait()
         future: JobFuture[Any] = JobFuture(
             self, order, unique, data, self.job_deadline(timeout), codec, verify=bool(unique)
         )
@@ -151,6 +152,23 @@ class Dispatch:
         self.after_fork()
         if self.pool.closed:
             raise UsageError(CLOSED)
+
+    @property
+    def reads_here(self) -> bool:
+        """The calling thread is one that reads for this client: it runs a callback of the user's."""
+        return self.pool.reads_here
+
+    def check_may_wait(self) -> None:
+        """Whether the calling thread may wait for what a server says.
+
+        Raises:
+            UsageError: it is the one that reads what servers say.
+        """
+        if self.reads_here:
+            raise UsageError(
+                "a callback runs in the thread that reads for its client: waiting there for a job or an answer would "
+                "keep all others waiting; do it in a thread of your own"
+            )
 
     def withdraw(self, future: JobFuture[Any]) -> None:
         """Take a job that nobody waits for out of its server's queue, if it still waits there and that server answers."""
@@ -212,10 +230,8 @@ class Dispatch:
         late: TimedOut | None = None
         for index, name in enumerate(names):
             # One that hangs must leave time for the next.
-            left = deadline.timeout()
-            share = deadline if left is None else Deadline.after(left / (len(names) - index))
             try:
-                status = self.status(name, key, share, by_unique=by_unique)
+                status = self.status(name, key, deadline.share(len(names) - index), by_unique=by_unique)
             except NoServersAvailable as error:
                 reasons.update(error.reasons)
             except TimedOut as error:
@@ -250,6 +266,7 @@ class Dispatch:
             ConnectionLost: the connection broke first.
         """
         self.after_fork()
+        self.check_may_wait()
         call = Question(answer)
         while True:
             connection = self.pool.to(name, deadline)
@@ -262,6 +279,8 @@ class Dispatch:
         return result
 
     def _on_end(self, server: str, reason: str, calls: list[Call]) -> None:
+        # One whose caller has been told that it is unknown is not sent any more.
+        calls = [call for call in calls if not (isinstance(call, JobFuture) and call._over)]
         again = [call for call in calls if isinstance(call, JobFuture) and call.retries > 0]
         if not again or self.pool.closed:
             self._tell(calls, server, reason)

@@ -41,11 +41,11 @@ class JobFuture(Submission, Waitable, Future[R]):
         retries: how many times it may yet be submitted again after a lost connection.
     """
 
-    # Nothing that a callback raises in the reader's thread, even SystemExit, may end the other jobs of the connection.
-    _survives = BaseException
     _callbacks: deque[Callable[[Any], object]] | None = None
     _observed = False
     """`concurrent.futures` has asked for it."""
+    _all_told = False
+    """Those who waited in `concurrent.futures` were told of the end."""
 
     def __init__(
         self,
@@ -180,7 +180,8 @@ class JobFuture(Submission, Waitable, Future[R]):
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Call ``callback(self)`` once it is done, at once if it is.
 
-        It runs in the thread that reads for this client: be quick. What it raises is logged.
+        It runs in the thread that reads for this client: be quick, and wait for no other job (UsageError). What it raises
+        is logged.
         """
         callbacks: deque[Callable[[Any], object]] = self.__dict__.setdefault("_callbacks", deque())
         callbacks.append(callback)
@@ -194,10 +195,12 @@ class JobFuture(Submission, Waitable, Future[R]):
         running one runs on. One that was submitted with a unique id of the caller's stays on the server: others may wait for
         it. ``client.admin.cancel`` takes it out all the same.
 
+        In a callback of the client's a job that its server has not yet named is given up without being taken out.
+
         Returns:
             False if it is done already.
         """
-        if not self.done() and not self._verify:
+        if not self.done() and not self._verify and not self._dispatch.reads_here:
             self._wait(lambda: self._acknowledged, self._dispatch.request_deadline(UNSET))  # only then it has a name
         if self.done():
             return False
@@ -264,7 +267,13 @@ class JobFuture(Submission, Waitable, Future[R]):
                 return
             self._call_back("a callback", callback, self, survives)
 
-    def _again(self, timeout: float | None) -> Any:
+    @staticmethod
+    def _ends_the_program(error: BaseException) -> bool:
+        # Nothing that a callback raises in the reader's thread, even SystemExit, may end the other jobs of the connection.
+        # But where the reader is a greenlet of the main thread, Ctrl-C may come while a callback runs.
+        return isinstance(error, KeyboardInterrupt) and (threading.get_native_id() == threading.main_thread().native_id)
+
+    def _again(self, timeout: Duration | None) -> Any:
         return self._dispatch.again(self._order, self._unique, self._data, self._codec, timeout)
 
     def _settle(self, error: GearpoolError) -> None:
@@ -289,6 +298,8 @@ class JobFuture(Submission, Waitable, Future[R]):
 
     def _wait(self, changed: Callable[[], bool], limit: Deadline) -> None:
         self._dispatch.after_fork()
+        if not changed() and not limit.expired():
+            self._dispatch.check_may_wait()
         self._wait_until(changed, limit)
 
     # What `concurrent.futures.wait` and `as_completed` use of a future. Most futures are never given to them.
@@ -307,7 +318,10 @@ class JobFuture(Submission, Waitable, Future[R]):
 
         @property
         def _state(self):
-            return "FINISHED" if self.done() else "PENDING"
+            if not self.done():
+                return "PENDING"
+            self._tell_concurrent()
+            return "FINISHED"
 
         def _get_snapshot(self):
             # What `asyncio.wrap_future` asks for from Python 3.14 on: done, cancelled, result and exception at once.
@@ -317,7 +331,10 @@ class JobFuture(Submission, Waitable, Future[R]):
             return True, False, None if error or self._order.background else self.result(), error
 
     def _tell_concurrent(self) -> None:
-        # The state was changed before: whoever takes the lock after this sees it, whoever had it before has put a waiter.
+        # By the reader, or by whoever finds it done before the reader came to it, and then counts on no more being told:
+        # those who waited before hear of it now, and nobody twice.
         with self._condition:
-            for waiter in self._waiters:
-                waiter.add_result(self)
+            if not self._all_told:
+                self._all_told = True
+                for waiter in self._waiters:
+                    waiter.add_result(self)

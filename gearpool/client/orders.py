@@ -126,7 +126,7 @@ def _epoch(at: When | None, delay: Duration | None) -> int:
         if at.tzinfo is None:
             raise InvalidArgument("at needs a datetime with a time zone")
         seconds = at.timestamp()
-    elif at is None or isinstance(at, int | float):
+    elif at is None or (isinstance(at, int | float) and not isinstance(at, bool)):
         try:
             seconds = float(at or 0)
         except OverflowError:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from gearpool.client.connection import Connection
-from gearpool.client.defaults import CLOSED
+from gearpool.client.defaults import CLOSED, NOT_IN_TIME, UNANSWERED
 from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
 from gearpool.client.waiting import CATCH_UP_S, LATE_S, Question
@@ -103,14 +103,20 @@ class Pool:
             return self.to(self._names[0], deadline)
         ranked = rank(self._names, function, unique)
         reasons: dict[str, str] = {}
-        for name in self._health.preferred(ranked):
+        names = self._health.preferred(ranked)
+        for index, name in enumerate(names):
             live = self._live.get(name)
             if live is not None and live.usable:
                 return live
             try:
-                return self._open(name, deadline)
+                # One that hangs must leave time for the next.
+                return self._open(name, deadline.share(len(names) - index))
             except ConnectFailed as error:
                 reasons[name] = error.reason
+            except TimedOut:
+                if index == len(names) - 1:
+                    raise
+                reasons[name] = NOT_IN_TIME
         raise NoServersAvailable({name: reasons[name] for name in self._names if name in reasons})
 
     def to(self, name: str, deadline: Deadline) -> Connection:
@@ -136,6 +142,11 @@ class Pool:
         """All connections to this server, those that are given nothing new included."""
         with self._lock:
             return [connection for connection in self._all if connection.server == name]
+
+    @property
+    def reads_here(self) -> bool:
+        """The calling thread is the reader of one of the connections."""
+        return any(connection.reads_here for connection in list(self._all))
 
     def close(self) -> None:
         """End all connections; calls under way are told so."""
@@ -208,7 +219,7 @@ class Pool:
         self._health.worked(name)
         connection.start()
         if before is not None and not before.busy:
-            before.shut()  # a retired one, on which nobody waits for a result
+            before.shut(UNANSWERED)  # a retired one, on which nobody waits for a result
         return connection
 
     def _failed(self, name: str, reason: str) -> None:

@@ -28,7 +28,7 @@ from gearpool.errors import (
 )
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import PacketType
-from gearpool.timing import Deadline, exponential, jittered
+from gearpool.timing import Deadline, Duration, exponential, jittered
 
 _log = logging.getLogger("gearpool.client")
 _T = TypeVar("_T")
@@ -67,7 +67,6 @@ class Submission(Call):
     retries: int = 0
     _on_event: Callable[[Event], object] | None = None
     _events: UnreadEvents | None = None
-    _survives: type[BaseException] = Exception
     _complained = False
     _handle = b""
     _kind: PacketType | None = None
@@ -108,7 +107,12 @@ class Submission(Call):
     def _finished(self) -> None:
         """It is over; called once."""
 
-    def _again(self, timeout: float | None) -> bytes:
+    @staticmethod
+    def _ends_the_program(error: BaseException) -> bool:
+        """Whether what a callback raised is to be passed on; here as asyncio does it."""
+        return isinstance(error, KeyboardInterrupt | SystemExit)
+
+    def _again(self, timeout: Duration | None) -> bytes:
         """Submit the same job again and wait for its result; what ``JobFailed.retry`` does."""
         raise NotImplementedError
 
@@ -175,11 +179,11 @@ class Submission(Call):
         survives: type[BaseException] | None = None,
     ) -> None:
         """Call a function of the user's: what it raises is logged, once a job, and the job goes on."""
-        caught = survives or self._survives
+        caught = survives or BaseException
         try:
             callback(argument)
         except caught as error:
-            if isinstance(error, KeyboardInterrupt):
+            if self._ends_the_program(error):
                 raise
             if not self._complained:
                 self._complained = True

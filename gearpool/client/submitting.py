@@ -81,20 +81,22 @@ class Submitting(Generic[R]):
                 the server recognises a job that it still has. A job that had ended just then runs again.
             reducer: name of the reduce function.
             payload: "bytes", "text" or "json"; the client's if not given. The result is read alike.
-            on_event: called with each Data, Warned and Progress, in the reader's thread.
+            on_event: called with each Data, Warned and Progress, in the reader's thread; see `JobFuture.add_done_callback`.
 
         Raises:
             JobFailed: WORK_FAIL. ``error.retry()`` submits it again, ``error.accept(value)`` settles for a value.
             JobException: WORK_EXCEPTION, with ``payload``.
             JobTimedOut: it did not end in time; it may still run.
+            TimedOut: ``timeout`` was over before a server could be reached.
             NoServersAvailable: no server could be reached.
             SubmitUnknown: it was sent and never acknowledged: it may or may not exist.
             ConnectionLost: the connection broke while it ran.
             ServerError: the server refused it.
             UndecodableResult: it ended well, but its result is not of this kind of payload.
             InvalidArgument: a value cannot be sent.
-            UsageError: the client is closed.
+            UsageError: the client is closed, or this is one of its callbacks.
         """
+        self._dispatch.check_may_wait()
         return self._submit(
             function, data, priority, unique, timeout, retry, reducer, payload, on_event or ignore
         ).result()
@@ -214,11 +216,14 @@ class Submitting(Generic[R]):
                 ``unique`` is safe while it waits or runs.
             ServerError: refused; QUEUE_ERROR means that the queue is full.
             NoServersAvailable: no server could be reached.
+            TimedOut: there was no connection in time.
             InvalidArgument: a value cannot be sent.
+            UsageError: the client is closed, or this is one of its callbacks.
         """
         order = make_order(function, background=True, priority=priority, at=at, delay=delay, reducer=reducer)
         dispatch = self._dispatch
         dispatch.check_open()
+        dispatch.check_may_wait()
         key = checked_unique(unique) or dispatch.fresh_unique()
         codec = codec_of(payload, self._codec)
         limit = dispatch.request_deadline(timeout)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from gearpool.client import Client
 from gearpool.client.futures import JobFuture
+from gearpool.errors import UsageError
 from tests.client.conftest import Server, Workers
 from tests.client.test_client import Gate, echo
-from tests.client.workers import Assigned
+from tests.client.workers import Assigned, FailError
 from tests.processes import wait_for
 
 
@@ -24,7 +26,11 @@ def leave(argument: object) -> None:
     raise SystemExit(3)
 
 
-RAISING = pytest.mark.parametrize("callback", [fail, leave])
+def interrupt(argument: object) -> None:
+    raise KeyboardInterrupt  # nobody's Ctrl-C: that comes to the main thread
+
+
+RAISING = pytest.mark.parametrize("callback", [fail, leave, interrupt])
 
 
 @RAISING
@@ -95,3 +101,61 @@ def test_callbacks_are_called_once_each_however_they_race(server: Server, work: 
                 future.add_done_callback(functools.partial(note, number * 3 + part))
         wait_for(lambda: len(called) >= 900, "all callbacks")
     assert sorted(called) == list(range(900))
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda client, _: client.submit_job("echo", "x"),
+        lambda client, _: client.submit_background_job("echo", "x"),
+        lambda client, _: client.submit("nobody", "x").result(),
+        lambda client, _: client.submit("nobody", "x").job(),
+        lambda client, _: client.get_job_status("H:x:1"),
+        lambda client, _: client.echo(),
+        lambda _, failed: failed.exception().retry(),
+    ],
+)
+def test_a_callback_that_would_wait_for_its_own_reader_is_told_so(
+    client: Client, work: Workers, wait: Callable[[Client, JobFuture], object]
+) -> None:
+    gate = Gate()
+
+    def end_badly(job: Assigned) -> bytes:
+        gate(job)
+        raise FailError
+
+    work(bad=end_badly, echo=echo)
+    raised: list[BaseException] = []
+
+    def callback(future: JobFuture) -> None:
+        try:
+            wait(client, future)
+        except UsageError as error:
+            raised.append(error)
+
+    future = client.submit("bad", "y")
+    future.add_done_callback(callback)
+    gate.go.set()
+    wait_for(lambda: raised, "the callback")
+    assert "thread of your own" in str(raised[0])
+    assert client.submit_job("echo", "z") == b"z"
+
+
+def test_a_callback_may_submit_look_and_give_up(client: Client, work: Workers) -> None:
+    gate = Gate()
+    work(slow=gate, echo=echo)
+    given_up = client.submit("nobody", "x")
+    given_up.job()
+    submitted: list[Any] = []
+    future = client.submit("slow", "y")
+
+    def callback(future: JobFuture) -> None:
+        assert future.result() == b"y"
+        unnamed = client.submit("nobody", "z")
+        submitted.extend([client.submit("echo", "z"), given_up.cancel(), unnamed.cancel()])
+
+    future.add_done_callback(callback)
+    gate.go.set()
+    wait_for(lambda: len(submitted) == 3, "the callback")
+    assert submitted[0].result() == b"z"
+    assert submitted[1:] == [True, True]

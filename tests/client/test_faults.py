@@ -81,6 +81,25 @@ def test_a_connection_that_left_a_request_unanswered_still_brings_the_results_un
         assert early.result(10) == b"late"
 
 
+def test_a_job_that_is_unknown_is_not_submitted_again_behind_its_callers_back() -> None:
+    with ScriptedServer(wait_silently) as server, client_of(server, request_timeout=0.2) as client:
+        future = client.submit("f", "x", unique="u", retry=3, timeout=30)
+        with pytest.raises(SubmitUnknown):
+            future.result()
+        for name in (f"gearpool-client-{server.address}", "gearpool-resubmit"):
+            for thread in threading.enumerate():
+                if thread.name == name:
+                    thread.join(30)
+        assert future._tries == 1
+
+
+def test_a_connection_that_was_given_up_was_not_closed_by_the_server() -> None:
+    with ScriptedServer(wait_silently) as server, client_of(server, request_timeout=0.2) as client:
+        client.submit("f", "x")
+        with pytest.raises(ConnectionLost, match="left a request unanswered"):
+            client.get_job_status("H:1", timeout=30)
+
+
 def test_a_status_that_is_never_answered_times_out() -> None:
     with ScriptedServer(wait_silently) as server, client_of(server) as client, pytest.raises(TimedOut):
         client.get_job_status("H:1")

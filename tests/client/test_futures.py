@@ -24,7 +24,11 @@ from gearpool import (
     UndecodableResult,
 )
 from gearpool.client import Client
+from gearpool.client.orders import make_order
+from gearpool.client.payloads import BYTES
 from gearpool.errors import ConnectionLost, GearpoolError
+from gearpool.protocol.packets import PacketType
+from gearpool.timing import Deadline
 from tests.client.conftest import Server, Workers
 from tests.client.test_client import Gate, echo, fail
 from tests.client.workers import Assigned
@@ -374,3 +378,28 @@ def test_reprs_tell_what_it_is_and_how_far(client: Client, work: Workers) -> Non
     assert repr(future) == f"<JobFuture nobody {handle} JobCancelled>"
     assert repr(client) == f"<Client {handle.server}>"
     assert str(handle) == f"{handle.server}/{handle.handle}"
+
+
+class LateFuture(JobFuture[bytes]):
+    """It has ended, and the reader has not come to telling so yet."""
+
+    def _finished(self) -> None:
+        pass
+
+
+def test_who_begins_to_wait_between_a_jobs_end_and_its_telling_hears_of_it_once() -> None:
+    nobody: Any = None
+    order, limit = make_order("f"), Deadline.never()
+    late = LateFuture(nobody, order, b"", b"", limit, BYTES)
+    pending: Any = JobFuture(nobody, order, b"", b"", limit, BYTES)
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        before = threads.submit(concurrent.futures.wait, [late])
+        wait_for(lambda: late.__dict__.get("_waiters_together"), "one who waits for it")
+        late._ended(PacketType.WORK_COMPLETE, b"r")
+        meanwhile = threads.submit(concurrent.futures.wait, [late, pending])
+        wait_for(lambda: pending._waiters, "one who waits for both")
+        JobFuture._finished(late)
+        assert before.result(20).done == {late}
+        assert pending._waiters[0].num_pending_calls == 1
+        pending._ended(PacketType.WORK_COMPLETE, b"r")
+        assert meanwhile.result(20).done == {late, pending}

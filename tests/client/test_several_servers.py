@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from gearpool.client import Client
+from gearpool.client.routing import rank
 from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable, TimedOut
 from tests.client.workers import Assigned, ThreadWorker
 from tests.processes import Gearmand, free_port, running_gearmand, wait_for
@@ -173,3 +175,12 @@ def test_a_server_that_hangs_does_not_hide_what_another_knows() -> None:
                     client.get_job_status(unique="nobody's", timeout=1.0)
             finally:
                 hung.signal(signal.SIGCONT)
+
+
+def test_a_server_that_hangs_leaves_a_job_time_for_the_next() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, running_gearmand() as running:
+        hung = f"127.0.0.1:{listener.getsockname()[1]}"  # connects, and never answers
+        uniques = (f"u{number}" for number in range(1000))
+        unique = next(each for each in uniques if rank([hung, running.address], b"f", each.encode())[0] == hung)
+        with Client([hung, running.address], request_timeout=60.0, connect_timeout=60.0) as client:
+            assert client.submit_background_job("f", "x", unique=unique, timeout=6.0).server == running.address

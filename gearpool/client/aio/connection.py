@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from gearpool.client.defaults import BACKLOG, SEND_LIMIT_S
+from gearpool.client.defaults import BACKLOG, SEND_LIMIT_S, UNANSWERED, UNREAD
 from gearpool.client.session import Call, Session
 from gearpool.client.submission import Submission
 from gearpool.client.upkeep import FORGOTTEN, Upkeep
@@ -54,6 +54,8 @@ class AsyncConnection(asyncio.BufferedProtocol):
         """It left a request unanswered: let it finish what it has, and give it nothing new."""
         self.reads: int = 0
         """How many times bytes have come."""
+        self._given_up: str | None = None
+        """Why this side ended it."""
         self._transport = transport
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -136,8 +138,9 @@ class AsyncConnection(asyncio.BufferedProtocol):
         except TimeoutError:
             self._transport.abort()
 
-    def shut(self) -> None:
-        """End it once what is left has been sent."""
+    def shut(self, reason: str) -> None:
+        """End it, for this reason, once what is left has been sent."""
+        self._given_up = reason
         self._flush()
         self._transport.close()
 
@@ -175,7 +178,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
-        self._end("closed by the server" if exc is None else describe(exc))
+        self._end(self._given_up or ("closed by the server" if exc is None else describe(exc)))
         if not self._gone.done():
             self._gone.set_result(None)
 
@@ -212,7 +215,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         if due.calls and not self.full:
             self.call(due.calls, due.data)
         if self.retired and not self.session.busy:
-            self.shut()
+            self.shut(UNANSWERED)
         elif self._tick is None and (self.session.pending or self.session.jobs):
             self._tick_later()
 
@@ -221,7 +224,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
 
     def _no_progress(self, before: int) -> None:
         if self._transport.get_write_buffer_size() >= before:
-            self.abort(f"it has read nothing for {SEND_LIMIT_S:.0f} s")
+            self.abort(UNREAD)
         else:
             self._expect_progress()
 

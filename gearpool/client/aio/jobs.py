@@ -199,7 +199,7 @@ class AsyncJob(Submission, asyncio.Future[R]):
         except UndecodableResult as error:
             self.set_exception(error)
 
-    def _again(self, timeout: float | None) -> bytes:  # noqa: ARG002 - see Submission
+    def _again(self, timeout: Duration | None) -> bytes:  # noqa: ARG002 - see Submission
         raise GearpoolError("retry() would block the event loop: submit the job again with await client.submit_job(…)")
 
     async def _change(self, limit: Deadline, changed: Callable[[], bool]) -> bool:

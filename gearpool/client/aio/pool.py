@@ -15,7 +15,7 @@ from typing import Any
 from gearpool.client.aio.connection import AsyncConnection
 from gearpool.client.aio.jobs import AsyncRequest
 from gearpool.client.aio.time_limits import LATE_S
-from gearpool.client.defaults import CLOSED
+from gearpool.client.defaults import CLOSED, NOT_IN_TIME, UNANSWERED
 from gearpool.client.routing import Health, rank
 from gearpool.client.session import Call, Session
 from gearpool.errors import ConnectFailed, NoServersAvailable, TimedOut, UsageError
@@ -89,11 +89,17 @@ class AsyncPool:
         if len(self._names) == 1:
             return await self.to(self._names[0], deadline)
         reasons: dict[str, str] = {}
-        for name in self._health.preferred(rank(self._names, function, unique)):
+        names = self._health.preferred(rank(self._names, function, unique))
+        for index, name in enumerate(names):
             try:
-                return await self._open(name, deadline)
+                # One that hangs must leave time for the next.
+                return await self._open(name, deadline.share(len(names) - index))
             except ConnectFailed as error:
                 reasons[name] = error.reason
+            except TimedOut:
+                if index == len(names) - 1:
+                    raise
+                reasons[name] = NOT_IN_TIME
         raise NoServersAvailable({name: reasons[name] for name in self._names if name in reasons})
 
     async def to(self, name: str, deadline: Deadline) -> AsyncConnection:
@@ -191,7 +197,7 @@ class AsyncPool:
         self._live[name] = connection
         self._health.worked(name)
         if before is not None and not before.busy:
-            before.shut()  # a retired one, on which nobody waits for a result
+            before.shut(UNANSWERED)  # a retired one, on which nobody waits for a result
         return connection
 
     async def _connected(self, name: str) -> asyncio.Transport:

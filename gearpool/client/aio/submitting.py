@@ -89,6 +89,7 @@ class AsyncSubmitting(Generic[R]):
             JobFailed: WORK_FAIL. ``error.accept(value)`` settles for a value.
             JobException: WORK_EXCEPTION, with ``payload``.
             JobTimedOut: it did not end in time; it may still run.
+            TimedOut: ``timeout`` was over before a server could be reached.
             NoServersAvailable: no server could be reached.
             SubmitUnknown: it was sent and never acknowledged: it may or may not exist.
             ConnectionLost: the connection broke while it ran.

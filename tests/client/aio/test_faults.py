@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import gc
 import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from gearpool import AsyncClient, JobTimedOut, NoServersAvailable, SubmitUnknown
+from gearpool.client.routing import rank
 from gearpool.errors import ConnectionLost, GearpoolError, JobCancelled, ServerError, TimedOut, UsageError
 from gearpool.protocol.packets import PacketType
 from gearpool.testing import ThreadedJobServer, job_server, working
@@ -323,6 +325,29 @@ def test_a_silent_server_leaves_each_call_its_limit_and_is_used_again_when_it_sp
 
     with job_server() as server:
         run(server.address, use, connect_timeout=0.3)
+
+
+def test_a_server_that_hangs_leaves_a_job_time_for_the_next() -> None:
+    async def use(client: AsyncClient) -> None:
+        assert (await client.submit_background_job("f", "x", unique=unique, timeout=6.0)).server == running.address
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, job_server() as running:
+        hung = f"127.0.0.1:{listener.getsockname()[1]}"  # connects, and never answers
+        uniques = (f"u{number}" for number in range(1000))
+        unique = next(each for each in uniques if rank([hung, running.address], b"f", each.encode())[0] == hung)
+        run([hung, running.address], use, request_timeout=60.0, connect_timeout=60.0)
+
+
+def test_a_connection_that_was_given_up_was_not_closed_by_the_server() -> None:
+    async def use(client: AsyncClient) -> None:
+        job = await client.submit("f", "x")
+        with pytest.raises(ConnectionLost, match="left a request unanswered"):
+            await client.get_job_status("H:1", timeout=LONG)
+        with pytest.raises(SubmitUnknown):
+            await job
+
+    with ScriptedServer(wait_silently) as server:
+        run(server.address, use, request_timeout=0.2)
 
 
 def test_a_server_that_refuses_is_passed_over_and_used_when_it_is_back() -> None:

@@ -286,10 +286,13 @@ def test_a_job_that_is_over_keeps_no_payload() -> None:
     run(use)
 
 
-def test_a_callback_for_events_that_raises_is_logged_and_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, asyncio.CancelledError, GeneratorExit])
+def test_a_callback_for_events_that_raises_is_logged_and_nothing_more(
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     async def use(owner: Owner) -> None:
         def broken(event: object) -> None:
-            raise RuntimeError("mine")
+            raise kind("mine")
 
         job = AsyncJob(owner, make_order("f"), b"", b"", Deadline.never(), BYTES, on_event=broken)
         job._answered(T.JOB_CREATED, [b"H:1"])
