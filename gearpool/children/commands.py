@@ -15,6 +15,7 @@ from typing import Any
 import gevent
 import gevent.socket
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from gearpool import logs
 from gearpool.policy import explain
@@ -41,6 +42,8 @@ class Commands:
         self._interrupts = interrupts
         # gevent's own socket, whether or not the process is patched.
         self._channel = gevent.socket.socket(channel.family, channel.type, channel.proto, fileno=channel.detach())
+        # Several greenlets speak. The supervisor may not read for a while; then they wait, one behind the other.
+        self._speaking = BoundedSemaphore()
         self._left = Event()
         self._code = 0
         self._last: dict[str, Any] = {}
@@ -80,7 +83,8 @@ class Commands:
         """Send one object up; an absent supervisor is no error, its end is seen by the reader."""
         line = json.dumps(message, default=str).encode("utf-8", "backslashreplace") + b"\n"
         try:
-            self._channel.sendall(line)
+            with self._speaking:
+                self._channel.sendall(line)
         except OSError:
             self._left.set()
 
