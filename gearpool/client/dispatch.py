@@ -33,7 +33,7 @@ from gearpool.errors import (
 )
 from gearpool.net.modules import Modules
 from gearpool.protocol.codec import request
-from gearpool.protocol.names import handle_name
+from gearpool.protocol.names import wire
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
 from gearpool.timing import Backoff, Deadline, Duration
@@ -119,7 +119,7 @@ class Dispatch:
         """Nobody waits for it any more."""
         if future.handle is not None:
             for connection in self.pool.of(future.server):
-                connection.abandon_job(handle_name(future.handle), future)
+                connection.abandon_job(wire(future.handle), future)
 
     def names(self) -> list[str]:
         """The servers, in the order given."""

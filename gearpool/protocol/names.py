@@ -35,6 +35,11 @@ def text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
+def wire(value: str) -> bytes:
+    """The bytes that `text` made this of. A server may give any handle; only what a caller gives is judged below."""
+    return value.encode("utf-8", "surrogateescape")
+
+
 def _word(what: str, value: str | bytes, most: int, forbidden: dict[bytes, str] = _SEPARATORS) -> bytes:
     raw = _encoded(what, value)
     if not raw:

@@ -376,3 +376,29 @@ def test_a_job_timeout_is_not_an_unacknowledged_submission() -> None:
 
     with ScriptedServer(script) as server, client_of(server) as client, pytest.raises(JobTimedOut):
         client.submit_job("f", "x", timeout=0.1)
+
+
+@pytest.mark.parametrize("handle", [b"H:\n1", b"H: 1", b"\xff" * 100], ids=["line end", "space", "long"])
+def test_a_job_with_a_handle_that_may_not_be_asked_for_ends_at_its_limit_and_the_connection_lives_on(
+    handle: bytes,
+) -> None:
+    given_up = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.next()
+        peer.send(T.JOB_CREATED, handle)
+        peer.next()
+        peer.send(T.JOB_CREATED, b"H:2")
+        assert given_up.wait(30)
+        peer.send(T.WORK_COMPLETE, handle, b"late")
+        peer.send(T.WORK_COMPLETE, b"H:2", b"done")
+        wait_silently(peer)
+
+    with ScriptedServer(script) as server, client_of(server) as client:
+        odd = client.submit("f", timeout=0.3)
+        other = client.submit("f", timeout=60.0)
+        # Nobody waits for it: the client's own thread ends it.
+        wait_for(odd.done, "the job to end")
+        assert isinstance(odd.exception(), JobTimedOut)
+        given_up.set()
+        assert other.result() == b"done"

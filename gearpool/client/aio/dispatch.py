@@ -27,7 +27,7 @@ from gearpool.client.submission import UNSET, resubmission_pause
 from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable, TimedOut, UsageError
 from gearpool.net.modules import Modules
 from gearpool.protocol.codec import request
-from gearpool.protocol.names import handle_name
+from gearpool.protocol.names import wire
 from gearpool.protocol.packets import PacketType
 from gearpool.settings import ServerSettings
 from gearpool.timing import Backoff, Deadline, Duration
@@ -221,7 +221,7 @@ class AsyncDispatch:
         """Nobody waits for it any more."""
         if job.handle is not None:
             for connection in self.pool.of(job.server):
-                connection.session.abandon(handle_name(job.handle), job)
+                connection.session.abandon(wire(job.handle), job)
 
     def withdraw(self, job: AsyncJob[Any]) -> None:
         """Its caller has given it up: take it out of its server's queue, if it still waits there and that server answers."""

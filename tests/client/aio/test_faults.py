@@ -541,3 +541,35 @@ def test_nobody_listening_is_said_at_once() -> None:
             await client.submit_job("f", "x")
 
     run(f"127.0.0.1:{free_port()}", use)
+
+
+@pytest.mark.parametrize("handle", [b"H:\n1", b"H: 1", b"\xff" * 100], ids=["line end", "space", "long"])
+def test_a_job_with_a_handle_that_may_not_be_asked_for_ends_at_its_limit_and_the_connection_lives_on(
+    handle: bytes,
+) -> None:
+    given_up = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.next()
+        peer.send(T.JOB_CREATED, handle)
+        peer.next()
+        peer.send(T.JOB_CREATED, b"H:2")
+        assert given_up.wait(30)
+        peer.send(T.WORK_COMPLETE, handle, b"late")
+        peer.send(T.WORK_COMPLETE, b"H:2", b"done")
+        wait_silently(peer)
+
+    complaints: list[dict[str, Any]] = []
+
+    async def use(client: AsyncClient) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        odd = asyncio.ensure_future(client.submit_job("f", timeout=0.3))
+        await asyncio.sleep(0)
+        other = asyncio.ensure_future(client.submit_job("f", timeout=60.0))
+        assert isinstance(await error_of(odd), JobTimedOut)
+        given_up.set()
+        assert await other == b"done"
+
+    with ScriptedServer(script) as server:
+        run(server.address, use)
+    assert not complaints
