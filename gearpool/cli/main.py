@@ -196,6 +196,8 @@ def _told(error: GearpoolError) -> str:
     from gearpool.supervisor.calls import RefusedError
 
     text = str(error)
+    if isinstance(error, NoServersAvailable) and "nothing listens there" in text:
+        text += "; start one (`gearpool server`), or name another with --servers or -c"
     if isinstance(error, ConfigurationError | RefusedError):
         text = "\n".join(map(shown, text.split("\n")))
         return text if isinstance(error, ConfigurationError) else f"gearpool: {text}"

@@ -49,6 +49,12 @@ def test_only_what_is_required_is_called_required(words: list[str], missing: str
     assert f"the following arguments are required: {missing}\n" in gearpool(*words, code=64).err
 
 
+def test_a_server_that_is_not_there_is_told_with_the_way_to_have_one() -> None:
+    # Nothing listens on port 1: unprivileged programs cannot, and nobody uses tcpmux.
+    told = gearpool("submit", "-s", "127.0.0.1:1", "reverse", "x", code=69).err
+    assert told.endswith("; start one (`gearpool server`), or name another with --servers or -c\n")
+
+
 def test_the_first_lines_of_the_help_show_both_ways_to_use_it() -> None:
     assert gearpool("--help").text.startswith("usage: gearpool -c FILE [options]\n       gearpool COMMAND [options]\n")
 

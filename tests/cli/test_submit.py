@@ -118,7 +118,7 @@ def test_streamed_parts_come_before_the_result_and_warnings_go_to_standard_error
 
 def test_a_failed_job_exits_with_1(at: list[str]) -> None:
     done = gearpool("submit", *at, "fail", "x", code=1)
-    assert "failed" in done.err
+    assert "failed; the worker's log says why" in done.err
     assert done.out == b""
 
 
