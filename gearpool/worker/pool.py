@@ -176,7 +176,8 @@ class Pool:
             lane.retire()
         self.retries.hand_back()
         self.suspects.hand_back()
-        clean = self._wait_idle(deadline, tell)
+        # Connections that are still to be closed hold nothing back.
+        clean = self._wait_idle(deadline, tell) or not (self.runs or self.busy)
         if not clean:
             self._each_run(lambda run: self.limits.throw(run, Draining("the process is going away")))
             if not self._wait_idle(Deadline.after(DRAINING_GRACE_S), None):

@@ -63,6 +63,13 @@ def test_a_second_int_hands_the_jobs_back_at_once(sites: Sites, server: str) -> 
     assert not status.is_running
 
 
+def test_a_stop_that_cuts_nothing_off_exits_0(sites: Sites, server: str) -> None:
+    site = sites(configuration(server)).start().until_serving()
+    site.gearpool("stop", "-c", str(site.path))
+    assert site.wait() == 0
+    assert site.events("daemon.stopped")[0]["exit_code"] == 0
+
+
 def test_term_to_the_group_is_term_to_the_parent(sites: Sites, gearmand: Gearmand) -> None:
     site = sites(configuration(gearmand.address, processes=2)).start().until_serving()
     with Client(gearmand.address) as client:
