@@ -1,7 +1,7 @@
 """Every job of the server and where it stands: submitted, waiting, running, ended. Pure; knows no packet.
 
 Law: a job is in ``jobs`` from its submission to its end; it is in a lane or in the schedule exactly while nobody runs
-it, and in its worker's ``running`` exactly while somebody does. Between two calls these agree (`check` says so).
+it, and in its worker's ``running`` exactly while somebody does. Between two calls these agree.
 
 Where gearmand has known faults this one is better: a job that its last waiting client left is gone altogether (there
 its unique id stays dead until a worker pulls it, and a background submission that had joined is lost with it), a
@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
 from gearpool.server.peers import Peer
-from gearpool.server.queues import BULKY, NORMAL, FunctionQueue, Job
+from gearpool.server.queues import BULKY, FunctionQueue, Job
 
 PAYLOAD_IS_KEY = b"-"
 """The unique id that means: join jobs of equal payload (gearmand)."""
@@ -374,29 +374,3 @@ class Ledger:
         if len(self._schedule) > 2 * len(self._due) + 32:
             self._schedule = [entry for entry in self._schedule if entry[2].clients is not None]
             heapq.heapify(self._schedule)
-
-    def check(self) -> None:
-        """Assert the law of this module; for tests, it walks over everything."""
-        running = {job.handle for job in self.jobs.values() if job.worker is not None}
-        waiting: set[bytes] = set()
-        for queue in self.functions.values():
-            for priority, lane in enumerate(queue.lanes):
-                alive = [job for job in lane if job.clients is not None]
-                assert all(job.priority == priority and job.queue is queue for job in alive), queue.name
-                scheduled = queue.scheduled if priority == NORMAL else 0
-                assert len(alive) + scheduled == queue.queued(priority), queue.name
-                waiting.update(job.handle for job in alive)
-            mine = [job for job in self.jobs.values() if job.queue is queue]
-            assert queue.running == sum(job.worker is not None for job in mine), queue.name
-            assert queue.total == len(mine), queue.name
-            assert queue.ready == any(job.worker is None and job.handle not in self._due for job in mine), queue.name
-            for key, job in queue.keys.items():
-                assert job.key == key
-                assert self.jobs.get(job.handle) is job
-        assert waiting.isdisjoint(self._due)
-        assert waiting.isdisjoint(running)
-        assert waiting | set(self._due) | running == set(self.jobs)
-        for job in self.jobs.values():
-            assert job.clients is not None
-            assert job.worker is None or job.worker.running.get(job.handle) is job
-            assert all(client.watching.get(job.handle) is job for client in job.clients)

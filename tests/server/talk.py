@@ -7,6 +7,7 @@ from typing import Any
 from gearpool.protocol.codec import Decoder, request
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.server.core import Core
+from tests.server.law import check
 
 T = PacketType
 Said = tuple[Any, ...]
@@ -50,10 +51,10 @@ class Talker:
 
     def _receive(self, data: bytes) -> None:
         self.closed_because = self.core.receive(self.peer, data)
-        self.core.ledger.check()
+        check(self.core.ledger)
         while self.peer.behind:
             self.closed_because = self.core.advance(self.peer)
-            self.core.ledger.check()
+            check(self.core.ledger)
 
     def submit(
         self, function: bytes = b"f", unique: bytes = b"", data: bytes = b"", kind: PacketType = T.SUBMIT_JOB
@@ -72,7 +73,7 @@ class Talker:
     def leave(self) -> None:
         """The connection ends."""
         self.core.disconnect(self.peer)
-        self.core.ledger.check()
+        check(self.core.ledger)
 
 
 def worker(core: Core, *functions: bytes) -> Talker:

@@ -14,6 +14,7 @@ from gearpool.server.pacing import PIECE
 from gearpool.server.peers import Peer
 from gearpool.server.queues import BULKY
 from gearpool.server.workers import MAX_ABILITIES
+from tests.server.law import check
 from tests.server.talk import T, Talker, worker
 
 BUDGET = 200
@@ -129,12 +130,12 @@ def test_a_client_with_many_waiting_jobs_is_forgotten_piece_by_piece() -> None:
     core.disconnect(client.peer, BUDGET)
     assert core.work - before <= BUDGET + PIECE
     assert core.leaving
-    core.ledger.check()
+    check(core.ledger)
     while core.leaving:
         before = core.work
         core.advance_leaving(BUDGET)
         assert core.work - before <= BUDGET + PIECE
-        core.ledger.check()
+        check(core.ledger)
     assert core.ledger.jobs == {}
     assert client.peer.alone == ()
 
@@ -152,11 +153,11 @@ def test_a_worker_s_many_jobs_are_handed_back_piece_by_piece_in_order(how: str) 
         assert core.leaving
         while core.leaving:
             core.advance_leaving(BUDGET)
-            core.ledger.check()
+            check(core.ledger)
     else:
         steps = serve(core, runner.peer, request(PacketType[how], *([b"f"] if how == "CANT_DO" else [])), 3000 // 8)
         assert len(steps) > 5
-    core.ledger.check()
+    check(core.ledger)
     other = worker(core)
     assert [other.grab()[1] for _ in range(3)] == order[:3]
     assert core.ledger.functions[b"f"].total == 3000
@@ -173,7 +174,7 @@ def test_jobs_due_at_the_same_second_are_queued_piece_by_piece() -> None:
     while core.next_due is not None:
         core.pass_time(10.0)
     assert core.ledger.functions[b"f"].scheduled == 0
-    core.ledger.check()
+    check(core.ledger)
 
 
 def test_a_connection_can_do_so_many_functions_and_no_more() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gearpool.server.core import Core
+from tests.server.law import check
 from tests.server.talk import T, Talker, worker
 
 FOREGROUND = [T.SUBMIT_JOB, T.SUBMIT_JOB_HIGH, T.SUBMIT_JOB_LOW]
@@ -269,7 +270,7 @@ def test_an_epoch_job_waits_for_its_time_and_then_wakes_workers() -> None:
     assert runner.grab() == (T.NO_JOB,)
     runner.say(T.PRE_SLEEP)
     core.pass_time(1000)
-    core.ledger.check()
+    check(core.ledger)
     assert runner.heard() == [(T.NOOP,)]
     assert runner.grab() == (T.JOB_ASSIGN_UNIQ, handle, b"f", b"u", b"later")
     assert core.next_due is None

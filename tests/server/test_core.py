@@ -16,6 +16,7 @@ from gearpool.protocol.packets import SPECS, PacketType
 from gearpool.server.core import Core
 from gearpool.server.peers import Peer
 from gearpool.server.queues import Job
+from tests.server.law import check
 from tests.server.talk import T, Talker, worker
 
 SERVED = [T(number) for number in range(1, 43)]
@@ -201,7 +202,7 @@ def test_whatever_four_connections_do_the_ledger_stays_true(
             talkers[who] = Talker(core)
         elif what == "time":
             core.pass_time(float(arguments[0]))  # type: ignore[arg-type]
-            core.ledger.check()
+            check(core.ledger)
         elif what == "cancel":
             Talker(core).ask(f"cancel job H:h:{arguments[0]}")
         elif what == "drop":
@@ -243,7 +244,7 @@ def test_any_bytes_are_survived_and_the_next_connection_is_served(pieces: list[b
     for piece in pieces:
         if piece and core.receive(victim.peer, piece):
             break
-        core.ledger.check()
+        check(core.ledger)
     victim.leave()
     assert Talker(core).say(T.ECHO_REQ, b"x") == [(T.ECHO_RES, b"x")]
 
@@ -256,7 +257,7 @@ def test_any_text_is_survived(lines: list[bytes]) -> None:
     for line in lines:
         if core.receive(victim.peer, b"x" + line + b"\n"):
             break
-    core.ledger.check()
+    check(core.ledger)
     assert Talker(core).ask("getpid") == "OK 0\n"
 
 

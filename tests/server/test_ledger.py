@@ -7,6 +7,7 @@ import pytest
 from gearpool.server.ledger import Ledger, QueueFullError
 from gearpool.server.peers import Peer
 from gearpool.server.queues import NORMAL, FunctionQueue
+from tests.server.law import check
 
 
 def ledger(woken: list[FunctionQueue] | None = None) -> Ledger:
@@ -42,7 +43,7 @@ def test_a_full_queue_refuses() -> None:
     with pytest.raises(QueueFullError):
         book.submit(queue, b"v", b"", NORMAL, None)
     book.submit(queue, b"v", b"", 0, None)
-    book.check()
+    check(book)
 
 
 def test_a_thousand_scheduled_and_cancelled_jobs_do_not_pile_up() -> None:
@@ -51,10 +52,10 @@ def test_a_thousand_scheduled_and_cancelled_jobs_do_not_pile_up() -> None:
     keep = book.submit(queue, b"", b"", NORMAL, None, due=5.0)
     for number in range(1000):
         book.cancel(book.submit(queue, b"", b"", NORMAL, None, due=10.0 + number))
-    book.check()
+    check(book)
     assert len(book._schedule) < 100
     book.release_due(1e9)
-    book.check()
+    check(book)
     worker = peer()
     queue.workers[worker] = None
     worker.queues.append(queue)
@@ -68,7 +69,7 @@ def test_a_thousand_clients_that_come_and_go_do_not_pile_up() -> None:
     for _ in range(1000):
         client = peer()
         book.leave(book.submit(queue, b"u", b"", NORMAL, client), client)
-    book.check()
+    check(book)
     assert book.jobs == {}
     assert len(queue.lanes[NORMAL]) < 100
 
@@ -83,7 +84,7 @@ def test_a_job_nobody_wants_ends_when_it_is_handed_back() -> None:
     assert book.take(worker) is job
     book.leave(job, client)
     assert book.give_back(job)
-    book.check()
+    check(book)
     assert book.jobs == {}
     assert worker.running == {}
 

@@ -20,6 +20,7 @@ from gearpool.server.store import Kept, Store, StoreError
 from gearpool.settings import store_problem
 from gearpool.testing.servers import job_server
 from tests.conformance.wire import T, Wire, eventually
+from tests.server.law import check
 from tests.server.talk import Talker, worker
 
 
@@ -43,7 +44,7 @@ def again(path: str, store: Store) -> tuple[Core, Store]:
     core = Core(host="h", keeper=after)
     for each in after.load():
         core.ledger.restore(*each)
-    core.ledger.check()
+    check(core.ledger)
     return core, after
 
 
@@ -131,7 +132,7 @@ def test_what_cannot_be_written_is_refused_and_not_run(path: str) -> None:
     core.receive(client.peer, request(T.SUBMIT_JOB_BG, b"f", b"v", b"") + request(T.ECHO_REQ, b"x"))
     core.receive(other.peer, request(T.SUBMIT_JOB_BG, b"f", b"v", b"") + request(T.SUBMIT_JOB_BG, b"f", b"u", b""))
     core.take_back(store.drop_added())
-    core.ledger.check()
+    check(core.ledger)
     refused = (T.ERROR, b"QUEUE_ERROR", b"The job could not be written to the store")
     assert client.heard() == [refused, (T.ECHO_RES, b"x")]
     assert other.heard() == [refused, (T.JOB_CREATED, handle)]
@@ -356,7 +357,7 @@ def test_a_job_that_was_refused_does_not_run_though_a_worker_grabbed_it_at_once(
     core.receive(client.peer, request(T.SUBMIT_REDUCE_JOB_BACKGROUND, b"f", b"v", b"sum", b"", bytes(size)))
     core.receive(runner.peer, request(kind) * 3)
     core.take_back(store.drop_added())
-    core.ledger.check()
+    check(core.ledger)
     assert [said[0] for said in client.heard()] == [T.JOB_CREATED, T.ERROR]
     said = runner.heard()
     assert len(said) == 3
@@ -391,7 +392,7 @@ def test_taking_many_jobs_back_walks_over_the_replies_of_their_worker_once(path:
         core.advance(runner.peer)
     runner.peer.out = Replies(runner.peer.out)
     core.take_back(store.drop_added())
-    core.ledger.check()
+    check(core.ledger)
     assert len(walks) <= 2, "one to find the submissions' replies, one to find the assigned jobs"
     runner.peer.out = list(runner.peer.out)
     said = runner.heard()
