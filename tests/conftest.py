@@ -27,7 +27,7 @@ ONE_PROCESS = frozenset(
 """Files whose tests share something that takes long to make: a booted machine, an image, a wheel."""
 
 
-class Scheduling(LoadScopeScheduling):
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
     """Each test goes to the next free process, except that the tests of a file in `ONE_PROCESS` stay together.
 
     (xdist's own ``--dist loadgroup`` groups nothing with pytest 9.2: it sets an attribute that is not used any more.)
