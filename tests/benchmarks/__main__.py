@@ -14,18 +14,25 @@ PROGRAMS = ["echo", "sleeps", "fairness", "footprint", "embedded", "bystander", 
 
 
 def main() -> int:
-    """Run them; 1 if a goal is missed or a program could not be run, which keeps none of the others."""
-    missed = 0
-    for name in sys.argv[1:] or PROGRAMS:
+    """Run them; 1 if a program could not be run, which keeps none of the others, or with ``--strict`` if a goal is missed.
+
+    A missed goal is a figure to work on, and a busy machine misses some: it is counted in the last line.
+    """
+    words = sys.argv[1:]
+    names = [word for word in words if word != "--strict"] or PROGRAMS
+    met = missed = failed = 0
+    for name in names:
         program = importlib.import_module(f"tests.benchmarks.bench_{name}")
         try:
             for row in program.rows():
                 print(row, flush=True)
+                met += row.met
                 missed += not row.met
         except (Exception, OutcomeException) as error:
             print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
-            missed += 1
-    return int(missed > 0)
+            failed += 1
+    print(f"goals met: {met}, missed: {missed}; programs that could not be run: {failed}")
+    return int(failed > 0 or (missed > 0 and "--strict" in words))
 
 
 if __name__ == "__main__":
