@@ -114,8 +114,9 @@ def test_a_place_that_the_units_user_may_not_write_to_is_warned_of(operators: Ma
     operators.must(
         "sh", "-ec", f"sed 's|^  timeout: .*|&\\n  dead_letter: {{file: dead.jsonl}}|' {FILE} >/etc/gearpool/bad.yaml"
     )
+    # Not of `fail`, to which another test may have given a place of its own.
     told = operators.run("sudo", "-u", "gearpool", "gearpool", "check", "-c", "/etc/gearpool/bad.yaml").stderr
-    assert "functions.fail.dead_letter: this user may not write to the folder /etc/gearpool" in told
+    assert "functions.reverse.dead_letter: this user may not write to the folder /etc/gearpool" in told
 
 
 def test_a_dead_letter_is_written_where_the_unit_may_write(operators: Machine) -> None:
