@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from gearpool.client.orders import Priority, check_retry, checked_unique, make_order
+from gearpool.client.payloads import Codec
+from gearpool.client.submission import UNSET
 from gearpool.errors import GearpoolError, InvalidArgument
+from gearpool.timing import Deadline, Duration
 
 _Item = TypeVar("_Item")
 _Job = TypeVar("_Job")
+
+UniqueOf = Callable[[Any], str | bytes]
+"""Gives the unique id for an item."""
 
 CHUNK = 250
 """Submissions that are made and written at once."""
@@ -50,6 +57,81 @@ def at_item(index: int, error: Exception) -> Exception:
         error.index = index
     error.add_note(f"at item {index} of the items to be submitted")
     return error
+
+
+class Dispatching(Protocol):
+    """What the jobs of a batch need of the dispatch of either client."""
+
+    request_timeout: float
+
+    def fresh_unique(self) -> bytes:
+        """A unique id for a background job that was given none."""
+
+    def job_deadline(self, timeout: Duration | None, /) -> Deadline:
+        """When a job with this limit is given up."""
+
+
+def job_makers(
+    dispatch: Dispatching,
+    new: Callable[..., Any],
+    function: str | bytes,
+    codec: Codec,
+    check_open: Callable[[], object],
+    *,
+    priority: Priority | None,
+    unique: UniqueOf | None,
+    timeout: Duration | None,
+    retry: int,
+    background: bool,
+    on_done: Callable[[Any], object] | None,
+) -> tuple[Callable[[], Callable[[Any], Any]], Callable[[GearpoolError], Any]]:
+    """How the items of one call become jobs: ``maker`` and ``refused`` for `Batches`.
+
+    Args:
+        dispatch: of the client; the first argument of ``new``.
+        new: the class of the client's jobs.
+        function: its name.
+        codec: of the payloads.
+        check_open: raises if the client is closed; called when the other arguments are known to be good.
+        priority: as for the client's ``submit_many``, like all that follows.
+        unique: gives the unique id for an item.
+        timeout: of each job.
+        retry: needs ``unique``.
+        background: whether the jobs are done when they are acknowledged.
+        on_done: called with each job when it is done.
+
+    Raises:
+        InvalidArgument: of an argument that no item could be submitted with.
+    """
+    order = make_order(function, background=background, priority=priority)
+    check_retry(retry, has_unique=unique is not None)
+    encode, raw = codec.encode, codec.raw
+    verify = unique is not None and not background
+    limit = dispatch.request_timeout if background and timeout is UNSET else timeout
+    check_open()
+    dispatch.job_deadline(limit)  # a mistake is told by this call
+
+    def maker() -> Callable[[Any], Any]:
+        deadline = dispatch.job_deadline(limit)  # one for all jobs of a batch
+
+        def make(item: Any) -> Any:
+            key = checked_unique(unique(item)) if unique is not None else b""
+            if background and not key:
+                key = dispatch.fresh_unique()
+            data = item if raw and type(item) is bytes else encode(item)
+            job = new(dispatch, order, key, data, deadline, codec, retries=retry, verify=verify)
+            if on_done is not None:
+                job.add_done_callback(on_done)
+            return job
+
+        return make
+
+    def refused(error: GearpoolError) -> Any:
+        job = new(dispatch, order, b"", b"", Deadline.never(), codec)
+        job._settle(error)
+        return job
+
+    return maker, refused
 
 
 class Batches(Generic[_Item, _Job]):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, overload
 
-from gearpool.client.batches import Batches
+from gearpool.client.batches import Batches, UniqueOf, job_makers
 from gearpool.client.futures import JobFuture
-from gearpool.client.orders import Payload, Priority, check_retry, checked_unique, make_order
+from gearpool.client.orders import Payload, Priority
 from gearpool.client.payloads import R, codec_of
 from gearpool.client.results import JobHandle
 from gearpool.client.submission import UNSET
@@ -20,8 +20,6 @@ from gearpool.client.windows import Handles, Window, results
 from gearpool.errors import GearpoolError, InvalidArgument
 from gearpool.settings import PayloadKind
 from gearpool.timing import Deadline, Duration
-
-UniqueOf = Callable[[Any], str | bytes]
 
 
 class SubmittingMany(Submitting[R]):
@@ -324,36 +322,18 @@ class SubmittingMany(Submitting[R]):
         keep_places: bool = False,
     ) -> Window[R]:
         dispatch = self._dispatch
-        order = make_order(function, background=background, priority=priority)
-        check_retry(retry, has_unique=unique is not None)
-        codec = codec_of(payload, self._codec)
-        encode, raw = codec.encode, codec.raw
-        verify = unique is not None and not background
-        limit = dispatch.request_timeout if background and timeout is UNSET else timeout
-        dispatch.check_open()
-        dispatch.job_deadline(limit)  # a mistake is told by this call
-
-        def maker() -> Callable[[Any], JobFuture[R]]:
-            deadline = dispatch.job_deadline(limit)  # one for all jobs of a batch
-
-            def make(item: Any) -> JobFuture[R]:
-                key = checked_unique(unique(item)) if unique is not None else b""
-                if background and not key:
-                    key = dispatch.fresh_unique()
-                data = item if raw and type(item) is bytes else encode(item)
-                future: JobFuture[R] = JobFuture(
-                    dispatch, order, key, data, deadline, codec, retries=retry, verify=verify
-                )
-                if on_done is not None:
-                    future.add_done_callback(on_done)
-                return future
-
-            return make
-
-        def refused(error: GearpoolError) -> JobFuture[R]:
-            future: JobFuture[R] = JobFuture(dispatch, order, b"", b"", Deadline.never(), codec)
-            future._settle(error)
-            return future
-
+        maker, refused = job_makers(
+            dispatch,
+            JobFuture,
+            function,
+            codec_of(payload, self._codec),
+            dispatch.check_open,
+            priority=priority,
+            unique=unique,
+            timeout=timeout,
+            retry=retry,
+            background=background,
+            on_done=on_done,
+        )
         batches = Batches(items, maker, refused if keep_places else None)
         return Window(batches, dispatch.send_or_settle, window, what)

@@ -11,17 +11,17 @@ from typing import Any, Literal, TypeVar, overload
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.submitting import AsyncSubmitting
 from gearpool.client.aio.windows import Iteration, windowed
-from gearpool.client.orders import Payload, Priority, check_retry, checked_unique, make_order
+from gearpool.client.batches import UniqueOf, job_makers
+from gearpool.client.orders import Payload, Priority
 from gearpool.client.payloads import R, codec_of
 from gearpool.client.results import JobHandle
 from gearpool.client.submission import UNSET
 from gearpool.errors import GearpoolError
 from gearpool.settings import PayloadKind
-from gearpool.timing import Deadline, Duration
+from gearpool.timing import Duration
 
 _Item = TypeVar("_Item")
 
-UniqueOf = Callable[[Any], str | bytes]
 Items = Iterable[_Item] | AsyncIterable[_Item]
 
 
@@ -275,35 +275,19 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         keep_places: bool = False,
     ) -> AsyncGenerator[AsyncJob[Any], None]:
         dispatch = self._dispatch
-        order = make_order(function, background=background, priority=priority)
-        check_retry(retry, has_unique=unique is not None)
-        codec = codec_of(payload, self._codec)
-        encode = codec.encode
-        verify = unique is not None and not background
-        limit = dispatch.request_timeout if background and timeout is UNSET else timeout
-        dispatch.enter()
-        dispatch.job_deadline(limit)  # a mistake is told by this call
-
-        def maker() -> Callable[[Any], AsyncJob[Any]]:
-            deadline = dispatch.job_deadline(limit)  # one for all jobs of a batch
-
-            def make(item: Any) -> AsyncJob[Any]:
-                key = checked_unique(unique(item)) if unique is not None else b""
-                if background and not key:
-                    key = dispatch.fresh_unique()
-                data = encode(item)
-                job: AsyncJob[Any] = AsyncJob(dispatch, order, key, data, deadline, codec, retries=retry, verify=verify)
-                if on_done is not None:
-                    job.add_done_callback(on_done)
-                return job
-
-            return make
-
-        def refused(error: GearpoolError) -> AsyncJob[Any]:
-            job: AsyncJob[Any] = AsyncJob(dispatch, order, b"", b"", Deadline.never(), codec)
-            job._settle(error)
-            return job
-
+        maker, refused = job_makers(
+            dispatch,
+            AsyncJob,
+            function,
+            codec_of(payload, self._codec),
+            dispatch.enter,
+            priority=priority,
+            unique=unique,
+            timeout=timeout,
+            retry=retry,
+            background=background,
+            on_done=on_done,
+        )
         return windowed(items, maker, dispatch.send_or_settle, window, refused if keep_places else None)
 
 
