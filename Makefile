@@ -1,11 +1,16 @@
-# make run     create .venv, install, and serve the sample: gearpool -c config/workers.yaml
-# make test    create it with what the tests need, foreign peers too where they can be installed, and run all of them
-# make check   what CI runs: lint, types, architecture, generated files, tests
-# make debian  a bare Debian, once, as root: with it make test boots the systemd unit and runs the image
-# make bench   the project's own benchmarks: each prints its ratio; nothing here is timed inside the tests
-# make stress  what takes longer than a test may: 10 000 interruptions in place
-# make dist    wheel and sdist into dist/, checked as a package index would check them
-# make chaos   the kills and outages of the tests, 100 kills and a minute long
+# make run     create .venv, install, and serve config/workers.yaml
+# make test    also install what the tests need, including foreign peers where possible, and run all tests
+# make check   what CI runs: lint, types, import contracts, generated files, and the tests with the lines they run
+# make format  format the code and apply the fixes of ruff
+# make debian  as root, once: create a minimal Debian, with which make test boots the systemd unit and runs the image
+# make bench   run the benchmarks; each prints its ratio
+# make stress  run checks that take too long for a test: 10 000 interruptions of busy handlers
+# make chaos   run the tests of kills and outages with 100 kills and outages of a minute
+# make matrix  as root: run the tests on Python 3.13 and 3.14, each in a minimal Debian
+# make dist    build wheel and sdist into dist/ and check them as a package index would
+# make clean   remove everything that the other targets have created
+#
+# PYTEST="tests/worker -x" passes options to pytest, JOBS=2 runs fewer tests at once, CONFIG=FILE is what make run serves.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -16,18 +21,25 @@ PYTEST ?=
 JOBS   ?= 4
 
 # Debian's names. stunnel4: TLS in front of gearmand, which Debian builds without it. iproute2: a black-holed server.
+# prometheus: with promtool, which checks the alert rules. chromium: opens the dashboard.
 PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-perl php-cli php-gearman stunnel4 \
-             iproute2 systemd debootstrap buildah crun gcc libc6-dev nodejs npm zsh fish
+             iproute2 systemd debootstrap buildah crun gcc libc6-dev nodejs npm zsh fish prometheus chromium curl
 PEERS_NPM := gearman@2.1.0 pyright@1.1.414
 
-.PHONY: run test check lint types architecture generated tests bench stress chaos dist peers debian format clean
+.PHONY: help run test check lint types architecture generated tests bench stress chaos matrix dist peers debian format clean
+
+help:
+	@sed -n "/^# make /s/^# //p; /^# PYTEST/s/^# /\n/p" $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.installed
 	exec $(BIN)/gearpool -c $(CONFIG)
 
 test: peers tests
 
-check: lint types architecture generated test
+check: lint types architecture generated
+	rm -rf .coverage
+	$(MAKE) test MEASURE=1
+	$(BIN)/python -m tests.architecture.coverage_floor
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check gearpool tests
@@ -41,9 +53,10 @@ architecture: $(VENV)/.dev
 
 generated: $(VENV)/.dev
 	$(BIN)/python -m gearpool.config.reference --check
+	$(BIN)/python -m tests.architecture.state_diagrams --check
 
 tests: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
+	$(BIN)/$(if $(MEASURE),coverage run,python) -m pytest -n $(JOBS) $(PYTEST)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
@@ -53,6 +66,9 @@ stress: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	GEARPOOL_KILLS=100 GEARPOOL_OUTAGE_S=60 $(BIN)/python -m pytest tests/chaos --timeout 600 $(PYTEST)
+
+matrix: $(VENV)/.dev
+	$(BIN)/python -m tests.matrix -n $(JOBS) $(PYTEST)
 
 dist: $(VENV)/.dev
 	rm -rf dist
@@ -100,4 +116,4 @@ peers: .peers/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -9,54 +9,25 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gearpool.version import __version__ as __version__
 
-_HOMES = {
-    "Abort": "gearpool.jobs",
-    "AsyncClient": "gearpool.client.aio",
-    "AsyncJob": "gearpool.client.aio",
-    "Client": "gearpool.client",
-    "ConfigurationError": "gearpool.errors",
-    "ConnectFailed": "gearpool.errors",
-    "ConnectionLost": "gearpool.errors",
-    "Data": "gearpool.client",
-    "Draining": "gearpool.jobs",
-    "Event": "gearpool.client",
-    "EventsDropped": "gearpool.errors",
-    "FunctionRow": "gearpool.protocol.admin",
-    "GearpoolError": "gearpool.errors",
-    "Interrupt": "gearpool.jobs",
-    "InvalidArgument": "gearpool.errors",
-    "Job": "gearpool.jobs",
-    "JobCancelled": "gearpool.errors",
-    "JobError": "gearpool.errors",
-    "JobException": "gearpool.errors",
-    "JobFailed": "gearpool.errors",
-    "JobFuture": "gearpool.client",
-    "JobHandle": "gearpool.client",
-    "JobRow": "gearpool.protocol.admin",
-    "JobStatus": "gearpool.client",
-    "JobTimedOut": "gearpool.errors",
-    "JobTimeout": "gearpool.jobs",
-    "Killed": "gearpool.jobs",
-    "LocalProtocolError": "gearpool.errors",
-    "NoServersAvailable": "gearpool.errors",
-    "PriorityRow": "gearpool.protocol.admin",
-    "Progress": "gearpool.client",
-    "ProtocolError": "gearpool.errors",
-    "RemoteProtocolError": "gearpool.errors",
-    "Replies": "gearpool.client",
-    "Retry": "gearpool.jobs",
-    "ServerError": "gearpool.errors",
-    "Skip": "gearpool.jobs",
-    "SubmitUnknown": "gearpool.errors",
-    "TimedOut": "gearpool.errors",
-    "UndecodableResult": "gearpool.errors",
-    "UsageError": "gearpool.errors",
-    "Warned": "gearpool.client",
-    "Worker": "gearpool.worker",
-    "WorkerRow": "gearpool.protocol.admin",
-}
+_NAMES = {
+    "gearpool.client": (
+        "Client", "Data", "Event", "JobFuture", "JobHandle", "JobStatus", "Progress", "Replies", "Warned",
+    ),
+    "gearpool.client.aio": ("AsyncClient", "AsyncJob"),
+    "gearpool.errors": (
+        "ConfigurationError", "ConnectFailed", "ConnectionLost", "EventsDropped", "GearpoolError", "InvalidArgument",
+        "JobCancelled", "JobError", "JobException", "JobFailed", "JobTimedOut", "LocalProtocolError",
+        "NoServersAvailable", "ProtocolError", "RemoteProtocolError", "ServerError", "SubmitUnknown", "TimedOut",
+        "UndecodableResult", "UsageError",
+    ),
+    "gearpool.jobs": ("Abort", "Draining", "Interrupt", "Job", "JobTimeout", "Killed", "Retry", "Skip"),
+    "gearpool.protocol.admin": ("FunctionRow", "JobRow", "PriorityRow", "WorkerRow"),
+    "gearpool.worker": ("Worker",),
+}  # fmt: skip
+
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = [  # noqa: PLE0604 - the names are loaded on demand
     "__version__",

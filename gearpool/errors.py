@@ -14,7 +14,7 @@ Callers branch on classes and attributes, never on texts::
     ├── NoServersAvailable        no job server could be reached (exit 69): .reasons
     ├── ConnectionLost            the connection broke; what was under way is unknown: .server
     │   └── SubmitUnknown         a submission was sent and never acknowledged
-    ├── TimedOut                  nobody answered in time (exit 75; also a TimeoutError)
+    ├── TimedOut                  no answer in time (exit 75; also a TimeoutError)
     │   └── JobTimedOut           the job did not end in time; it may still run: .handle
     ├── JobCancelled              the caller gave the job up: .handle, .function, .server
     ├── EventsDropped             more events were unread than are kept: .dropped, .limit
@@ -44,7 +44,7 @@ class GearpoolError(Exception):
     """Of many submissions, the one concerned, counted from 0; None where there is one only."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Made anew without its constructor, whose arguments are not those that ``Exception`` keeps."""
+        """Restored without its constructor, whose arguments are not those that ``Exception`` keeps."""
         state = {name: value for name, value in self.__dict__.items() if name not in self._of_this_process}
         return _made_anew, (type(self), self.args), state
 
@@ -188,7 +188,7 @@ class JobCancelled(GearpoolError):
 
 
 class EventsDropped(GearpoolError):
-    """A job sent more than was read: here events are missing. Its result is not; reading may go on.
+    """A job sent more than was read: here events are missing. Its result is not; reading may continue.
 
     Attributes:
         dropped: how many are missing.
@@ -202,7 +202,7 @@ class EventsDropped(GearpoolError):
 
 
 class UndecodableResult(GearpoolError, ValueError):
-    """The job ended well, but its result is not what the call was told to expect (``payload="json"`` or ``"text"``).
+    """The job succeeded, but its result is not what the call expects (``payload="json"`` or ``"text"``).
 
     Attributes:
         kind: what was expected.
@@ -222,7 +222,7 @@ class JobError(GearpoolError):
 
     _of_this_process = ("again",)
     again: Callable[[float | dt.timedelta | None], bytes] | None = None
-    """Set by the client: submits the job again, waits so many seconds at most (None: no limit), gives the result."""
+    """Set by the client: submits the job again, waits at most this many seconds (None: no limit), returns the result."""
 
     def __init__(self, message: str, *, handle: str = "", function: str = "", server: str = "") -> None:
         super().__init__(message)
@@ -247,7 +247,7 @@ class JobError(GearpoolError):
         return self.again(timeout)
 
     def accept(self, value: bytes = b"") -> bytes:
-        """Settle for ``value`` instead of a result; says in the code that the failure was seen and is fine."""
+        """Use ``value`` instead of a result; shows in the code that the failure is expected."""
         return value
 
 

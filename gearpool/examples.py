@@ -24,7 +24,7 @@ def hello(arg: bytes) -> str:
 
 
 def sleep(arg: bytes, job: Job) -> bytes:
-    """Sleep as many seconds as the argument says, and report progress each tenth."""
+    """Sleep for the number of seconds given, and report progress each tenth."""
     seconds = float(arg or b"1")
     for step in range(10):
         job.progress(step, 10)

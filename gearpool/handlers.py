@@ -1,6 +1,6 @@
-"""Finds handlers and exception classes by their dotted paths, and learns how they want to be called. Floor 1.
+"""Finds handlers and exception classes by their dotted paths, and determines how to call handlers. Floor 1.
 
-Law: every way to fail is a `HandlerError` that shows what the user's own code raised, with the user's own lines.
+Every failure is a `HandlerError` that shows what the user's code raised, with the user's own lines.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class HandlerError(ConfigurationError):
 
 
 class LoadedHandler(NamedTuple):
-    """A handler and how it wants to be called.
+    """A handler and how it is called.
 
     Attributes:
         function: what is called.
@@ -48,7 +48,7 @@ def load(dotted: str) -> LoadedHandler:
 
 
 def examine(function: Any, name: str) -> LoadedHandler:
-    """How ``function`` wants to be called; ``name`` is for messages.
+    """How to call ``function``; ``name`` is for messages.
 
     Raises:
         HandlerError: it cannot be a handler.
@@ -125,7 +125,7 @@ def _inside(name: str) -> str:
 
 
 def _searched(name: str) -> list[str]:
-    """The folders in which a module of this name was looked for, without those of the standard library."""
+    """The folders in which a module of this name was searched, without those of the standard library."""
     package = name.rpartition(".")[0]
     if package:
         folders = dict.fromkeys(map(str, getattr(sys.modules.get(package), "__path__", ())))

@@ -1,11 +1,11 @@
 """The table of jobs in flight in a worker process, in memory that the supervisor reads after its death. Floor 1.
 
-A job has a row from the moment at which its handler first waits to its end; a job that never waits is shown by the page
-alone. What a job runs in a native thread has a row of its own with the thread's identifier, because such a thread can
-end the process at any moment, whatever the event loop does, and outlive its job.
+A job has a row from the moment its handler first yields to its end; a job that never yields is shown by the page alone. What
+a job runs in a native thread has a row of its own with the thread's identifier, because such a thread can end the process at
+any moment, whatever the event loop does, and outlive its job.
 
-Law: the writer never looks at what it wrote; the reader reads when the writer is dead or blocked. The tag is written
-first and cleared first, and a row without a tag is free.
+The writer never reads what it wrote; the reader reads when the writer is dead or blocked. The tag is written first and
+cleared first, and a row without a tag is free.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 _row = struct.Struct("<QQ64p64p")
 _number = struct.Struct("<Q")
 CAPACITY = 16_384
-"""Rows; what is in flight beyond it is not shown."""
+"""Number of rows; jobs beyond it are not shown."""
 SIZE = 64 + CAPACITY * _row.size
 """Bytes of the whole table. Memory is taken only for rows that have been used."""
 
@@ -73,13 +73,13 @@ class Table:
             self._words[row >> 3] = 0
             self._free.append(row)
 
-    def forsake(self) -> None:
-        """In a copy of the process: what this copy does is shown to nobody."""
+    def detach(self) -> None:
+        """In a forked copy of the process: write to memory that is not shared."""
         self._memory = mmap.mmap(-1, self._base + SIZE)
         self._words = memoryview(self._memory).cast("Q")
 
     def rows(self) -> list[Row]:
-        """Those in use, in no order."""
+        """The rows in use, in no order."""
         (used,) = _number.unpack_from(self._memory, self._base)
         found = (Row(*_row.unpack_from(self._memory, self._offset(number))) for number in range(min(used, CAPACITY)))
         return [row for row in found if row.tag]
@@ -89,7 +89,7 @@ class Table:
         if number >= CAPACITY:
             return 0
         if number == 0:
-            # Only by who writes: it keeps the memory from being unmapped.
+            # Only in the writer: it keeps the memory from being unmapped.
             self._words = memoryview(self._memory).cast("Q")
         self._used = number + 1
         _number.pack_into(self._memory, self._base, number + 1)

@@ -1,6 +1,6 @@
-"""A job as its handler sees it, what a handler may raise, and what may be raised into it. Floor 1; pure.
+"""A job as its handler sees it, what a handler may raise, and what may be raised in a handler. Floor 1; pure.
 
-Law: nothing here knows a socket or a greenlet. `Job` reports through the `Reporter` it was given.
+Nothing here knows a socket or a greenlet: a `Job` reports through the `Reporter` it was given.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Skip(Exception):
 
     def __init__(self, result: bytes | str | None = b"") -> None:
         super().__init__(result)
-        # Here, and not when it has been raised: a mistake is told with the handler's own line.
+        # Checked here, not where it is caught, so that the traceback shows the handler's own line.
         self.result: bytes = b"" if result is None else _payload("Skip", result)
 
 
 class Abort(Exception):
-    """Raised by a handler: tell the client that the job failed, whatever `on_error` says (cl-gearman's abort-job)."""
+    """Raised by a handler: fail the job, whatever `on_error` is (cl-gearman's abort-job)."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
@@ -47,15 +47,15 @@ class Retry(Exception):
 
 
 class Interrupt(BaseException):
-    """Raised into a handler. A BaseException, so that ``except Exception`` does not swallow it."""
+    """Raised in a handler. A BaseException, so that ``except Exception`` does not swallow it."""
 
 
 class JobTimeout(Interrupt):
-    """The job's time is up. Clean up and let it through: `timeout_grace` later the handler is killed."""
+    """The job's `timeout` has expired. Clean up and let it propagate: the handler is killed `timeout_grace` later."""
 
 
 class Draining(Interrupt):
-    """The process goes away and the drain deadline has come."""
+    """The process is leaving and its drain deadline has passed."""
 
 
 class Killed(Interrupt):
@@ -63,7 +63,7 @@ class Killed(Interrupt):
 
 
 KILLED = "killed by the operator"
-"""The reason that is reported then."""
+"""The reason reported for a killed job."""
 
 
 class End(enum.Enum):
@@ -91,7 +91,7 @@ class Outcome(NamedTuple):
 
 
 class Reporter(Protocol):
-    """Where a running job's reports go: the lane that holds it."""
+    """Where a running job's reports go: the replies of its session."""
 
     server: str
 
@@ -191,7 +191,7 @@ class Job:
         self._timeout_s = timeout_s
 
     def extend(self, seconds: float) -> None:
-        """For the worker: this run's process was stopped, or blocked by another job, for so long."""
+        """For the worker: add the seconds for which this run's process was stopped, or blocked by another job."""
         if self._timeout_s is not None:
             self._timeout_s += seconds
 
@@ -207,7 +207,7 @@ class Job:
         return _JobLog(self.logger, fields)
 
     def progress(self, done: float, total: float) -> None:
-        """Tell the client how far it is: WORK_STATUS, throttled.
+        """Report progress to the client: WORK_STATUS, throttled.
 
         Args:
             done: how much is done; clamped to 0 … 2³¹−1.
@@ -215,7 +215,7 @@ class Job:
                 ``gearman`` command dies of SIGFPE).
         """
         if total >= 1:
-            # Compared first: what is infinite has no whole number. Not a number is none of it.
+            # Compared before they are rounded: infinity has no whole number, and NaN fails every comparison.
             done = min(done, MAX_STATUS) if done > 0 else 0
             self._reporter.send_status(self, int(done), int(min(total, MAX_STATUS)))
 
@@ -232,7 +232,7 @@ class Job:
 
 
 def job_key(handle: bytes, unique: bytes) -> bytes:
-    """What a job is known by on its server, through all its runs: its unique id, or its handle if it has none.
+    """What identifies a job on its server, through all its runs: its unique id, or its handle if it has none.
 
     Of the unique id as much as the shared page shows: some servers take longer ones than gearmand does.
     """
@@ -245,7 +245,7 @@ def is_named(job: Job, name: str) -> bool:
 
 
 def known_of(job: Job) -> dict[str, Any]:
-    """What logs and operators are told of a job, in the order of its fields there."""
+    """What logs and operators see of a job, in the order of its fields there."""
     return {
         "function": job.function,
         "handle": job.handle,
@@ -256,7 +256,7 @@ def known_of(job: Job) -> dict[str, Any]:
 
 
 def _printed(reason: object) -> str:
-    """What a handler gave for a text, an exception say, as one."""
+    """What a handler passed as text, such as an exception, as a string."""
     if isinstance(reason, bytes):
         return reason.decode("utf-8", "backslashreplace")
     return "" if reason is None else str(reason)

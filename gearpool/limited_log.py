@@ -1,8 +1,8 @@
-"""Logs events that somebody else can cause, a job server or a client say, without letting them fill the log. Floor 2.
+"""Logs events that peers can cause as often as they like, without letting them fill the log. Floor 2.
 
-Law: of one kind of event at most ``burst`` lines in ``every_s`` seconds are logged. The rest are counted, and the count is
-logged: with the next line of that kind (field ``left_out``), or by `LimitedLog.tell` if none comes. Like `logs`, nothing
-here raises or takes a lock; calls from several threads at once may only get the count wrong by a few.
+At most ``burst`` lines of one kind of event are logged in ``every_s`` seconds. The rest are counted, and the count is logged
+with the next line of that kind (field ``left_out``), or by `LimitedLog.tell` if none comes. Nothing here raises or takes a
+lock; calls from several threads at once may make the count wrong by a few.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from gearpool import logs
@@ -17,25 +18,23 @@ from gearpool import logs
 BURST = 5
 EVERY_S = 10.0
 MAX_KINDS = 256
-"""Kinds that are told apart. Those beyond share one limit, so that keys that a peer chooses cost no memory."""
+"""Kinds with a limit of their own. Further ones share a single limit, so that keys that a peer chooses cost no memory."""
 
 _OTHERS = ("", "")
 
 
+@dataclass(slots=True)
 class _Kind:
     """One kind of event: how many lines its window has had, and the last one that was left out of it."""
 
-    __slots__ = ("left_out", "logged", "since", "unsaid")
-
-    def __init__(self, now: float) -> None:
-        self.since = now
-        self.logged = 0
-        self.left_out = 0
-        self.unsaid: tuple[int, str, str, dict[str, Any]] | None = None
+    since: float
+    logged: int = 0
+    left_out: int = 0
+    unsaid: tuple[int, str, str, dict[str, Any]] | None = None
 
 
 class LimitedLog:
-    """The limited log of one owner, which keeps it for as long as the peers that it is about may come and go.
+    """The limited log of one owner, which keeps it as long as its peers may come and go.
 
     Args:
         logger: where the lines go.
@@ -65,7 +64,7 @@ class LimitedLog:
             level: as for `logs.emit`, like ``event``, ``message`` and ``fields``.
             event: the event; with ``key`` it makes the kind.
             message: a sentence for people.
-            key: events of the same name with different keys do not use up each other's limit: a server's name, say.
+            key: events of the same name with different keys have separate limits; for example a server's name.
             fields: what else is logged.
         """
         now = self._clock()
@@ -83,7 +82,7 @@ class LimitedLog:
         return True
 
     def tell(self, *, all_of_them: bool = False) -> None:
-        """Log how many were left out, of each kind whose window is over and of which no further event came.
+        """Log how many were left out of each kind whose window has ended without a further event.
 
         Call it now and then, and with ``all_of_them`` at the end. What is logged is the last event that was left out;
         ``left_out`` counts those before it.
@@ -99,11 +98,7 @@ class LimitedLog:
                 logs.emit(self._logger, level, event, message, **fields, left_out=left_out or None)
 
     def _kind(self, event: str, key: str, now: float) -> _Kind:
-        kinds = self._kinds
-        kind = kinds.get((event, key))
-        if kind is None:
-            name = (event, key) if len(kinds) < MAX_KINDS else _OTHERS
-            kind = kinds.get(name)
-            if kind is None:
-                kind = kinds[name] = _Kind(now)
-        return kind
+        name = (event, key)
+        if name not in self._kinds and len(self._kinds) >= MAX_KINDS:
+            name = _OTHERS
+        return self._kinds.setdefault(name, _Kind(now))

@@ -1,8 +1,8 @@
-"""What a log line says, as text, json or logfmt: from records to fields to lines. Floor 2; stdlib only.
+"""Formats log lines as text, json or logfmt: from records to fields to lines. Floor 2; stdlib only.
 
-Law: whatever it was given, a line of ``json`` and ``logfmt`` holds no line break or control character, and no field of it
-is longer than `MAX_FIELD` bytes; what was cut is said. ``text`` is for people: a traceback follows on lines of its own,
-which are indented, so that nothing in them can pass for an event.
+Whatever the input, a line of ``json`` or ``logfmt`` holds no line break or control character, and no field is longer than
+`MAX_FIELD` bytes; what was cut is marked. ``text`` is for people: a traceback follows on lines of its own, which are
+indented, so that nothing in them can be mistaken for an event.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIELDS = ("function", "handle", "unique", "server", "attempt", "duration_s", "ou
 MAX_FIELD = 8192
 """Bytes of UTF-8 that one field may have."""
 MAX_ITEMS = 1000
-"""Items of a list or mapping that are looked at."""
+"""Items of a list or mapping that are shown."""
 TAIL = 2048
 """Bytes of these that are left to the end of a traceback, where the exception is."""
 
@@ -44,7 +44,7 @@ Formatter = Callable[[Mapping[str, Any]], str]
 
 
 def as_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What a record says: ts, level, event, message, then the known fields in their order, the others, and pid.
+    """The fields of a record: ts, level, event, message, then the known fields in their order, the others, and pid.
 
     A record that was not made by `gearpool.logs.emit` (a handler's ``job.log``, a library) is the event ``log``, with
     what its ``extra`` held as fields and its ``logger``.
@@ -116,7 +116,7 @@ def _text(line: Mapping[str, Any], colour: bool) -> str:
 
 
 def _quoted(given: Any) -> str:
-    """As logfmt wants it: bare if it is one plain word, else in double quotes with escapes."""
+    """As logfmt requires: bare if it is one plain word, else in double quotes with escapes."""
     if isinstance(given, bool):
         return "true" if given else "false"
     word = given if isinstance(given, str) else _compact(given)
@@ -142,13 +142,13 @@ def visible(string: str) -> str:
 
 
 def value(given: Any) -> Any:
-    """Something json, text and logfmt can all show, of at most `MAX_FIELD` bytes. It never raises."""
+    """A value that json, text and logfmt can all show, of at most `MAX_FIELD` bytes. It never raises."""
     if type(given) is str and len(given) * 4 <= MAX_FIELD:
         return _safe(given)
     try:
         shown = _shown(given, _Room())
         return cut(text) if isinstance(shown, (list, dict)) and _size(text := _compact(shown)) > MAX_FIELD else shown
-    except Exception as error:  # noqa: BLE001 - whatever an object's own methods do: the event is told without it
+    except Exception as error:  # noqa: BLE001 - whatever an object's own methods do: the event is logged without it
         return f"<{type(given).__name__} that cannot be shown: {type(error).__name__}>"
 
 

@@ -1,16 +1,16 @@
 """Logging: one event a line, as text, json or logfmt, for the supervisor and every child alike. Floor 2; stdlib only.
 
-Law: a line is one ``write`` (so several processes may share one stderr), and logging never raises: a full disk or a
-hostile payload must not fail a job. A pipe that nobody reads holds up nobody for long either: lines are dropped, and how
-many is said as soon as there is room. What a line may hold is said in `gearpool.log_lines`.
+A line is one ``write`` (so several processes may share one stderr), and logging never raises: a full disk or a hostile
+payload must not fail a job. A pipe that is not read does not block for long either: lines are dropped, and their number is
+logged as soon as there is room. `gearpool.log_lines` defines what a line may hold.
 
-In a process of ours, which calls `configure`, events and ``job.log`` do not depend on the `logging` module's tree: whatever
-an application does to it (handlers, levels, disabled loggers, filters, factories, shutdown), they are written whole. What
-the application and its libraries log goes the usual way, and comes here as long as they leave our handler on the root
-logger. In a process of somebody else's (the client and the worker library) events go the usual way only, as sentences that
-name their fields: there logging is the application's.
+In gearpool's own processes, which call `configure`, events and ``job.log`` do not depend on the `logging` module's tree:
+whatever an application does to it (handlers, levels, disabled loggers, filters, factories, shutdown), they are written
+whole. What the application and its libraries log goes through that tree, and comes here as long as they leave our handler
+on the root logger. In an application's process (client and worker library) events go through the tree only, as sentences
+that name their fields.
 
-Nothing here takes a lock: a `JobTimeout` raised into a handler in the middle of a log call leaves nothing behind.
+Nothing here takes a lock, so a `JobTimeout` raised in the middle of a log call leaves no lock taken.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _OwnLogger(logging.Logger):
     """A logger outside the tree: it has one handler, and nothing but `set_level` decides what it lets through."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
-        """Whatever `logging.disable` and caches say."""
+        """Regardless of `logging.disable` and caches."""
         return level >= self.level
 
 
@@ -78,7 +78,7 @@ def configure(settings: LogSettings, stream: IO[Any] | None = None) -> None:
 
 
 def unconfigure() -> None:
-    """Log as a library does again; for tests."""
+    """Undo `configure`; for tests."""
     root = logging.getLogger()
     root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, LineHandler)]
     _close(_events.handlers)
@@ -134,7 +134,7 @@ def emit(logger: logging.Logger, level: int, event: str, message: str = "", /, *
 
 
 class _Sentence:
-    """An event as a record's only argument: it is put into words by whoever formats the record, if anybody does."""
+    """An event as a record's only argument: it becomes text only if a handler formats the record."""
 
     def __init__(self, event: str, message: str, fields: dict[str, Any]) -> None:
         self._parts = event, message, fields
@@ -185,7 +185,7 @@ class Lines:
             os.close(own)
 
     def write(self, record: logging.LogRecord) -> None:
-        """Format and write; what goes wrong is told on stderr at most."""
+        """Format and write; an error is reported on stderr at most."""
         try:
             line = self._form(as_fields(record)) + "\n"
             if self._fd is None:
@@ -204,7 +204,7 @@ class Lines:
             try:
                 view = view[os.write(fd, view) :]
             except BlockingIOError:
-                # Full. Wait a little, but once only: whoever logs a thousand lines must not wait a thousand times.
+                # Full. Wait a little, but only once: logging a thousand lines must not wait a thousand times.
                 poller = _poll()
                 poller.register(fd, select.POLLOUT)
                 if self._dropped or not poller.poll(FULL_MS):
@@ -214,7 +214,7 @@ class Lines:
         self._dropped, self._torn = 0, False
 
     def _notice(self) -> bytes:
-        text = f"{self._dropped} lines were dropped: nobody read the log"
+        text = f"{self._dropped} lines were dropped because the log was not read"
         record = logging.LogRecord("gearpool", logging.WARNING, "", 0, text, None, None)
         record.__dict__.update({EVENT: "log.dropped", EXTRA: {"lines": self._dropped}, SENTENCE: text})
         return (self._form(as_fields(record)) + "\n").encode("utf-8", "backslashreplace")
@@ -236,7 +236,7 @@ _poll = select.poll
 def _without_blocking(fd: int | None) -> int | None:
     """A descriptor of the same pipe whose writes never wait, None if ``fd`` is no pipe or may not be opened again.
 
-    Opened again, because the flag on ``fd`` itself would hold for everybody who shares it, our parent's shell included.
+    Opened again, because the flag on ``fd`` itself would apply to all processes that share it, the parent's shell included.
     """
     with contextlib.suppress(OSError):
         if fd is not None and stat.S_ISFIFO(os.fstat(fd).st_mode):

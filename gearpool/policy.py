@@ -1,6 +1,6 @@
-"""What a failure means: a pure function from one run's facts to a decision. Floor 1.
+"""Decides what happens to a job after a failure: a pure function from the outcome of one run to a decision. Floor 1.
 
-The three restarts of cl-gearman as policy: skip (success with a given value), abort (tell the client it failed), retry
+The three restarts of cl-gearman as policy: skip (success with a given value), abort (fail the job), retry
 (run it again under the same handle). Nothing here sends, waits or logs.
 """
 
@@ -17,7 +17,7 @@ from gearpool.timing import exponential, jittered
 
 
 class Action(enum.Enum):
-    """What is done with a job whose handler has ended."""
+    """What to do with a job whose handler has ended."""
 
     COMPLETE = "complete"
     FAIL = "fail"
@@ -61,11 +61,7 @@ class Rules:
 
 
 def decide(
-    settings: FunctionSettings,
-    rules: Rules,
-    outcome: Outcome,
-    attempt: int,
-    rng: Callable[[], float] = random.random,
+    settings: FunctionSettings, rules: Rules, outcome: Outcome, attempt: int, rng: Callable[[], float] = random.random
 ) -> Decision:
     """What to do with a job after run number ``attempt`` (from 1) ended as ``outcome``.
 
@@ -130,7 +126,7 @@ def _retry(
 
 
 CONDEMNED = 2**31
-"""So many deaths stand for a job that an operator has killed together with its process, and that is to be failed."""
+"""This number of deaths marks a job that an operator has killed together with its process: it is failed."""
 
 
 def poisoned(settings: FunctionSettings, kills: int) -> Decision:
@@ -138,9 +134,8 @@ def poisoned(settings: FunctionSettings, kills: int) -> Decision:
     if kills >= CONDEMNED:
         return Decision(Action.FAIL, "failed", reason=KILLED)
     reason = f"poisoned: its process died {kills} times because of it"
-    if settings.dead_letter is not None:
-        return Decision(Action.DEAD_LETTER, "poisoned", reason=reason)
-    return Decision(Action.FAIL, "poisoned", reason=reason)
+    action = Action.FAIL if settings.dead_letter is None else Action.DEAD_LETTER
+    return Decision(action, "poisoned", reason=reason)
 
 
 def explain(error: BaseException | None) -> str:

@@ -1,4 +1,4 @@
-"""What a worker process is told: plain frozen values in base units, already validated. Floor 1; pure.
+"""Settings as plain frozen values in base units, already validated. Floor 1; pure.
 
 The configuration file (`gearpool.config`) is turned into these, the supervisor passes them to its children as JSON, and
 the `Worker` library builds them from keyword arguments. Durations are float seconds, sizes bytes, rates jobs a second.
@@ -20,7 +20,7 @@ PayloadKind = Literal["bytes", "text", "json"]
 Report = Literal["fail", "exception"]
 
 MAX_AT_ONCE = 1_000_000
-"""The highest concurrency, wherever it comes from: more would only be numbers that nothing can compute with."""
+"""The highest concurrency that is accepted anywhere."""
 DEFAULT_PORT = 4730
 DEFAULT_LISTEN = "127.0.0.1:4730"
 BACKLOG = 1024
@@ -29,7 +29,7 @@ BACKLOG = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsSettings:
-    """How to speak TLS to a server: paths of PEM files; ``server_name`` overrides what the certificate must name."""
+    """TLS settings of a server: paths of PEM files; ``server_name`` overrides what the certificate must name."""
 
     ca: str | None = None
     cert: str | None = None
@@ -66,7 +66,7 @@ class RetrySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterSettings:
-    """Where given-up jobs go: a function of the same server, or a JSON-lines file. Exactly one is set."""
+    """Where given-up jobs are kept: a function of the same server, or a JSON-lines file. Exactly one is set."""
 
     function: str | None = None
     file: str | None = None
@@ -81,7 +81,7 @@ class PoisonSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerSettings:
-    """``failures`` in a row within ``within_s`` stop the grabbing for ``pause_s``; then one probe decides."""
+    """After ``failures`` in a row within ``within_s`` no jobs are taken for ``pause_s``; then one probe job decides."""
 
     failures: int = 10
     within_s: float = 60.0
@@ -113,7 +113,7 @@ class FunctionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconnectSettings:
-    """Full jitter between tries, the cap doubling from ``delay_s`` to ``max_delay_s``."""
+    """Delays between attempts have full jitter; their cap doubles from ``delay_s`` to ``max_delay_s``."""
 
     delay_s: float = 0.5
     max_delay_s: float = 30.0
@@ -140,7 +140,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedSettings:
-    """Our own job server: where it listens, and ``memory`` or the path of its SQLite file. The rest is gearmand's.
+    """The embedded job server: where it listens, and ``memory`` or the path of its SQLite file. The rest is gearmand's.
 
     ``job_retries`` 0: for ever; ``worker_wakeup`` 0: all sleeping workers; ``job_handle_prefix`` None: ``H:HOST``.
     """
@@ -154,7 +154,7 @@ class EmbeddedSettings:
 
 
 def handle_prefix_problem(prefix: str) -> str:
-    """Why handles cannot be made with this prefix; empty: they can."""
+    """Why this cannot be a handle prefix; empty if it can."""
     if not prefix or len(prefix.encode()) > 40:
         return f"a prefix of handles has 1 to 40 bytes, got {len(prefix.encode())}"
     if not prefix.isascii() or not prefix.isprintable() or " " in prefix:
@@ -163,7 +163,7 @@ def handle_prefix_problem(prefix: str) -> str:
 
 
 def store_problem(path: str) -> str:
-    """Why this cannot be the file of the embedded server's store; empty: it can.
+    """Why this cannot be the file of the embedded server's store; empty if it can.
 
     SQLite takes some paths to mean a database that keeps nothing.
     """
@@ -178,17 +178,29 @@ def store_problem(path: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """Health, metrics and dashboard."""
+    """Health checks, metrics and dashboard over HTTP; ``listen`` is an address, or ``unix:PATH``.
+
+    ``token`` is needed to change anything, None: nothing can be changed. ``read_token`` is needed to read, None: nobody is
+    asked.
+    """
 
     listen: str = "127.0.0.1:8730"
     token: str | None = None
+    read_token: str | None = None
+
+
+def token_problem(token: str) -> str:
+    """Why this cannot be a token, which is sent in a header of HTTP; empty if it can."""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        return "a token is printable ASCII without spaces"
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlSettings:
-    """The operator's socket; None: one in the runtime directory, named after the configuration file.
+    """The control socket; None: one in the runtime directory, named after the configuration file.
 
-    ``group``: who may use it beside the daemon's user, by name or number; None: nobody.
+    ``group``: whose members may use it beside the daemon's user, by name or number; None: no group.
     """
 
     socket: str | None = None
@@ -197,7 +209,7 @@ class ControlSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All of one configuration file, as the supervisor and its children see it.
+    """One configuration, as the supervisor and its children see it.
 
     ``servers`` includes the embedded server's own address when ``embedded`` is not None. ``path`` is the file it came
     from (absolute), ``base`` the folder that relative paths in it start from.

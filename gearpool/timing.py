@@ -1,6 +1,7 @@
-"""Time as the rest of gearpool passes it: absolute monotonic deadlines, and the arithmetic of back-off.
+"""Deadlines on the monotonic clock, durations, and back-off.
 
-Floor 0. Nobody subtracts time-outs: a Deadline is made once, at the edge, and handed down.
+Floor 0. Timeouts are not subtracted from each other: a Deadline is made once, where the caller gives a timeout, and handed
+down.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from gearpool.errors import InvalidArgument
 
 Clock = Callable[[], float]
 
-LONGEST_NAP_S = 3600.0
-"""What waits for a moment wakes up as often and looks again: system calls and event loops refuse times of years."""
+MAX_WAIT_S = 3600.0
+"""Longer waits are split into waits of this length: system calls and event loops refuse timeouts of years."""
 
 Duration = float | dt.timedelta
-"""What programs give as a duration: seconds, or a timedelta."""
+"""A duration as a caller passes it: seconds, or a timedelta."""
 
 
 def seconds_of(duration: Duration, what: str = "timeout") -> float:
@@ -63,7 +64,7 @@ class Deadline:
 
     @classmethod
     def allowed(cls, timeout: Duration | None, what: str = "timeout") -> Deadline:
-        """The deadline of a caller who allows so much from now; None means never.
+        """The deadline for a caller's timeout; None means never.
 
         Raises:
             InvalidArgument: see `seconds_of`.
@@ -72,7 +73,7 @@ class Deadline:
 
     @classmethod
     def never(cls) -> Deadline:
-        """A deadline that does not come."""
+        """A deadline that never passes."""
         return cls(math.inf)
 
     def remaining(self, clock: Clock = time.monotonic) -> float:
@@ -80,31 +81,31 @@ class Deadline:
         return max(0.0, self.at - clock())
 
     def timeout(self, clock: Clock = time.monotonic) -> float | None:
-        """What socket calls want: seconds left, or None when there is no end."""
+        """For socket calls: seconds left, or None without an end."""
         return None if self.at == math.inf else self.remaining(clock)
 
     def expired(self, clock: Clock = time.monotonic) -> bool:
-        """True once the moment has come."""
+        """True once the deadline has passed."""
         return clock() >= self.at
 
     def share(self, parts: int) -> Deadline:
-        """The first of so many equal parts of the time left: what one of several tries in a row may take."""
+        """A deadline for one of several attempts in a row: an equal part of the time left."""
         left = self.timeout()
         return self if left is None or parts == 1 else Deadline.after(left / parts)
 
     def earlier(self, other: Deadline) -> Deadline:
-        """Whichever comes first."""
+        """The earlier of two deadlines."""
         return self if self.at <= other.at else other
 
 
-def exponential(attempt: int, first_s: float, factor: float, most_s: float) -> float:
-    """The delay in seconds before try ``attempt + 1`` (``attempt`` counts from 1), capped at ``most_s``."""
+def exponential(attempt: int, first_s: float, factor: float, max_s: float) -> float:
+    """The delay in seconds before try ``attempt + 1`` (``attempt`` counts from 1), capped at ``max_s``."""
     try:
         growth = float(factor) ** (attempt - 1)
     except OverflowError:
         growth = math.inf
     # Nothing stays nothing, however often it is doubled.
-    return min(first_s * growth, most_s) if first_s > 0 else 0.0
+    return min(first_s * growth, max_s) if first_s > 0 else 0.0
 
 
 def jittered(delay_s: float, share: float, rng: Callable[[], float] = random.random) -> float:
@@ -113,24 +114,24 @@ def jittered(delay_s: float, share: float, rng: Callable[[], float] = random.ran
 
 
 class Backoff:
-    """Delays with full jitter for reconnecting: uniform in (0, cap], the cap doubling up to ``most_s``.
+    """Delays with full jitter for reconnecting: uniform in (0, cap], the cap doubling up to ``max_s``.
 
-    Full jitter spreads a herd of clients whose server came back best; see the AWS Architecture Blog's
+    Full jitter best spreads clients whose server has come back; see the AWS Architecture Blog's
     "Exponential Backoff And Jitter". The lowest tenth is left out so that two tries never coincide.
     """
 
-    def __init__(self, first_s: float, most_s: float, rng: Callable[[], float] = random.random) -> None:
+    def __init__(self, first_s: float, max_s: float, rng: Callable[[], float] = random.random) -> None:
         self._first_s = first_s
-        self._most_s = most_s
+        self._max_s = max_s
         self._rng = rng
         self.tries: int = 0
 
     def next(self) -> float:
-        """Seconds to wait before the next try."""
+        """Seconds to wait before the next attempt."""
         self.tries += 1
-        cap = exponential(self.tries, self._first_s, 2.0, self._most_s)
+        cap = exponential(self.tries, self._first_s, 2.0, self._max_s)
         return cap * (0.1 + 0.9 * self._rng())
 
     def reset(self) -> None:
-        """It worked: start again from the first delay."""
+        """An attempt succeeded: start again from the first delay."""
         self.tries = 0

@@ -1,7 +1,7 @@
-"""What nobody caught becomes an event: in threads, in greenlets, in finalizers, at the end of the process. Floor 2.
+"""Logs uncaught exceptions as events: in threads, in greenlets, in finalizers, at the end of the process. Floor 2.
 
 Without this the interpreter and gevent print tracebacks over many lines between the log's own. An application that sets
-hooks of its own later (Sentry does) keeps these behind its own.
+its own hooks later (as Sentry does) chains to these.
 """
 
 from __future__ import annotations
@@ -51,22 +51,12 @@ def _of_a_thread(found: threading.ExceptHookArgs) -> None:
 
 
 def _of_a_greenlet(_hub: Any, context: Any, t: Any, v: Any, tb: Any) -> None:
-    _tell(
-        "greenlet.exception",
-        "an exception ended a greenlet",
-        _with(v, t, tb),
-        greenlet=None if context is None else described(context),
-    )
+    _tell("greenlet.exception", "an exception ended a greenlet", _with(v, t, tb), greenlet=_named(context))
 
 
 def _unraisable(found: Any) -> None:
     error = _with(found.exc_value, found.exc_type, found.exc_traceback)
-    _tell(
-        "unraisable",
-        found.err_msg or "an exception was ignored",
-        error,
-        object=None if found.object is None else described(found.object),
-    )
+    _tell("unraisable", found.err_msg or "an exception was ignored", error, object=_named(found.object))
 
 
 def _warning(
@@ -75,7 +65,7 @@ def _warning(
     filename: str,
     lineno: int,
     file: TextIO | None = None,
-    line: str | None = None,  # noqa: ARG001 - the source line: whoever reads the log has the file's name
+    line: str | None = None,  # noqa: ARG001 - the source line: the log has the file's name
 ) -> None:
     if file is not None:
         file.write(warnings.formatwarning(message, category, filename, lineno))
@@ -86,6 +76,10 @@ def _warning(
 
 def _tell(event: str, message: str, error: BaseException | None, **fields: Any) -> None:
     logs.emit(log, logging.ERROR, event, message, error=explain(error) or None, **fields, exc_info=error)
+
+
+def _named(thing: Any) -> str | None:
+    return None if thing is None else described(thing)
 
 
 def _with(error: Any, kind: Any, trace: TracebackType | None) -> BaseException | None:

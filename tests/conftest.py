@@ -24,7 +24,7 @@ ONE_PROCESS = frozenset(
         "tests/worker/test_ends.py",
     }
 )
-"""Files whose tests share something that takes long to make: a booted machine, an image, a wheel."""
+"""Files whose tests share something that is slow to create: a booted machine, an image, a wheel."""
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
@@ -45,20 +45,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # First, or the other processes would have nothing to do at the end.
+    # First, so that the other processes are not idle at the end.
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in ONE_PROCESS)
 
 
 @pytest.fixture
 def gearmand() -> Iterator[Gearmand]:
-    """A real gearmand of this test's own."""
+    """A running gearmand that only this test uses."""
     with running_gearmand() as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
-    """A command that is run inside the tests' process takes over its logging and its hooks."""
+    """Restore logging and hooks, which a command replaces when it is run inside the test process."""
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning, Hub.print_exception
     yield
     logs.unconfigure()

@@ -1,4 +1,4 @@
-"""Real processes for tests: gearmand on a free port, and waiting for conditions with a deadline."""
+"""Job server processes for tests, and waiting for a condition with a deadline."""
 
 from __future__ import annotations
 
@@ -21,27 +21,32 @@ _T = TypeVar("_T")
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 that is not in use now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
+def unmeasured(**variables: str) -> dict[str, str]:
+    """The environment for a process in which coverage is not measured, since that loads modules of its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")} | variables
+
+
 def wait_for(condition: Callable[[], _T], what: str, seconds: float = 20.0) -> _T:
-    """The first true value of ``condition()``; fails the test when none has come within ``seconds``."""
+    """Return the first true value of ``condition()``; fail the test if there is none within ``seconds``."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            pytest.fail(f"waited {seconds:g} s in vain for {what}")
+            pytest.fail(f"timed out after {seconds:g} s waiting for {what}")
         time.sleep(0.01)
 
 
 def need(program: str) -> str:
-    """The path of a foreign program: without it the test is skipped on a laptop and fails in CI."""
+    """Return the path of a program; if it is not installed, skip the test, or fail it in CI."""
     path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if path is None:
         missing(program)
@@ -50,7 +55,7 @@ def need(program: str) -> str:
 
 
 def missing(peer: str) -> None:
-    """A foreign peer is not installed: skip on a laptop, fail in CI."""
+    """Skip the test because a peer is not installed; in CI, fail it."""
     message = f"{peer} is not installed; `make peers` installs it"
     if os.environ.get("CI"):
         pytest.fail(message)
@@ -58,14 +63,14 @@ def missing(peer: str) -> None:
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether somebody listens there."""
+    """Return whether the port accepts connections."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), 1.0):
         return True
     return False
 
 
 class Gearmand:
-    """A real gearmand; `kill` it, `restart` it on the same port, `stop` it."""
+    """A gearmand process that can be killed, restarted on the same port, and stopped."""
 
     def __init__(self, *options: str, port: int | None = None) -> None:
         self._program = need("gearmand")
@@ -87,26 +92,26 @@ class Gearmand:
         wait_for(lambda: accepts(self.port), f"gearmand on port {self.port}")
 
     def signal(self, number: int) -> None:
-        """Send it a signal; after SIGSTOP it stands still when this returns."""
+        """Send it a signal; after SIGSTOP this returns once the process is stopped."""
         assert self.process is not None
         self.process.send_signal(number)
         if number == signal.SIGSTOP:
             os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def kill(self) -> None:
-        """kill -9: whatever it held in memory is gone."""
+        """Send SIGKILL: everything it held in memory is lost."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def restart(self) -> None:
-        """kill -9 and start again on the same port."""
+        """Kill it and start it again on the same port."""
         self.kill()
         self.start()
 
     def stop(self) -> None:
-        """End it and remove its files."""
+        """Stop it and remove its files."""
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -119,7 +124,7 @@ class Gearmand:
 
 
 class OwnServer:
-    """``gearpool server`` as a process of its own."""
+    """A ``gearpool server`` process."""
 
     def __init__(self, *options: str) -> None:
         argv = [sys.executable, "-m", "gearpool", "server", "--listen", "127.0.0.1:0", *options]
@@ -129,7 +134,7 @@ class OwnServer:
         self.port = int(self.address.rpartition(":")[2])
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self.process.terminate()
         try:
             self.process.wait(10)
@@ -148,3 +153,17 @@ def running_gearmand(*options: str) -> Iterator[Gearmand]:
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def running_server(kind: str) -> Iterator[str]:
+    """Run a "gearmand" or a "gearpool server" for the duration of a block; the value is its address."""
+    if kind == "gearmand":
+        with running_gearmand() as gearmand:
+            yield gearmand.address
+        return
+    ours = OwnServer("--drain", "0s")
+    try:
+        yield ours.address
+    finally:
+        ours.stop()

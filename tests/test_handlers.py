@@ -119,7 +119,7 @@ def test_a_method_behind_dots_only_is_told_to_stand_behind_a_colon(module: Calla
     assert str(raised.value).endswith("searched: shop_m, which is no package")
 
 
-def test_a_module_that_is_not_there_is_told_with_the_folders_searched(
+def test_a_missing_module_is_reported_with_the_folders_searched(
     module: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path / "app"), "", sysconfig.get_path("stdlib"), "/opt/site-packages"])

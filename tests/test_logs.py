@@ -17,6 +17,7 @@ from gearpool import logs
 from gearpool.jobs import Job
 from gearpool.log_lines import MAX_FIELD
 from gearpool.settings import LogSettings
+from tests.processes import unmeasured
 
 log = logging.getLogger("gearpool.tests.logs")
 
@@ -294,7 +295,7 @@ def test_importing_logs_loads_no_gevent_and_no_yaml() -> None:
     code = (
         "import sys, gearpool.logs, gearpool.supervisor; assert not {'gevent', 'yaml', 'pydantic'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], env=unmeasured(), check=True)
 
 
 def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_was_dropped_is_counted(

@@ -1,4 +1,4 @@
-"""The distribution: what `pip install gearpool` brings, as somebody who has only the package."""
+"""The distribution, tested by a user who has only the installed package."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def outside(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
-def test_the_sdist_holds_every_tracked_file(dist: Path) -> None:
+def test_the_sdist_contains_every_tracked_file(dist: Path) -> None:
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("not a git checkout: nothing to compare with")
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -66,7 +66,7 @@ def test_the_sdist_holds_every_tracked_file(dist: Path) -> None:
     assert tracked - held == set()
 
 
-def test_the_sdist_holds_the_documents_that_readme_leads_to(dist: Path) -> None:
+def test_the_sdist_contains_the_documents_that_readme_links(dist: Path) -> None:
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
@@ -74,14 +74,14 @@ def test_the_sdist_holds_the_documents_that_readme_leads_to(dist: Path) -> None:
     assert documents | {"deploy/MIGRATING-CLIENTS.md", "tests/applications/fastapi_app.py"} <= held
 
 
-def test_distributions_pass_the_checks_of_the_index(dist: Path, wheel: Path) -> None:
+def test_distributions_pass_the_checks_of_the_package_index(dist: Path, wheel: Path) -> None:
     paths = [str(path) for path in dist.iterdir()]
     for command in (["twine", "check", "--strict", *paths], ["check_wheel_contents", str(wheel)]):
         done = subprocess.run([sys.executable, "-m", *command], check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_metadata_tells_version_licence_and_types(wheel: Path) -> None:
+def test_the_metadata_has_version_licence_and_typing_classifier(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = Parser().parsestr(archive.read(name).decode())

@@ -19,9 +19,14 @@ def test_what_one_process_writes_another_reads() -> None:
     page = Page.create()
     try:
         subprocess.run([sys.executable, "-c", WRITER, str(page.fd)], pass_fds=[page.fd], check=True)
-        beat = page.read()
-        assert (beat.turn, beat.since, beat.function, beat.activity) == (20000, 19999.0, 999, Activity.JOB)
-        assert (beat.handle, beat.unique) == (b"19999", b"19999")
+        reading = page.read()
+        assert (reading.sequence, reading.since, reading.function, reading.activity) == (
+            20000,
+            19999.0,
+            999,
+            Activity.JOB,
+        )
+        assert (reading.handle, reading.unique) == (b"19999", b"19999")
     finally:
         page.close()
 
@@ -31,12 +36,12 @@ def test_a_job_on_the_cpu_is_asked_to_be_killed_by_the_turn_that_shows_it() -> N
     try:
         assert page.to_kill == 0
         page.write(1.0, 0, Activity.JOB, b"H", b"u")
-        shown = page.read().turn
+        shown = page.read().sequence
         page.ask_to_kill(shown)
         assert page.to_kill == shown
         for _ in range(5):
             page.write(2.0, 0, Activity.JOB, b"I", b"v")
-        assert page.read().turn != page.to_kill == shown
+        assert page.read().sequence != page.to_kill == shown
     finally:
         page.close()
 
@@ -46,9 +51,9 @@ def test_a_reader_never_gets_a_write_half_done() -> None:
     try:
         with subprocess.Popen([sys.executable, "-c", WRITER, str(page.fd)], pass_fds=[page.fd]) as writer:
             while writer.poll() is None:
-                beat = page.read()
-                if beat.turn:
-                    assert beat.handle == beat.unique == b"%d" % beat.since
+                reading = page.read()
+                if reading.sequence:
+                    assert reading.handle == reading.unique == b"%d" % reading.since
     finally:
         page.close()
 
@@ -57,8 +62,8 @@ def test_long_names_are_cut_and_nothing_else_is_harmed() -> None:
     page = Page.create()
     try:
         page.write(1.0, NO_FUNCTION, Activity.OTHER, b"h" * 200, b"u" * 200)
-        beat = page.read()
-        assert (beat.handle, beat.unique, beat.function) == (b"h" * 63, b"u" * 63, NO_FUNCTION)
+        reading = page.read()
+        assert (reading.handle, reading.unique, reading.function) == (b"h" * 63, b"u" * 63, NO_FUNCTION)
     finally:
         page.close()
 
@@ -71,10 +76,10 @@ def test_the_last_job_is_still_shown_after_the_event_loop_has_gone_on() -> None:
         for number in range(5):
             page.write(2.0 + number, NO_FUNCTION, Activity.HUB, b"", b"")
             page.write(2.5 + number, NO_FUNCTION, Activity.OTHER, b"", b"")
-        assert (page.read().turn, page.read().activity) == (11, Activity.OTHER)
+        assert (page.read().sequence, page.read().activity) == (11, Activity.OTHER)
         last = page.last_job()
         assert last is not None
-        assert (last.turn, last.function, last.server, last.handle, last.unique) == (1, 7, 3, b"H:1", b"u")
+        assert (last.sequence, last.function, last.server, last.handle, last.unique) == (1, 7, 3, b"H:1", b"u")
         page.write(9.0, 8, Activity.LEFT, b"H:2", b"")
         assert page.read() == page.last_job()
     finally:
@@ -87,7 +92,7 @@ def test_what_a_copy_of_the_process_does_is_shown_to_nobody() -> None:
         row = page.jobs.add(1, b"H:1", b"")
         page.write(1.0, 0, Activity.JOB, b"H:1", b"")
         ours = page.memory
-        page.forsake()
+        page.detach()
         page.write(2.0, NO_FUNCTION, Activity.HUB, b"", b"")
         page.jobs.remove(row)
         page.memory = ours

@@ -1,4 +1,4 @@
-"""Programs that no test runs (benchmarks, stress, chaos) are there and can be imported; dependencies are those in use."""
+"""Programs that no test runs (benchmarks, stress, chaos) can be imported; declared dependencies are those in use."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_program_that_no_test_runs_can_be_imported(name: str) -> None:
     importlib.import_module(name)
 
 
-def test_make_bench_runs_every_benchmark_there_is() -> None:
+def test_make_bench_runs_every_benchmark() -> None:
     assert sorted(f"tests.benchmarks.bench_{name}" for name in PROGRAMS) == [
         name for name in MODULES if ".bench_" in name
     ]
@@ -42,15 +42,15 @@ def test_make_bench_runs_every_benchmark_there_is() -> None:
         assert callable(importlib.import_module(f"tests.benchmarks.bench_{name}").rows)
 
 
-def test_a_goal_of_a_benchmark_is_kept_or_missed() -> None:
+def test_a_benchmark_goal_is_met_or_missed() -> None:
     assert Row("a", 1.0, ">= 1", "").met
     assert not Row("a", 0.99, ">= 1", "").met
     assert Row("a", 1.0, "<= 1", "").met
     assert not Row("a", 1.01, "<= 1", "").met
 
 
-def test_what_make_runs_is_there() -> None:
-    """Every ``-m MODULE`` and file that the Makefile names; `make -n` also finds a target that cannot be made."""
+def test_everything_that_make_runs_exists() -> None:
+    """Every ``-m MODULE`` and file that the Makefile names; `make -n` also finds a target that cannot be built."""
     text = (ROOT / "Makefile").read_text()
     for module in re.findall(r"python -m ([\w.]+)", text):
         assert importlib.util.find_spec(module) is not None, module
@@ -83,23 +83,28 @@ class _Imports(ast.NodeVisitor):
 
 
 def _imported() -> set[str]:
-    """What gearpool's modules import, the standard library and gearpool left out."""
+    """Return the top-level packages that gearpool imports, without the standard library and gearpool."""
     imports = _Imports()
     for path in (ROOT / "gearpool").rglob("*.py"):
         imports.visit(ast.parse(path.read_text(), str(path)))
     return imports.found - set(sys.stdlib_module_names) - {"gearpool"}
 
 
-def test_every_dependency_is_imported_and_every_import_is_a_dependency() -> None:
+def _normalized(distribution: str) -> str:
+    """The name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_declared_dependencies_and_imports_match() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[\s<>=!~;\[]", line)[0].lower() for line in project["dependencies"]}
+    declared = {_normalized(re.split(r"[\s<>=!~;\[]", line)[0]) for line in project["dependencies"]}
     optional = {
-        re.split(r"[\s<>=!~;\[]", line)[0].lower()
+        _normalized(re.split(r"[\s<>=!~;\[]", line)[0])
         for lines in project.get("optional-dependencies", {}).values()
         for line in lines
     }
     packages = metadata.packages_distributions()
-    imported = {name.lower() for module in _imported() for name in packages.get(module, [module])}
+    imported = {_normalized(name) for module in _imported() for name in packages.get(module, [module])}
     implied = {"greenlet"}  # gevent's own, and part of its interface
     assert declared <= imported, f"never imported: {declared - imported}"
     assert imported - declared - implied <= optional, f"not declared: {imported - declared - implied - optional}"

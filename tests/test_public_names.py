@@ -1,4 +1,4 @@
-"""What users see of the classes that they hold: these names, and no others.
+"""The public names of the objects that users get: exactly these.
 
 A name that is added here is kept for ever; one that is removed is a line in CHANGELOG.md.
 """
@@ -110,12 +110,12 @@ def _names(value: object) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", NAMES, ids=lambda kind: kind.__name__)
-def test_an_object_shows_these_names_only(objects: dict[type, object], kind: type) -> None:
+def test_an_object_exposes_exactly_these_public_names(objects: dict[type, object], kind: type) -> None:
     assert _names(objects[kind]) == NAMES[kind]
 
 
 @pytest.mark.parametrize("kind", NAMES, ids=lambda kind: kind.__name__)
-def test_every_name_that_an_object_shows_is_documented(objects: dict[type, object], kind: type) -> None:
+def test_every_public_name_of_an_object_is_documented(objects: dict[type, object], kind: type) -> None:
     futures = _names(concurrent.futures.Future) | _names(asyncio.Future)
     described = " ".join(base.__doc__ or "" for base in kind.__mro__ if base.__module__.startswith("gearpool."))
     undocumented = []

@@ -1,1 +1,1 @@
-"""The programs that the supervisor starts: checker, worker and jobserver, each a composition root. Floor 4."""
+"""The programs that the supervisor starts: checker, worker and jobserver. Each is a composition root. Floor 4."""

@@ -1,7 +1,7 @@
-"""How a child shows where it is: SIGUSR1 what its threads do, SIGUSR2, while it imports, what its import waits for. Floor 4.
+"""Writes a child's stacks on request: SIGUSR1 those of its threads, SIGUSR2 the greenlet that imports a module. Floor 4.
 
-Law: stdlib only, for it comes before the monkey patching. What is written goes into memory that the supervisor reads and
-logs as one event; without a supervisor to stderr.
+Invariant: stdlib only, because it runs before monkey patching. The stacks go to shared memory, which the supervisor reads
+and logs as one event; without a supervisor they go to stderr.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import sys
 
 
 def show_stacks() -> None:
-    """Answer both signals from now on. Whoever serves takes SIGUSR2 over for itself later."""
+    """Install both signal handlers. A worker that is ready replaces the one for SIGUSR2."""
     fd = int(os.environ.pop("GEARPOOL_STACKS_FD", "2"))
     if fd > 2:
         os.set_inheritable(fd, False)
-    faulthandler.enable(fd)  # which thread has crashed is evidence, see `supervisor.evidence`
+    faulthandler.enable(fd)  # names the thread that crashed, see `supervisor.evidence`
     faulthandler.register(signal.SIGUSR1, file=fd, all_threads=True, chain=False)
 
     def show_import(_number: int, _frame: object) -> None:
-        """A module that waits while it is imported waits in the event loop, which is all that faulthandler sees then."""
+        """While an import waits for I/O, faulthandler only sees the event loop."""
         gevent = sys.modules.get("gevent")
         hub = gevent._hub_local.get_hub_if_exists() if gevent is not None else None
         if hub is None or gevent is None or gevent.getcurrent() is not hub or hub.parent is None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gearpool.cli import exits, servers
+from gearpool import exit_codes
+from gearpool.cli import servers
 from gearpool.cli.tables import shown, table
 from gearpool.cli.values import count
 
 if TYPE_CHECKING:
     from gearpool.client import Admin, Replies
 
-HELP = "ask and change job servers: workers, jobs, cancel, maxqueue, create, drop, version …"
+HELP = "Query and change job servers: workers, jobs, cancel, maxqueue, create, drop, version and more."
 EXAMPLES = """examples:
   gearpool admin status
   gearpool admin workers --json
@@ -27,7 +27,7 @@ A server that does not answer is named on standard error; the others' answers ar
 exit codes: 0 done, 1 refused or not found, 69 no server answered
 """
 
-_LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
+_LISTS = {
     "status": ("functions with jobs, running jobs and workers", ("function", "total", "running", "workers")),
     "priority-status": ("queued jobs by priority", ("function", "high", "normal", "low", "workers")),
     "workers": ("every connection with its id and functions", ("fd", "address", "id", "functions")),
@@ -37,6 +37,10 @@ _LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pid": ("the servers' process ids", ("pid",)),
     "verbose": ("the servers' log levels", ("verbose",)),
 }
+"""What the lists of the servers show, and their columns."""
+
+_METHODS = {"pid": "getpid"}
+"""Methods of `Admin` that are not called like their list."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,21 +48,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, (text, _) in _LISTS.items():
         _finish(commands.add_parser(name, help=text, description=text))
-    cancel = commands.add_parser("cancel", help="take waiting jobs out of the queue; a running one runs on")
-    cancel.add_argument("handle", nargs="+", help='"server/handle"')
+    cancel = commands.add_parser("cancel", help="remove waiting jobs from the queue; a running job continues")
+    cancel.add_argument("handle", nargs="+", help='the job, as "server/handle"')
     _finish(cancel)
-    limit = commands.add_parser("maxqueue", help="limit how many jobs of a function may wait")
+    limit = commands.add_parser("maxqueue", help="limit the number of waiting jobs of a function")
     limit.add_argument("function")
-    limit.add_argument("limit", nargs="*", type=count, help="N for all priorities, or HIGH NORMAL LOW; none lifts it")
+    limit.add_argument(
+        "limit", nargs="*", type=count, help="N for all priorities, or HIGH NORMAL LOW; without: no limit"
+    )
     _finish(limit)
-    for name, text in (("create", "make a function known"), ("drop", "forget a function; refused while it has jobs")):
+    for name, text in (("create", "register a function"), ("drop", "forget a function; refused while it has jobs")):
         change = commands.add_parser(name, help=text, description=text)
         change.add_argument("function")
         _finish(change)
 
 
 def _finish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     servers.add_options(parser)
 
 
@@ -70,29 +76,16 @@ def run(arguments: argparse.Namespace) -> int:
         if action == "cancel":
             return _cancel(admin, arguments)
         if action in _LISTS:
-            return _list(_question(admin, action)(), arguments)
+            ask = getattr(admin, _METHODS.get(action, action.replace("-", "_")))
+            return _list(ask(), arguments)
         if action == "maxqueue":
             if len(arguments.limit) not in (0, 1, 3):
                 servers.complain("maxqueue takes no limit, one, or three (high, normal, low)")
-                return exits.USAGE
+                return exit_codes.USAGE
             limits = tuple(arguments.limit) if len(arguments.limit) == 3 else (arguments.limit or [None])[0]
             return _change(admin.maxqueue(arguments.function, limits), arguments)
         change = admin.create if action == "create" else admin.drop
         return _change(change(arguments.function), arguments)
-
-
-def _question(admin: Admin, action: str) -> Callable[[], Replies[Any]]:
-    questions: dict[str, Callable[[], Replies[Any]]] = {
-        "status": admin.status,
-        "priority-status": admin.priority_status,
-        "workers": admin.workers,
-        "jobs": admin.jobs,
-        "unique-jobs": admin.unique_jobs,
-        "version": admin.version,
-        "pid": admin.getpid,
-        "verbose": admin.verbose,
-    }
-    return questions[action]
 
 
 def _list(replies: Replies[Any], arguments: argparse.Namespace) -> int:
@@ -106,26 +99,21 @@ def _list(replies: Replies[Any], arguments: argparse.Namespace) -> int:
             shown = [" ".join(value) if isinstance(value, tuple) else value for value in values]
             rows.append((server, *shown))
     if arguments.json:
-        failures = {name: str(error) for name, error in replies.failures.items()}
-        servers.print_json({arguments.action.replace("-", "_"): documents, "failures": failures})
+        servers.print_json({arguments.action.replace("-", "_"): documents, "failures": servers.failures(replies)})
     else:
-        print(table(("SERVER", *(column.upper() for column in columns)), rows, left=_left(arguments.action)))
+        left = 5 if arguments.action == "workers" else 2
+        print(table(("SERVER", *(column.upper() for column in columns)), rows, left=left))
     return _complain(replies)
-
-
-def _left(action: str) -> int:
-    return 5 if action == "workers" else 2
 
 
 def _change(replies: Replies[str], arguments: argparse.Namespace) -> int:
     if arguments.json:
-        failures = {name: str(error) for name, error in replies.failures.items()}
-        servers.print_json({"done": list(replies), "failures": failures})
+        servers.print_json({"done": list(replies), "failures": servers.failures(replies)})
     else:
         for server in replies:
             print(f"{server}  OK")
     _complain(replies)
-    return exits.FAILED if replies.failures else exits.OK
+    return exit_codes.FAILED if replies.failures else exit_codes.OK
 
 
 def _cancel(admin: Admin, arguments: argparse.Namespace) -> int:
@@ -135,13 +123,12 @@ def _cancel(admin: Admin, arguments: argparse.Namespace) -> int:
     else:
         for handle, known in done.items():
             print(f"{shown(handle)}  {'cancelled' if known else 'unknown'}")
-    return exits.OK if all(done.values()) else exits.FAILED
+    return exit_codes.OK if all(done.values()) else exit_codes.FAILED
 
 
 def _complain(replies: Replies[Any]) -> int:
-    for name, error in replies.failures.items():
-        text = str(error)
+    for name, text in servers.failures(replies).items():
         servers.complain(text if name in text else f"{name}: {text}")
     for text in servers.odd_rows(replies).values():
         servers.complain(text)
-    return exits.OK
+    return exit_codes.OK

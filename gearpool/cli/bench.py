@@ -9,14 +9,15 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gearpool.cli import exits, servers
+from gearpool import exit_codes
+from gearpool.cli import servers
 from gearpool.cli.values import duration, positive, size
 from gearpool.errors import GearpoolError
 
 if TYPE_CHECKING:
     from gearpool.client import Client
 
-HELP = "load a function from one connection and measure"
+HELP = "Load a function from one pipelined connection and measure its throughput and latency."
 EXAMPLES = """examples:
   gearpool bench echo
   gearpool bench echo --jobs 100000 --window 1000 --size 64KiB
@@ -27,14 +28,18 @@ INTERMIXED = True
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("function", help="the function to load; it should be harmless")
+    parser.add_argument("function", help="the function to load; its handler should have no side effects")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("-n", "--jobs", type=positive, metavar="N", help="submit N jobs")
     group.add_argument("-d", "--duration", type=duration, metavar="TIME", help="submit for TIME (default: 5s)")
     parser.add_argument("-w", "--window", type=positive, default=100, help="jobs under way at once (default: 100)")
-    parser.add_argument("--size", type=size, default=16, metavar="SIZE", help="payload (default: 16 bytes)")
-    parser.add_argument("-b", "--background", action="store_true", help="measure submissions only")
-    parser.add_argument("--json", action="store_true", help="JSON")
+    parser.add_argument(
+        "--size", type=size, default=16, metavar="SIZE", help="size of each payload (default: 16 bytes)"
+    )
+    parser.add_argument(
+        "-b", "--background", action="store_true", help="measure only the submission of background jobs"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     servers.add_options(parser)
 
 
@@ -60,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         rows = [row for found in client.admin.status().values() for row in found if row.function == arguments.function]
         if not arguments.background and not sum(row.workers for row in rows):
             servers.complain(f"no worker serves {arguments.function}")
-            return exits.FAILED
+            return exit_codes.FAILED
         measured = Measured()
         start = time.perf_counter()
         try:
@@ -69,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             servers.complain("interrupted")
         elapsed = time.perf_counter() - start
     _report(arguments, measured, elapsed)
-    return exits.FAILED if measured.failed else exits.OK
+    return exit_codes.FAILED if measured.failed else exit_codes.OK
 
 
 def _load(client: Client, arguments: argparse.Namespace, measured: Measured) -> None:

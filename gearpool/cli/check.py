@@ -1,6 +1,6 @@
-"""`gearpool check`: what is wrong with a configuration, and what will bite although it is allowed. Floor 5.
+"""`gearpool check`: reports problems of a configuration, and warns of what is allowed but likely to fail. Floor 5.
 
-Law: it says about the file what the daemon would, because the same checker process says it.
+Its verdict on the file is the daemon's, because the same checker process gives it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gearpool.cli import exits
+from gearpool import exit_codes
 from gearpool.cli.grace import graces
+from gearpool.cli.tables import counted
 from gearpool.cli.tables import shown as escaped
 from gearpool.cli.values import duration
 from gearpool.config.nodes import Place, Problem
+from gearpool.drain_times import PLATFORM_S
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
 from gearpool.settings import Settings, from_json
 from gearpool.supervisor import paths
 
-HELP = "validate a configuration, import its handlers, ping its servers"
+HELP = "Validate a configuration, import its handlers, and contact its job servers."
 EXAMPLES = """examples:
   gearpool check -c workers.yaml
-  gearpool check -c workers.yaml --show                   # the effective configuration, and where each value is from
+  gearpool check -c workers.yaml --show                   # the effective configuration, and where each value comes from
   gearpool check -c base.yaml -c conf.d/ --strict         # warnings count, too
-  gearpool check -c workers.yaml --stop-timeout 45s       # does the drain fit into what docker stop gives it?
+  gearpool check -c workers.yaml --stop-timeout 45s       # is that long enough for the drain?
   gearpool check -c workers.yaml --platform gearpool.service --platform deployment.yaml --platform compose.yaml
   gearpool check -c workers.yaml --format github          # annotations for a pull request
 
@@ -42,66 +45,77 @@ exit codes: 0 fine (perhaps with warnings), 1 warnings under --strict, 78 the co
 STOP_VARIABLE = "GEARPOOL_STOP_TIMEOUT"
 
 SPARE_DESCRIPTORS = 64
-"""What a worker process has open besides connections."""
+"""File descriptors of a worker process besides its connections."""
 
 OWN_WORK_S = 60.0
 """The checker's start and end, without any import: only a machine in trouble needs seconds for them."""
 
-LEAVING_S = 3.0
-"""What the daemon needs beyond the drain to end its processes."""
+Row = dict[str, Any]
+"""A problem or warning: file, line, column, path and message."""
+
+
+@dataclass
+class _Findings:
+    """What is told at the end; ``shown`` is the effective configuration, if it was asked for."""
+
+    problems: list[Row]
+    warnings: list[Row]
+    servers: dict[str, str] = field(default_factory=dict)
+    shown: str | None = None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "-c", "--config", metavar="FILE", action="append", required=True, help="file or folder; may be given again"
-    )
+        "-c", "--config", metavar="FILE", action="append", required=True,
+        help="a file or folder; may be given several times",
+    )  # fmt: skip
     parser.add_argument("--processes", metavar="N", help="as for the daemon")
     parser.add_argument("--concurrency", metavar="N", help="as for the daemon")
     parser.add_argument("--servers", metavar="HOST:PORT,...", help="as for the daemon")
     parser.add_argument("--log-level", metavar="LEVEL", help="as for the daemon")
-    parser.add_argument("--show", action="store_true", help="print the effective configuration, secrets masked")
+    parser.add_argument("--show", action="store_true", help="print the effective configuration with secrets masked")
     parser.add_argument(
-        "--strict", action="store_true", help="warnings are failures; with --offline the file's own only"
+        "--strict", action="store_true", help="treat warnings as failures; with --offline only those about the file"
     )
-    parser.add_argument("--offline", action="store_true", help="do not ask the servers")
+    parser.add_argument("--offline", action="store_true", help="do not contact the job servers")
     parser.add_argument(
         "--import-timeout", type=duration, metavar="TIME", default=60.0,
-        help="how long the import of one handler may take (default: 60s)",
+        help="time limit for the import of one handler (default: 60s)",
     )  # fmt: skip
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parser.add_argument(
         "--stop-timeout", type=duration, metavar="TIME",
-        help="how long the platform waits before it kills (default: GEARPOOL_STOP_TIMEOUT, if that is set)",
+        help="how long the platform waits before it kills (default: GEARPOOL_STOP_TIMEOUT, if set)",
     )  # fmt: skip
     parser.add_argument(
         "--platform", metavar="FILE", action="append", default=[],
-        help="systemd unit, Kubernetes manifest or compose file: is its grace long enough for the drain?",
+        help="check whether this systemd unit, Kubernetes manifest or compose file leaves enough time for the drain",
     )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check and tell."""
+    """Run the checks and print the results."""
     if arguments.stop_timeout is None and (given := os.environ.get(STOP_VARIABLE)):
         try:
             arguments.stop_timeout = duration(given)
         except argparse.ArgumentTypeError as error:
             raise InvalidArgument(f"{STOP_VARIABLE}: {error}") from None
     answer = _ask_checker(arguments)
-    problems, warnings = answer.get("problems", []), answer.get("warnings", [])
-    servers: dict[str, str] = {}
-    if not problems:
+    found = _Findings(answer.get("problems", []), answer.get("warnings", []))
+    if not found.problems:
         settings = from_json(Settings, answer["settings"])
-        warnings += [_at(settings.path, message) for message in _environment(settings, arguments, answer)]
+        messages = list(_environment(settings, arguments, answer))
         if not arguments.offline:
-            servers, hazards = _servers(settings)
-            warnings += [_at(settings.path, message) for message in hazards]
-    shown = answer["shown"] if arguments.show and not problems else None
-    _TELL[arguments.format](problems, warnings, servers, shown)
-    if problems:
-        return exits.CONFIGURATION
-    return exits.FAILED if warnings and arguments.strict else exits.OK
+            found.servers, hazards = _servers(settings)
+            messages += hazards
+        found.warnings += [_at(settings.path, message) for message in messages]
+        found.shown = answer["shown"] if arguments.show else None
+    _TELL[arguments.format](found)
+    if found.problems:
+        return exit_codes.CONFIGURATION
+    return exit_codes.FAILED if found.warnings and arguments.strict else exit_codes.OK
 
 
 def _ask_checker(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -165,7 +179,7 @@ def _end(code: int | None, limit_s: float, option: str = "") -> str:
     return f"ended the process with exit code {code}"
 
 
-def _at(path: str, message: str) -> dict[str, Any]:
+def _at(path: str, message: str) -> Row:
     return {"file": _shown(path), "line": 0, "column": 0, "path": "", "message": message}
 
 
@@ -177,7 +191,7 @@ def _shown(path: str) -> str:
 
 
 def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict[str, Any]) -> Iterator[str]:
-    """What of this machine and this interpreter will bite."""
+    """Warnings about this machine and this interpreter."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     lanes = sum(function.enabled for function in settings.functions) * len(settings.servers)
     if limit != resource.RLIM_INFINITY and lanes + settings.concurrency + SPARE_DESCRIPTORS > limit:
@@ -192,20 +206,20 @@ def _environment(settings: Settings, arguments: argparse.Namespace, answer: dict
     for path in arguments.platform:
         waits |= {f"{name} ({_shown(path)})": seconds for name, seconds in graces(path).items()}
     for name, seconds in waits.items():
-        if seconds < settings.drain_timeout_s + LEAVING_S:
+        if seconds < settings.drain_timeout_s + PLATFORM_S:
             yield (
-                f"{name} is killed {seconds:g} s after it was told to stop, but may need drain_timeout "
-                f"({settings.drain_timeout_s:g} s) and {LEAVING_S:g} s more: jobs that could have finished are cut off"
+                f"{name} is killed {seconds:g} s after it was asked to stop, but may need drain_timeout "
+                f"({settings.drain_timeout_s:g} s) and {PLATFORM_S:g} s more: jobs that could have finished are cut off"
             )
 
 
 def _places(settings: Settings) -> Iterator[str]:
-    """Files that could not be written here: the daemon would not start, or the first letter would fail."""
+    """Warnings about files that cannot be written: the daemon would not start, or a dead letter would fail."""
     socket = settings.control.socket
     if socket is not None:
         path = Path(settings.base, socket)
-        if len(os.fsencode(path)) > paths.MOST:
-            yield f"control.socket {path} is longer than {paths.MOST} bytes, the most a socket's path may have"
+        if len(os.fsencode(path)) > paths.MAX_PATH:
+            yield f"control.socket {path} is longer than {paths.MAX_PATH} bytes, the most a socket's path may have"
         elif problem := _cannot_write(path.parent):
             yield f"control.socket: {problem}, so that the daemon would not start"
     if settings.embedded is not None and settings.embedded.store != "memory":
@@ -230,11 +244,12 @@ def _cannot_write(folder: Path) -> str | None:
 
 
 def _servers(settings: Settings) -> tuple[dict[str, str], list[str]]:
-    """Version by server, and what is known of those versions."""
+    """The version of each server, and warnings about known faults of those versions."""
     from gearpool.client import Client
 
     warnings: list[str] = []
-    wanted = [server for server in settings.servers if not _is_ours(settings, str(server))]
+    ours = None if settings.embedded is None else str(parse_server(settings.embedded.listen))
+    wanted = [server for server in settings.servers if str(server) != ours]
     if not wanted:
         return {}, warnings
     with Client(wanted, connect_timeout=3.0, request_timeout=5.0) as client:
@@ -250,12 +265,8 @@ def _servers(settings: Settings) -> tuple[dict[str, str], list[str]]:
     return found, warnings
 
 
-def _is_ours(settings: Settings, server: str) -> bool:
-    return settings.embedded is not None and server == str(parse_server(settings.embedded.listen))
-
-
 def _hazards(version: str) -> Iterator[str]:
-    """What gearmand of this version does to its users; seen on the wire of 1.1.20 (1.1.21 and 22 are alike) and 2.0.0."""
+    """Known faults of this version of gearmand; seen on the wire of 1.1.20 (1.1.21 and 22 are alike) and 2.0.0."""
     if version.startswith("1.1."):
         yield "workers of other libraries that use CAN_DO_TIMEOUT can crash it; limits belong into this file"
         yield "EPOCH jobs start late, when a worker next asks (gearpool asks every 5 s)"
@@ -269,34 +280,28 @@ def _hazards(version: str) -> Iterator[str]:
     yield "a unique id of more than 63 bytes, such as a SHA-256 in hex, coalesces nothing or is refused"
 
 
-def _human(
-    problems: list[dict[str, Any]], warnings: list[dict[str, Any]], servers: dict[str, str], shown: str | None
-) -> None:
-    print(shown or "", end="")
-    for problem in problems:
+def _human(found: _Findings) -> None:
+    print(found.shown or "", end="")
+    for problem in found.problems:
         print(_line(problem), file=sys.stderr)
-    for warning in warnings:
+    for warning in found.warnings:
         print(f"warning: {_line(warning)}", file=sys.stderr)
-    for server, version in servers.items():
+    for server, version in found.servers.items():
         print(f"{server}: {escaped(version)}", file=sys.stderr)
-    count = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "fine"
-    print(f"{count}, {len(warnings)} warning{'s' * (len(warnings) != 1)}", file=sys.stderr)
+    count = counted(len(found.problems), "problem") if found.problems else "fine"
+    print(f"{count}, {counted(len(found.warnings), 'warning')}", file=sys.stderr)
 
 
-def _json(
-    problems: list[dict[str, Any]], warnings: list[dict[str, Any]], servers: dict[str, str], shown: str | None
-) -> None:
-    answer: dict[str, Any] = {"problems": problems, "warnings": warnings, "servers": servers}
-    if shown is not None:
-        answer["configuration"] = shown
+def _json(found: _Findings) -> None:
+    answer: dict[str, Any] = {"problems": found.problems, "warnings": found.warnings, "servers": found.servers}
+    if found.shown is not None:
+        answer["configuration"] = found.shown
     print(json.dumps(answer, indent=1))
 
 
-def _github(
-    problems: list[dict[str, Any]], warnings: list[dict[str, Any]], _servers: dict[str, str], shown: str | None
-) -> None:
-    print(shown or "", end="")
-    for kind, rows in (("error", problems), ("warning", warnings)):
+def _github(found: _Findings) -> None:
+    print(found.shown or "", end="")
+    for kind, rows in (("error", found.problems), ("warning", found.warnings)):
         for row in rows:
             message = _coded(str(Problem(Place(""), row["path"], row["message"])).removeprefix(": "))
             file = _coded(row["file"]).replace(":", "%3A").replace(",", "%2C")
@@ -304,13 +309,13 @@ def _github(
 
 
 def _coded(text: str) -> str:
-    """As GitHub's workflow commands want it; whatever it holds, it stays one line of one command."""
+    """As a GitHub workflow command; whatever the text holds, it stays one line."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _line(row: dict[str, Any]) -> str:
-    """A problem as text; what servers or files have put into it drives no terminal."""
+def _line(row: Row) -> str:
+    """A problem as text, with control characters from servers or files escaped."""
     text = str(Problem(Place(row["file"], row["line"], row["column"]), row["path"], row["message"]))
     return "\n".join(map(escaped, text.split("\n")))
 

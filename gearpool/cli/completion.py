@@ -1,20 +1,19 @@
-"""`gearpool completion SHELL`: a script that teaches a shell to complete gearpool's command line. Floor 5.
+"""`gearpool completion SHELL`: prints a script with which a shell completes gearpool's command line. Floor 5.
 
-Law: there is no table of options here. The script is made of the parsers of the commands themselves, so that it cannot
-say anything else than they do.
+There is no table of options here: the script is generated from the parsers of the commands, so it cannot differ from them.
 """
 
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
-from gearpool.cli import exits
+from gearpool import exit_codes
 
-HELP = "print a completion script for bash, zsh or fish"
+HELP = "Print a completion script for bash, zsh or fish."
 EXAMPLES = """examples:
   source <(gearpool completion bash)                                    # in ~/.bashrc
   source <(gearpool completion zsh)                                     # in ~/.zshrc, after compinit
@@ -22,7 +21,7 @@ EXAMPLES = """examples:
 """
 
 _FILES = ("FILE", "PATH")
-"""Metavars of what is the path of a file."""
+"""Metavars of arguments that are paths of files."""
 
 
 @dataclass
@@ -65,13 +64,13 @@ class Command:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("shell", choices=sorted(SHELLS), help="the shell to print it for")
+    parser.add_argument("shell", choices=sorted(SHELLS), help="the shell")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     print(SHELLS[arguments.shell](describe()), end="")
-    return exits.OK
+    return exit_codes.OK
 
 
 def describe() -> Command:
@@ -108,7 +107,7 @@ def _slot(action: argparse.Action) -> Slot:
     return Slot(name, choices, name in _FILES or name == "file", action.nargs in ("*", "+"))
 
 
-# bash: one function that says what may follow, by command, and one that looks where the cursor is.
+# bash: one function lists what may follow each command, the other finds where the cursor is.
 
 _BASH = r"""
 _gearpool() {
@@ -160,21 +159,17 @@ complete -F _gearpool gearpool
 def bash(whole: Command) -> str:
     """The script for bash, 4.0 and later; it needs nothing else."""
     paths = [" ".join(command.words) for command in whole.all() if command.words]
-    lines = ["# gearpool's completion for bash, made by: gearpool completion bash", "", "_gearpool_is_command() {"]
-    lines += [
-        "    case $1 in",
-        f"    {'|'.join(map(_quoted, paths))}) return 0 ;;",
-        "    esac",
-        "    return 1",
-        "}",
-        "",
-    ]
-    lines += ["_gearpool_about() {", "    case $1 in"]
+    lines = [
+        "# gearpool's completion for bash, made by: gearpool completion bash", "",
+        "_gearpool_is_command() {", "    case $1 in", f"    {'|'.join(map(quote, paths))}) return 0 ;;", "    esac",
+        "    return 1", "}", "",
+        "_gearpool_about() {", "    case $1 in",
+    ]  # fmt: skip
     chosen: list[str] = []
     for command in whole.all():
         path = " ".join(command.words)
         names = [name for option in command.options for name in option.names]
-        # One whose value may be left out is like one without: who knows what comes next?
+        # An option with an optional value is treated as one without: the next word may be either.
         with_value = [option for option in command.options if option.value is not None and not option.optional]
         valued = [name for option in with_value for name in option.names]
         files = [name for option in with_value if option.value and option.value.file for name in option.names]
@@ -183,32 +178,28 @@ def bash(whole: Command) -> str:
             places.append("")
         below = [each.words[-1] for each in command.below]
         lines += [
-            f"    {_quoted(path)})",
+            f"    {quote(path)})",
             f"        options={_words(names)}",
             f"        valued={_words(valued)}",
             f"        files={_words(files)}",
             f"        below={_words(below)}",
-            f"        places=({' '.join(map(_quoted, places))})",
+            f"        places=({' '.join(map(quote, places))})",
             "        ;;",
         ]
         for option in with_value:
             if option.value and option.value.choices:
-                pattern = "|".join(_quoted(f"{path} {name}") for name in option.names)
-                chosen.append(f"    {pattern}) choices={_quoted(' '.join(option.value.choices))} ;;")
+                pattern = "|".join(quote(f"{path} {name}") for name in option.names)
+                chosen.append(f"    {pattern}) choices={quote(' '.join(option.value.choices))} ;;")
     lines += ["    esac", "}", "", "_gearpool_choices() {", "    choices=", "    case $1 in", *chosen, "    esac", "}"]
     return "\n".join(lines) + "\n" + _BASH
 
 
 def _words(words: list[str]) -> str:
     """As one word of the shell, with blanks around each."""
-    return _quoted(f" {' '.join(words)} ")
+    return quote(f" {' '.join(words)} ")
 
 
-def _quoted(text: str) -> str:
-    return shlex.quote(text)
-
-
-# zsh: its own _arguments does the looking; a function a command.
+# zsh: its _arguments finds the position; one function per command.
 
 
 def zsh(whole: Command) -> str:
@@ -216,9 +207,9 @@ def zsh(whole: Command) -> str:
     lines = ["#compdef gearpool", "# gearpool's completion for zsh, made by: gearpool completion zsh", ""]
     for command in whole.all():
         lines += [f"{_function(command)}() {{", *_zsh_body(command), "}", ""]
-    lines += [
-        'if [[ $funcstack[1] == _gearpool ]]; then\n    _gearpool "$@"\nelse\n    compdef _gearpool gearpool\nfi',
-    ]
+    lines.append(
+        'if [[ $funcstack[1] == _gearpool ]]; then\n    _gearpool "$@"\nelse\n    compdef _gearpool gearpool\nfi'
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -227,12 +218,12 @@ def _zsh_body(command: Command) -> Iterator[str]:
         # Its name, or what it is called by, is the first of the words here.
         yield "    local -a below=("
         for each in command.below:
-            yield f"        {_quoted(f'{each.words[-1]}:{each.help}')}"
+            yield f"        {quote(f'{each.words[-1]}:{each.help}')}"
         yield "    )"
         yield "    if ((CURRENT > 2)); then"
         yield "        case $words[2] in"
         for each in command.below:
-            yield f"        {_quoted(each.words[-1])}) shift words; ((CURRENT--)); {_function(each)}; return ;;"
+            yield f"        {quote(each.words[-1])}) shift words; ((CURRENT--)); {_function(each)}; return ;;"
         yield "        esac"
         yield "    elif [[ $words[2] != -* ]]; then"
         yield "        _describe -t commands command below"
@@ -242,7 +233,7 @@ def _zsh_body(command: Command) -> Iterator[str]:
     for option in command.options:
         yield f"        {_zsh_option(option)} \\"
     for slot in command.places:
-        yield f"        {_quoted(('*' if slot.repeated else '') + _zsh_value(slot))} \\"
+        yield f"        {quote(('*' if slot.repeated else '') + _zsh_value(slot))} \\"
     yield "        && return 0"
 
 
@@ -253,7 +244,7 @@ def _zsh_option(option: Option) -> str:
     text = f"[{_escaped(option.help, '[]:')}]{value}"
     exclusive = "*" if option.repeated else f"({' '.join(option.names)})"
     names = option.names if option.value is None else tuple(f"{each}{_joint(each)}" for each in option.names)
-    return " ".join(_quoted(f"{exclusive}{name}{text}") for name in names)
+    return " ".join(quote(f"{exclusive}{name}{text}") for name in names)
 
 
 def _joint(name: str) -> str:

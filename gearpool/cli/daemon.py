@@ -13,7 +13,7 @@ from gearpool.supervisor import paths
 from gearpool.supervisor.daemon import Daemon
 from gearpool.supervisor.options import Options
 
-HELP = "Run Python functions as Gearman workers, as a configuration file says."
+HELP = "Run Python functions as Gearman workers, configured by a file."
 USAGE = "gearpool -c FILE [options]\n       gearpool COMMAND [options]"
 _WIDTH = max(map(len, COMMANDS)) + 2
 EXAMPLES = (
@@ -24,13 +24,13 @@ examples:
   gearpool -c base.yaml -c conf.d/
   gearpool -c workers.yaml --servers 10.0.0.1:4730,10.0.0.2:4730
 
-commands (gearpool COMMAND --help tells more):
+commands (see gearpool COMMAND --help):
 """
     + "\n".join(f"  {name:<{_WIDTH}}{line}" for name, line in COMMANDS.items())
     + """
 
-signals to the daemon: TERM and INT drain and stop (a second INT, or QUIT, ends running jobs now); HUP reload;
-  TSTP grab no more jobs, CONT go on; TTIN, TTOU one process more or fewer; USR1 log every greenlet's stack
+signals to the daemon: TERM and INT drain and stop (a second INT, or QUIT, ends running jobs now); HUP reloads;
+  TSTP stops taking jobs, CONT resumes; TTIN and TTOU add or remove a process; USR1 logs every greenlet's stack
 """
 )
 
@@ -39,11 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The file, and what overrides it."""
     parser.add_argument(
         "-c", "--config", metavar="FILE", action="append", required=True,
-        help="the configuration file; given again, files and folders are merged (the first names the control socket)",
+        help="the configuration file; several files and folders are merged (the first names the control socket)",
     )  # fmt: skip
-    parser.add_argument("--processes", metavar="N", help="worker processes, or 'auto': one per CPU")
-    parser.add_argument("--concurrency", metavar="N", help="jobs at once in one process")
-    parser.add_argument("--servers", metavar="HOST:PORT,...", help="job servers instead of those in the file")
+    parser.add_argument("--processes", metavar="N", help="number of worker processes, or 'auto' for one per CPU")
+    parser.add_argument("--concurrency", metavar="N", help="number of jobs at once in one process")
+    parser.add_argument(
+        "--servers", metavar="HOST:PORT,...", help="the job servers to use instead of those in the file"
+    )
     parser.add_argument("--log-level", metavar="LEVEL", choices=("debug", "info", "warning", "error"))
 
 
@@ -58,7 +60,7 @@ def overrides(arguments: argparse.Namespace) -> Sequence[str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until told to leave."""
+    """Run the daemon until it is stopped."""
     logs.configure(LogSettings(level=arguments.log_level or "info"))
     uncaught.install()
     return Daemon(Options(paths.absolute(arguments.config[0]), overrides(arguments), folder=_folder())).run()

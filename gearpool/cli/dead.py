@@ -1,4 +1,4 @@
-"""`gearpool dead`: the letters of jobs that were given up. Floor 5; the file is `gearpool.deadfile`'s."""
+"""`gearpool dead`: the dead letters of jobs that were given up. Floor 5; the file is `gearpool.dead_letter_file`'s."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gearpool import deadfile
-from gearpool.cli import exits, servers
+from gearpool import dead_letter_file, exit_codes
+from gearpool.cli import servers
 from gearpool.cli.tables import shown
-from gearpool.deadfile import BadLetter, Letter
+from gearpool.dead_letter_file import BadLetter, Letter
 from gearpool.errors import GearpoolError
 
-HELP = "list, show, submit again or drop the letters of a dead-letter file"
+HELP = "List, show, submit again or drop the dead letters of a file."
 EXAMPLES = """examples:
   gearpool dead list dead-letters.jsonl
   gearpool dead show dead-letters.jsonl 3f2a91c04b7d
@@ -24,20 +24,19 @@ EXAMPLES = """examples:
   gearpool dead drop dead-letters.jsonl --function thumbnail
 """
 INTERMIXED = True
-DROP_EVERY_S = 1.0
 _BAD_SHOWN = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("action", choices=("list", "show", "retry", "drop"))
-    parser.add_argument("file", type=Path, help="the file that `dead_letter: {file: …}` names")
+    parser.add_argument("file", type=Path, help="the file named by `dead_letter: {file: …}`")
     parser.add_argument(
-        "ids", nargs="*", default=[], metavar="ID", help="which letters; for list and show: default all"
+        "ids", nargs="*", default=[], metavar="ID", help="the dead letters; default for list and show: all"
     )
-    parser.add_argument("--all", action="store_true", help="retry, drop: every letter")
-    parser.add_argument("--function", help="only letters of this function")
-    parser.add_argument("--json", action="store_true", help="JSON, one letter a line")
+    parser.add_argument("--all", action="store_true", help="for retry and drop: all dead letters")
+    parser.add_argument("--function", help="only dead letters of this function")
+    parser.add_argument("--json", action="store_true", help="print JSON, one dead letter a line")
     servers.add_options(parser)
 
 
@@ -50,32 +49,34 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"gearpool dead: there is no letter {name} in {arguments.file}", file=sys.stderr)
         if arguments.action in ("retry", "drop") and not (arguments.ids or arguments.all or arguments.function):
             print(f"gearpool dead {arguments.action}: name letters, or give --function or --all", file=sys.stderr)
-            return exits.USAGE
+            return exit_codes.USAGE
         code = _ACTIONS[arguments.action](arguments, letters)
     except OSError as error:
         print(f"gearpool dead: {arguments.file}: {error.strerror or error}", file=sys.stderr)
-        return exits.FAILED
-    return exits.FAILED if missing else code
+        return exit_codes.FAILED
+    return exit_codes.FAILED if missing else code
 
 
 def _letters(arguments: argparse.Namespace) -> list[Letter]:
+    from gearpool.client import dead_letters
+
     letters = []
     bad: list[str] = []
     good = 0
-    for number, letter in deadfile.read(arguments.file):
+    for number, letter in dead_letter_file.read(arguments.file):
         if isinstance(letter, BadLetter):
             if len(bad) <= _BAD_SHOWN:
                 bad.append(f"{arguments.file}:{number}: {letter}")
             continue
         good += 1
-        if (not arguments.ids or letter.id in arguments.ids) and arguments.function in (None, letter.function):
+        if dead_letters.is_selected(letter, arguments.ids, arguments.function):
             letters.append(letter)
     for text in bad[:_BAD_SHOWN]:
         print(f"gearpool dead: {shown(text)}", file=sys.stderr)
     if len(bad) > _BAD_SHOWN:
         print("gearpool dead: … and more lines that are no letter", file=sys.stderr)
     if bad and not good:
-        raise GearpoolError(f"{arguments.file} is no file of dead letters: not one of its lines is a letter")
+        raise GearpoolError(f"{arguments.file} is not a dead-letter file: none of its lines is a dead letter")
     return letters
 
 
@@ -86,7 +87,7 @@ def _list(arguments: argparse.Namespace, letters: list[Letter]) -> int:
         else:
             function, error = shown(letter.function), shown(letter.error.partition("\n")[0])
             print(f"{letter.id}  {_moment(letter.time)}  {function}  attempts {letter.attempts}  {error}")
-    return exits.OK
+    return exit_codes.OK
 
 
 def _show(arguments: argparse.Namespace, letters: list[Letter]) -> int:
@@ -99,41 +100,38 @@ def _show(arguments: argparse.Namespace, letters: list[Letter]) -> int:
                 print(f"{name:10} {_moment(letter.time) if name == 'time' else shown(str(value))}")
         print(f"{'payload':10} {letter.payload[:1000]!r}{'…' * (len(letter.payload) > 1000)} ({len(letter.payload)} B)")
         print("\n".join(map(shown, letter.traceback.split("\n"))))
-    return exits.OK
+    return exit_codes.OK
 
 
 def _retry(arguments: argparse.Namespace, letters: list[Letter]) -> int:
-    submitted: set[str] = set()
-    dropped_at = time.monotonic()
+    from gearpool.client import dead_letters
+
+    submitted = 0
+
+    def on_submitted(job: object) -> None:
+        nonlocal submitted
+        submitted += 1
+        print(shown(str(job)))
+
     with servers.make_client(arguments) as client:
-        try:
-            for letter in letters:
-                # The letter's own id as unique: submitted twice, after a crash in between say, it is one job.
-                job = client.submit_background_job(letter.function, letter.payload, unique=f"dead-{letter.id}")
-                submitted.add(letter.id)
-                print(shown(str(job)))
-                # Not after each: to drop letters is to write the whole file again.
-                if time.monotonic() - dropped_at >= DROP_EVERY_S:
-                    deadfile.remove(arguments.file, lambda each: each.id in submitted)
-                    dropped_at = time.monotonic()
-        finally:
-            deadfile.remove(arguments.file, lambda each: each.id in submitted)
-    print(f"{len(submitted)} submitted", file=sys.stderr)
-    return exits.OK
+        dead_letters.retry(client, arguments.file, letters, on_submitted)
+    print(f"{submitted} submitted", file=sys.stderr)
+    return exit_codes.OK
 
 
 def _drop(arguments: argparse.Namespace, letters: list[Letter]) -> int:
-    ids = {letter.id for letter in letters}
-    dropped = deadfile.remove(arguments.file, lambda letter: letter.id in ids)
-    print(f"{len(dropped)} dropped", file=sys.stderr)
-    return exits.OK
+    from gearpool.client import dead_letters
+
+    dropped = dead_letters.drop(arguments.file, {letter.id for letter in letters})
+    print(f"{dropped} dropped", file=sys.stderr)
+    return exit_codes.OK
 
 
 def _moment(when: float) -> str:
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(when))
     except (OverflowError, ValueError, OSError):
-        return f"{when:g}"  # whoever wrote that: it is still a letter
+        return f"{when:g}"  # another program wrote this, but it is still a dead letter
 
 
 def _fields(letter: Letter) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""How long a platform waits before it kills: read from a systemd unit, a Kubernetes manifest or a compose file. Floor 5.
+"""Reads how long a platform waits before it kills a process, from a systemd unit, a Kubernetes manifest or a compose
+file. Floor 5.
 
 Facts: systemd.service(5) (TimeoutStopSec, 90 s by default), the Kubernetes API (terminationGracePeriodSeconds, 30), the
 compose specification (stop_grace_period, 10 s).
@@ -13,14 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from gearpool.errors import InvalidArgument
+from gearpool.units import parse_span
 
 _SYSTEMD_S, _KUBERNETES_S, _COMPOSE_S = 90.0, 30.0, 10.0
-_SECONDS = {
-    "us": 1e-6, "ms": 1e-3, "": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "m": 60.0, "min": 60.0,
-    "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hr": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0,
-    "day": 86400.0, "days": 86400.0,
-}  # fmt: skip
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
 
 
 def graces(path: str) -> dict[str, float]:
@@ -44,15 +40,27 @@ def graces(path: str) -> dict[str, float]:
     except RecursionError as error:
         raise InvalidArgument(f"{path} is nested too deep, or an alias in it holds itself") from error
     except yaml.YAMLError as error:
-        raise InvalidArgument(f"{path} is no systemd unit, Kubernetes manifest or compose file: {error}") from error
+        raise InvalidArgument(f"{path} is not a systemd unit, Kubernetes manifest or compose file: {error}") from error
     if not found:
         raise InvalidArgument(f"{path} has no [Service], no pod with containers and no services")
+    found = [each for each in found if not _is_exporter(each[1])] or found
     chosen = [each for each in found if "gearpool" in str(each[1]).lower()] or found
     return {
         name: default_s if given is None else _span(str(given), path)
         for name, runs, key, default_s in chosen
         for given in [runs.get(key)]
     }
+
+
+def _is_exporter(runs: dict[str, Any]) -> bool:
+    """Whether a service or a pod runs `gearpool exporter`, which has no jobs to finish."""
+    for each in (runs, *(runs.get("containers") or [])):
+        if isinstance(each, dict):
+            words = [each.get("command") or [], each.get("args") or []]
+            flat = [str(word) for part in words for word in (part.split() if isinstance(part, str) else list(part))]
+            if [word for word in flat if word != "gearpool"][:1] == ["exporter"]:
+                return True
+    return False
 
 
 def _of_a_unit(text: str, path: str) -> float:
@@ -92,10 +100,7 @@ def _pods(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _span(text: str, path: str) -> float:
-    """``45``, ``45s``, ``1min 30s``, ``1m30s`` or ``infinity`` in seconds."""
-    if text == "infinity":
-        return math.inf
-    parts = _SPAN.findall(text)
-    if not parts or _SPAN.sub("", text) or any(unit not in _SECONDS for _, unit in parts):
-        raise InvalidArgument(f"{path}: {text!r} is no time")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    seconds = parse_span(text)
+    if seconds is None:
+        raise InvalidArgument(f"{path}: {text!r} is not a duration")
+    return seconds

@@ -1,11 +1,11 @@
 """`gearpool`: finds the command and imports only that one's module, so that light commands start at once. Floor 5.
 
-Every command is a module of this package named in COMMANDS, with
+Every command is named in COMMANDS. It is a row of the table in `operating`, or a module of this package with
 
 - ``HELP``: one line; ``EXAMPLES``: lines shown under ``--help``; ``USAGE``, if argparse's own would mislead;
 - ``configure(parser)``: adds its arguments;
 - ``INTERMIXED = True``, if options may stand between its positional arguments;
-- ``run(arguments) -> int``: does it and returns the exit code (`gearpool.cli.exits`).
+- ``run(arguments) -> int``: does it and returns the exit code (`gearpool.exit_codes`).
 
 ``gearpool -c FILE`` without a command is the daemon: the module ``daemon``.
 """
@@ -15,15 +15,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import gearpool
-from gearpool.cli import exits, streams
+from gearpool import exit_codes
+from gearpool.cli import streams
 from gearpool.cli.tables import shown
 from gearpool.errors import (
     ConfigurationError,
@@ -34,55 +35,61 @@ from gearpool.errors import (
     NoServersAvailable,
     TimedOut,
 )
+from gearpool.version import __version__
 
 COMMANDS: dict[str, str] = {
-    "check": "validate a configuration, import its handlers, ping its servers",
-    "dead": "list, show, submit again or drop the letters of a dead-letter file",
+    "check": "validate a configuration, import its handlers, contact its servers",
+    "dead": "list, show, submit again or drop dead letters",
     "schema": "print the JSON Schema of the configuration file, for editors",
     "completion": "print a completion script for bash, zsh or fish",
     "run": "run one handler here, without any server",
-    "submit": "submit jobs and wait for their results, or not",
-    "job": "status of a job, by server/handle or by unique id",
-    "result": "another name of job",
-    "queues": "functions with queued and running jobs and workers, over all servers",
-    "admin": "ask and change job servers: workers, jobs, cancel, maxqueue, create, drop, version",
+    "submit": "submit jobs, and wait for their results or not",
+    "job": "show a job, by server/handle or by unique id",
+    "result": "the same as job",
+    "queues": "show functions with queued and running jobs and workers",
+    "admin": "query and change job servers: workers, jobs, cancel, maxqueue and more",
     "server": "run the embedded job server on its own",
-    "bench": "load a function from one connection and measure",
-    "ping": "is the running daemon there?",
-    "status": "the running daemon: its workers, functions and job servers",
-    "top": "the status, live",
-    "jobs": "the jobs that run in the daemon",
-    "stacks": "what every greenlet of the daemon is doing",
-    "pause": "grab no more jobs of a function, or of any",
-    "resume": "grab them again",
-    "resize": "another concurrency for a function",
+    "exporter": "serve the queues of job servers as metrics for Prometheus",
+    "bench": "measure a function under load",
+    "ping": "ask whether the daemon serves",
+    "status": "show the daemon, its workers, functions and job servers",
+    "top": "show the status, live",
+    "failures": "show what failed and what blocked, grouped, with tracebacks",
+    "jobs": "list the jobs that run in the daemon",
+    "stacks": "print the stack of every greenlet with a job",
+    "pause": "stop taking jobs of a function, or of all",
+    "resume": "take jobs again",
+    "resize": "change the concurrency of a function",
     "kill": "end one running job",
     "recycle": "replace the worker processes, one after the other",
     "reload": "read the configuration and the code again",
-    "drain": "finish the jobs and leave",
-    "stop": "leave now",
-    "log-level": "log more or less",
+    "drain": "finish the jobs and stop the daemon",
+    "stop": "stop the daemon now",
+    "log-level": "change the log level",
 }
-"""Command name to its one line of help. The module has the same name with ``-`` as ``_``."""
+"""Command name to its one line of help."""
+
+_ALIASES = {"result": "job"}
+"""Other names of commands. No server keeps results, so the result of a job is its status."""
 
 _DAEMON = ("start", "serve", "work", "worker", "workers", "daemon", "up")
-"""What users of other programs type to start the workers."""
+"""What users of other programs may type to start the workers."""
 
 _CODES: tuple[tuple[type[GearpoolError] | tuple[type[GearpoolError], ...], int], ...] = (
-    (ConfigurationError, exits.CONFIGURATION),
-    ((NoServersAvailable, ConnectFailed, ConnectionLost), exits.NO_SERVER),
-    (InvalidArgument, exits.USAGE),
-    (TimedOut, exits.TIMED_OUT),
-    (GearpoolError, exits.FAILED),
+    (ConfigurationError, exit_codes.CONFIGURATION),
+    ((NoServersAvailable, ConnectFailed, ConnectionLost), exit_codes.NO_SERVER),
+    (InvalidArgument, exit_codes.USAGE),
+    (TimedOut, exit_codes.TIMED_OUT),
+    (GearpoolError, exit_codes.FAILED),
 )
-"""What a command that ends with an error exits with: the first that fits."""
+"""The exit code for each error; the first class that fits counts."""
 
 
 class Parser(argparse.ArgumentParser):
     """argparse with exit code 64 for usage errors, as sysexits.h has it.
 
     Attributes:
-        instead: what a command says to options that users of another program may give; see `gearmand_options`.
+        instead: hints for options of another program that users may give; see `gearmand_options`.
     """
 
     instead: Callable[[str], str | None] | None = None
@@ -90,10 +97,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to get help, and leave with 64."""
         self.print_usage(sys.stderr)
-        self.exit(exits.USAGE, f"{self.prog}: {shown(message)}{self._hint(message)}\nTry '{self.prog} --help'.\n")
+        self.exit(exit_codes.USAGE, f"{self.prog}: {shown(message)}{self._hint(message)}\nTry '{self.prog} --help'.\n")
 
     def _hint(self, message: str) -> str:
-        """What may have been meant by arguments that this command does not know."""
+        """A hint for arguments that this command does not know."""
         if "are required: -c/--config" in message:
             return f"\nName the configuration file: {self.prog} -c workers.yaml"
         _, unknown, words = message.partition("unrecognized arguments: ")
@@ -118,9 +125,19 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def build(name: str) -> tuple[Parser, object]:
+def _module(name: str) -> Any:
+    """What defines the command ``name``: a module, or a row of the table `operating.COMMANDS`."""
+    name = _ALIASES.get(name, name)
+    if importlib.util.find_spec(f"gearpool.cli.{name}") is not None:
+        return importlib.import_module(f"gearpool.cli.{name}")
+    from gearpool.cli.operating import COMMANDS as OPERATING
+
+    return OPERATING[name]
+
+
+def build(name: str) -> tuple[Parser, Any]:
     """The parser of a command, or of ``daemon``, and its module."""
-    module = importlib.import_module(f"gearpool.cli.{name.replace('-', '_')}")
+    module = _module(name)
     parser = Parser(
         prog="gearpool" if name == "daemon" else f"gearpool {name}",
         usage=getattr(module, "USAGE", None),
@@ -128,7 +145,7 @@ def build(name: str) -> tuple[Parser, object]:
         epilog=module.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"gearpool {gearpool.__version__}")
+    parser.add_argument("--version", action="version", version=f"gearpool {__version__}")
     parser.instead = getattr(module, "INSTEAD_OF", None)
     module.configure(parser)
     return parser, module
@@ -143,21 +160,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (``| head``): not an error of ours.
+        # The reader of our output went away (``| head``), which is no error.
         _give_up_output()
-        return exits.OK
+        return exit_codes.OK
     except OSError as error:
         _give_up_output()
         print(f"gearpool: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
-        return exits.CANNOT_CREATE
+        return exit_codes.CANNOT_CREATE
 
 
 def _run(words: list[str]) -> int:
     if words == ["--version"]:
-        print(f"gearpool {gearpool.__version__}")
-        return exits.OK
+        print(f"gearpool {__version__}")
+        return exit_codes.OK
     if words and words[0] in COMMANDS:
         name, rest = words[0], words[1:]
     elif words and not words[0].startswith("-"):
@@ -165,7 +182,7 @@ def _run(words: list[str]) -> int:
             f"gearpool: there is no command {shown(repr(words[0]))}{_meant(words[0])}\nTry 'gearpool --help'.",
             file=sys.stderr,
         )
-        return exits.USAGE
+        return exit_codes.USAGE
     else:
         name, rest = "daemon", words
     parser, module = build(name)
@@ -173,7 +190,7 @@ def _run(words: list[str]) -> int:
     parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
     arguments = parse(rest)
     try:
-        return int(module.run(arguments))  # type: ignore[attr-defined]
+        return int(module.run(arguments))
     except GearpoolError as error:
         print(_told(error), file=sys.stderr)
         if getattr(arguments, "json", False):
@@ -182,7 +199,7 @@ def _run(words: list[str]) -> int:
 
 
 def _meant(word: str) -> str:
-    """What to type instead of a command that there is not."""
+    """A hint for a command that does not exist."""
     if Path(word).exists():
         return f"; to serve a configuration file: gearpool -c {shown(word)}"
     if word in _DAEMON:
@@ -192,8 +209,8 @@ def _meant(word: str) -> str:
 
 
 def _told(error: GearpoolError) -> str:
-    """What is said of an error. Ours may have several lines; what a server has put into one stays on its line."""
-    from gearpool.supervisor.calls import RefusedError
+    """The text of an error. Ours may have several lines; text from a server stays on one line."""
+    from gearpool.supervisor.control_client import RefusedError
 
     text = str(error)
     if isinstance(error, NoServersAvailable) and "nothing listens there" in text:
@@ -205,7 +222,7 @@ def _told(error: GearpoolError) -> str:
 
 
 def _stand_on_three() -> None:
-    """Open what was closed of stdin, stdout and stderr: the next descriptor made would be taken for it, and written to."""
+    """Open stdin, stdout and stderr if they were closed, or the next file opened would take their place."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -218,7 +235,7 @@ def _stand_on_three() -> None:
 
 
 def _give_up_output() -> None:
-    """Nothing more goes to stdout: the interpreter would try once more to write what is left, and complain."""
+    """Discard further output to stdout, or the interpreter would try again to write the rest, and complain."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

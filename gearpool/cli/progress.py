@@ -52,16 +52,12 @@ class Bar:
 def lines_bar(*, shown: bool) -> Iterator[Callable[[], None]]:
     """A counter of jobs done; gives the function that counts one."""
     if not (shown and is_screen(sys.stderr)):
-        yield _nothing
+        yield lambda: None
         return
     progress = _make_progress()
     task = progress.add_task("jobs", total=None)
     with progress:
         yield lambda: progress.advance(task)
-
-
-def _nothing() -> None:
-    return None
 
 
 def _make_progress() -> Progress:

@@ -6,7 +6,8 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gearpool.cli import exits, screen, servers
+from gearpool import exit_codes
+from gearpool.cli import screen, servers
 from gearpool.cli.tables import cut, shown, table
 from gearpool.cli.values import duration
 from gearpool.errors import GearpoolError
@@ -14,7 +15,7 @@ from gearpool.errors import GearpoolError
 if TYPE_CHECKING:
     from gearpool.client import Admin, Replies
 
-HELP = "functions with queued and running jobs and workers, over all servers"
+HELP = "Show the functions with their queued jobs, running jobs and workers, summed over all servers."
 EXAMPLES = """examples:
   gearpool queues
   gearpool queues --watch
@@ -22,16 +23,19 @@ EXAMPLES = """examples:
 """
 INTERMIXED = True
 
+_Rows = dict[tuple[str, str], dict[str, int]]
+"""Counts by function and server; the server is empty where sums are shown."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("function", nargs="*", help="only these functions")
+    parser.add_argument("function", nargs="*", help="show only these functions")
     parser.add_argument(
-        "-w", "--watch", nargs="?", const=2.0, type=duration, metavar="TIME", help="again every TIME (default: 2s)"
+        "-w", "--watch", nargs="?", const=2.0, type=duration, metavar="TIME", help="refresh every TIME (default: 2s)"
     )
-    parser.add_argument("--each", action="store_true", help="a row for each server instead of sums")
-    parser.add_argument("--priorities", action="store_true", help="queued jobs by priority instead")
-    parser.add_argument("--json", action="store_true", help="JSON, one document a look")
+    parser.add_argument("--each", action="store_true", help="print a row for each server instead of sums")
+    parser.add_argument("--priorities", action="store_true", help="show queued jobs by priority instead")
+    parser.add_argument("--json", action="store_true", help="print JSON, one document per refresh")
     servers.add_options(parser)
 
 
@@ -40,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     with servers.make_client(arguments) as client:
         if arguments.watch is None:
             _show(_look(client.admin, arguments), arguments)
-            return exits.OK
+            return exit_codes.OK
         if screen.is_screen() and not arguments.json:
             _watch(client.admin, arguments)
         while True:
@@ -81,12 +85,12 @@ def _look(admin: Admin, arguments: argparse.Namespace) -> dict[str, Any]:
     A server that sent something odd beside its rows is among the failures, too.
     """
     replies: Replies[Any]
-    rows: dict[tuple[str, str], dict[str, int]] = {}
+    rows: _Rows = {}
     if arguments.priorities:
         replies = queued = admin.priority_status()
         for server, answers in queued.items():
-            for function, high, normal, low, workers in answers:
-                _add(rows, arguments, server, function, high=high, normal=normal, low=low, workers=workers)
+            for row in answers:
+                _add(rows, arguments, server, **row._asdict())
     else:
         replies = status = admin.status()
         for server, functions in status.items():
@@ -98,17 +102,10 @@ def _look(admin: Admin, arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.each:
             entry["server"] = server
         functions_.append(entry)
-    failures = {name: str(error) for name, error in replies.failures.items()}
-    return {"functions": functions_, "failures": failures | servers.odd_rows(replies)}
+    return {"functions": functions_, "failures": servers.failures(replies) | servers.odd_rows(replies)}
 
 
-def _add(
-    rows: dict[tuple[str, str], dict[str, int]],
-    arguments: argparse.Namespace,
-    server: str,
-    function: str,
-    **counts: int,
-) -> None:
+def _add(rows: _Rows, arguments: argparse.Namespace, server: str, function: str, **counts: int) -> None:
     if arguments.function and function not in arguments.function:
         return
     row = rows.setdefault((function, server if arguments.each else ""), dict.fromkeys(counts, 0))

@@ -1,4 +1,4 @@
-"""What workers send, on standard output and error. Floor 5."""
+"""Writes what workers send to standard output and error. Floor 5."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Writer:
         self._wrote = False
 
     def write(self, data: bytes) -> None:
-        """Write at once: whoever reads a pipe sees parts as they come."""
+        """Write without buffering, so that the reader of a pipe sees each part at once."""
         if not data:
             return
         out = data
@@ -45,7 +45,7 @@ class Writer:
         sys.stdout.buffer.flush()
 
     def finish(self, *, always: bool = False) -> None:
-        """A line end if one is missing: always, or for eyes only."""
+        """Write a missing line end: always, or only at a terminal."""
         if (always and not (self._wrote and self._at_start)) or (
             self._wrote and not self._at_start and sys.stdout.isatty()
         ):

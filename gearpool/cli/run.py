@@ -1,6 +1,6 @@
 """`gearpool run`: one handler, here, without any server. Floor 5.
 
-Law: standard output carries the result and nothing else; what a handler prints goes to standard error.
+Standard output carries the result and nothing else; what a handler prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from gearpool.cli import exits
+from gearpool import exit_codes
 from gearpool.cli.tables import shown
 from gearpool.cli.values import positive
 
 if TYPE_CHECKING:
     from gearpool.jobs import Job
 
-HELP = "run one handler here, without any server"
+HELP = "Run one handler in this process, without any server."
 EXAMPLES = """examples:
   gearpool run reverse hello -c workers.yaml              # olleh
   gearpool run thumbnail - -c workers.yaml < photo.jpg > small.jpg
@@ -60,14 +60,14 @@ class Terminal:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("function", help="the function's name in the file")
-    parser.add_argument("data", nargs="?", default="", help="the payload; - reads it from stdin")
+    parser.add_argument("data", nargs="?", default="", help="the payload; - reads it from standard input")
     parser.add_argument("-c", "--config", metavar="FILE", action="append", required=True)
     parser.add_argument("--unique", default="", help="the job's unique id")
     parser.add_argument("--attempt", type=positive, default=1, help="the number of the run, as job.attempt shows it")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run it; the exit code says how it ended."""
+    """Run it; the exit code tells success from failure."""
     with _output() as output:
         return _run(arguments, output)
 
@@ -96,7 +96,7 @@ def _run(arguments: argparse.Namespace, output: BinaryIO) -> int:
     if not chosen:
         known = ", ".join(function.name for function in settings.functions)
         print(f"gearpool run: there is no function {arguments.function}; the file has {known}", file=sys.stderr)
-        return exits.USAGE
+        return exit_codes.USAGE
     payload = sys.stdin.buffer.read() if arguments.data == "-" else os.fsencode(arguments.data)
     if settings.monkey_patch:
         from gevent import monkey
@@ -107,7 +107,7 @@ def _run(arguments: argparse.Namespace, output: BinaryIO) -> int:
     from gearpool.jobs import End
     from gearpool.policy import decide, explain
     from gearpool.worker.loading import load_functions
-    from gearpool.worker.single import run_once
+    from gearpool.worker.run_once import run_once
 
     (function,) = load_functions(chosen, settings.concurrency)
     if function.settings.timeout_s is not None:
@@ -117,25 +117,27 @@ def _run(arguments: argparse.Namespace, output: BinaryIO) -> int:
         _end_never()  # else what the handler has left behind may still keep the interpreter from ending
     if outcome.end is End.RETURNED:
         output.write(outcome.result)
-        return exits.OK
+        return exit_codes.OK
     decision = decide(function.settings, function.rules, outcome, arguments.attempt)
     if outcome.error is not None:
         traceback.print_exception(outcome.error, file=sys.stderr)
     print(f"gearpool run: {explain(outcome.error)}; a worker would {_would(decision.label)}", file=sys.stderr)
     output.write(decision.result)
-    return exits.OK if decision.label == "skipped" else exits.FAILED
+    return exit_codes.OK if decision.label == "skipped" else exit_codes.FAILED
 
 
 _MARGIN_S = 1.0
-"""What `run_once` needs to see that a handler has outlived its grace."""
+"""What `run_once` needs to see that a handler has not ended within its grace period."""
 
 
 def _end_at(seconds: float) -> None:
-    """End the process then, whatever it does: what waits in C, or in a greenlet that the handler started, hears nothing.
+    """End the process then, because a handler that blocks in C, or in a greenlet of its own, cannot be interrupted.
 
-    A native thread says why; if that is kept from running, too, faulthandler ends the process a second later.
+    A native thread prints why; if that cannot run either, faulthandler ends the process a second later.
     """
     from gevent import monkey
+
+    from gearpool.net.hub_thread import start_native_thread
 
     sleep = monkey.get_original("time", "sleep")
 
@@ -148,9 +150,9 @@ def _end_at(seconds: float) -> None:
             os.write(2, text.encode())
         faulthandler.dump_traceback(2)
         _kill_children()
-        os._exit(exits.FAILED)
+        os._exit(exit_codes.FAILED)
 
-    monkey.get_original("_thread", "start_new_thread")(end, ())
+    start_native_thread(end)
     faulthandler.dump_traceback_later(seconds + 1.0, exit=True)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 
-from gearpool.cli import exits
+from gearpool import exit_codes
 
-HELP = "print the JSON Schema of the configuration file, for editors"
+HELP = "Print the JSON Schema of the configuration file, for editors."
 EXAMPLES = """examples:
   gearpool schema > schema.json
   # and in the first line of workers.yaml:  # yaml-language-server: $schema=schema.json
-  gearpool schema --part > part.schema.json               # for the files of a folder that are laid together
+  gearpool schema --part > part.schema.json               # for the files of a folder that are merged
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--part", action="store_true", help="for one of several files, which need not have every key")
+    parser.add_argument(
+        "--part", action="store_true", help="print the schema of one of several files, in which no key is required"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,4 +27,4 @@ def run(arguments: argparse.Namespace) -> int:
     from gearpool.config import json_schema
 
     print(json.dumps(json_schema(part=arguments.part), indent=1, ensure_ascii=False))
-    return exits.OK
+    return exit_codes.OK

@@ -1,6 +1,6 @@
-"""A display that renews itself, for commands that look again and again. Floor 5; rich is loaded when there is a screen.
+"""A display that refreshes itself, for `top` and `--watch`. Floor 5; rich is loaded when there is a screen.
 
-Law: the terminal is given back as it was, however the command ends.
+The terminal is restored however the command ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NoReturn, TextIO
 
 Frame = Callable[[int, int], str]
-"""Makes what is to be seen in so many columns and lines."""
+"""Renders the text for a screen with this many columns and lines."""
 
 
 def is_screen(stream: TextIO | None = None) -> bool:
@@ -40,5 +40,5 @@ def show(frame: Frame, every_s: float) -> NoReturn:
 
 
 def _leave(number: int, _frame: object) -> NoReturn:
-    """Give the screen back first: killed outright it would stay as it is, without a cursor."""
+    """Restore the screen first; killed outright, it would stay without a cursor."""
     raise SystemExit(128 + number)

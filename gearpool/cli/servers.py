@@ -18,7 +18,7 @@ from gearpool.net.addresses import parse_servers
 from gearpool.settings import DEFAULT_LISTEN, ServerSettings
 
 if TYPE_CHECKING:
-    from gearpool.client import Client
+    from gearpool.client import Client, Replies
 
 VARIABLES = ("GEARPOOL_SERVERS", "GEARMAN_SERVERS")
 
@@ -27,22 +27,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command which talks to job servers has."""
     group = parser.add_argument_group("job servers")
     group.add_argument(
-        "-s",
-        "--servers",
-        metavar="LIST",
-        help='one or several, with commas: "host:port", "gear+tls://host:port?ca=FILE&cert=FILE&key=FILE" '
+        "-s", "--servers", metavar="LIST",
+        help='job servers, separated by commas: "host:port", "gear+tls://host:port?ca=FILE&cert=FILE&key=FILE" '
         "(default: GEARPOOL_SERVERS, GEARMAN_SERVERS, those of -c, 127.0.0.1:4730)",
+    )  # fmt: skip
+    group.add_argument(
+        "-c", "--config", metavar="FILE", action="append", help="use the servers of this configuration file"
     )
     group.add_argument(
-        "-c", "--config", metavar="FILE", action="append", help="take the servers from this configuration file"
-    )
-    group.add_argument(
-        "--connect-timeout",
-        metavar="TIME",
-        type=duration,
-        default=5.0,
-        help="give a server up that is not reached within TIME (default: 5s)",
-    )
+        "--connect-timeout", metavar="TIME", type=duration, default=5.0,
+        help="give up on a server that is not reached within TIME (default: 5s)",
+    )  # fmt: skip
 
 
 def resolve(arguments: argparse.Namespace) -> tuple[ServerSettings, ...]:
@@ -84,6 +79,11 @@ def print_json(value: Any) -> None:
 def complain(message: str) -> None:
     """A line on standard error, whatever a server or worker has put into it."""
     print(f"gearpool: {shown(message)}", file=sys.stderr, flush=True)
+
+
+def failures(replies: Replies[Any]) -> dict[str, str]:
+    """Why servers did not answer, by their names."""
+    return {name: str(error) for name, error in replies.failures.items()}
 
 
 def odd_rows(replies: Mapping[str, Any]) -> dict[str, str]:

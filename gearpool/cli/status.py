@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gearpool.cli import control
+from gearpool.cli import control, failures, tables
 from gearpool.cli.tables import brief, counted, duration, size, table
-from gearpool.metrics import BOUNDS
+from gearpool.metrics import BOUNDS, GIVEN_UP
 
 HELP = "Show the running daemon, its worker processes, functions and job servers. Answers while workers are blocked."
 EXAMPLES = """\
@@ -18,9 +18,11 @@ examples:
 
 IN PROGRESS is jobs of how many that may run at once, WAITING those that wait for a retry. FAILED counts every run that was
 given up: failed, exception, timeout, dead letter, poisoned. P50 and P95: half of the runs, and 95 of 100, took no longer.
+LAG is how late the event loop of a worker ran in the last second. Counts are always current; of a worker that is blocked or
+stopped the status says how old the other figures are.
 """
 
-FAILED = ("failed", "exception", "timeout", "dead_letter", "poisoned")
+FAILED = GIVEN_UP
 """Outcomes after which nobody has a result and the job is not run again."""
 
 configure = control.configure
@@ -28,21 +30,24 @@ configure = control.configure
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and show."""
-    return control.show(arguments, control.ask(arguments, "status"), as_text)
+    status = control.ask(arguments, "status")
+    recently = [] if arguments.json else failures.recent_lines(arguments)
+    return control.show(arguments, status, lambda status: as_text(status, recently, tables.screen_width()))
 
 
-def as_text(status: Any) -> str:
-    """The status for people."""
+def as_text(status: Any, recently: Sequence[str] = (), width: int | None = None) -> str:
+    """The status for people; ``recently`` are lines about failures and stalls, tables take at most ``width`` columns."""
     parts = [headline(status)]
     if status["jobserver"] is not None:
         parts.append(f"embedded job server: process {status['jobserver']['pid']}, {status['jobserver']['state']}")
-    parts.append(workers_table(status["workers"]))
+    parts.append(workers_table(status["workers"], width))
     if status["functions"]:
         rows = [function_row(name, function) for name, function in sorted(status["functions"].items())]
-        parts.append(table(("FUNCTION", *FUNCTION_HEAD), rows, left=1))
-    parts += ["\n".join(lines) for lines in (list(notes(status)), list(function_notes(status["functions"]))) if lines]
+        parts.append(table(("FUNCTION", *FUNCTION_HEAD), rows, left=1, width=width))
+    sections = (list(notes(status)), list(function_notes(status["functions"])), list(recently), list(incidents(status)))
+    parts += ["\n".join(lines) for lines in sections if lines]
     if status["servers"]:
-        parts.append(table(("SERVER", "STATE"), server_rows(status)))
+        parts.append(table(("SERVER", "STATE"), server_rows(status), width=width))
     return "\n\n".join(parts)
 
 
@@ -59,16 +64,16 @@ def workers_table(workers: Any, width: int | None = None) -> str:
     return table(_WORKERS, [_worker(worker) for worker in workers], left=2, width=width)
 
 
-_WORKERS = ("WORKER", "STATE", "UP", "MEMORY", "JOBS", "IN PROGRESS", "BLOCKED")
+_WORKERS = ("WORKER", "STATE", "UP", "MEMORY", "JOBS", "IN PROGRESS", "LAG", "BLOCKED")
 
 
 def _worker(worker: Any) -> tuple[object, ...]:
     blocked = duration(worker["stalled_s"]) if worker["stalled_s"] else ""
     up, memory = duration(worker["age_s"]), size(worker["memory_bytes"])
-    if not worker.get("told", True):
-        return worker["pid"], worker["state"], up, memory, "?", "?", blocked
-    progress = used_of(worker["in_progress"], worker.get("slots"))
-    return worker["pid"], worker["state"], up, memory, worker["jobs"], progress, blocked
+    lag = worker.get("loop_lag_s")
+    late = "" if lag is None else brief(lag)
+    progress = used_of(worker["in_progress"], worker.get("slots")) if worker.get("told", True) else "?"
+    return worker["pid"], worker["state"], up, memory, worker["jobs"], progress, late, blocked
 
 
 FUNCTION_HEAD = ("IN PROGRESS", "COMPLETE", "FAILED", "WAITING", "P50", "P95")
@@ -119,14 +124,37 @@ def notes(status: Any) -> Iterator[str]:
     for worker in status["workers"]:
         if worker["stalled_s"]:
             job = " ".join(str(worker[name]) for name in ("function", "handle") if worker.get(name))
+            known = f": {_age(worker['told_s'])}" if worker.get("told_s") is not None else ""
             yield (
-                f"worker {worker['pid']} has been blocked for {duration(worker['stalled_s'])}{f' by {job}' if job else ''}: "
-                "what it counts is as old as that"
+                f"worker {worker['pid']} has been blocked for {duration(worker['stalled_s'])}{f' by {job}' if job else ''}"
+                f"{known}"
             )
+        elif (worker.get("told_s") or 0.0) > OLD_S:
+            yield f"worker {worker['pid']}: {_age(worker['told_s'])}"
         elif not worker.get("told", True):
-            yield f"worker {worker['pid']} has told nothing yet: its functions and servers are not counted here"
+            yield f"worker {worker['pid']} has told nothing yet: its jobs in progress and servers are not shown here"
     if not status["functions"]:
         yield "no worker has told of its functions and job servers yet"
+
+
+OLD_S = 3.0
+"""A worker tells its figures each second: older ones are worth a note."""
+
+
+def _age(told_s: float) -> str:
+    return f"figures {duration(told_s)} old"
+
+
+def incidents(status: Any) -> Iterator[str]:
+    """How often each function has blocked its process, why workers were replaced, and reloads that failed."""
+    stalls = [f"{name or '(no job)'} {count}" for name, count in sorted(status.get("stalls", {}).items()) if count]
+    if stalls:
+        yield f"stalls: {', '.join(stalls)}"
+    restarts = [f"{count} {reason}" for reason, count in sorted(status.get("restarts", {}).items()) if count]
+    if restarts:
+        yield f"workers replaced: {', '.join(restarts)}"
+    if status.get("reloads", {}).get("failed"):
+        yield f"reloads that failed: {status['reloads']['failed']}"
 
 
 def function_notes(functions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Standard output and error as the commands need them: no character that a locale lacks ends a command. Floor 5.
+"""Prepares standard output and error, so that no character that a locale lacks ends a command. Floor 5.
 
 Names, handles and ids are bytes on the wire; those that are no UTF-8 are kept as lone surrogates. Into a pipe or a file they
 go as the bytes they are, so that a script gets the name itself; a terminal is shown escapes.

@@ -14,9 +14,11 @@ import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gearpool.cli import exits, servers
+from gearpool import exit_codes
+from gearpool.cli import servers
 from gearpool.cli.progress import Bar, lines_bar
 from gearpool.cli.results import Writer, write_error
 from gearpool.cli.tables import shown
@@ -37,7 +39,7 @@ from gearpool.timing import Deadline
 if TYPE_CHECKING:
     from gearpool.client import Client, Event, JobFuture, JobHandle
 
-HELP = "submit jobs and wait for their results, or not"
+HELP = "Submit jobs and wait for their results, or submit them in the background."
 EXAMPLES = """examples:
   gearpool submit reverse hello                  one job; its result on standard output
   gearpool submit thumbnail - <cat.jpg >small    payload from standard input
@@ -59,44 +61,42 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("function", help="the function's name")
     parser.add_argument(
-        "data",
-        nargs="*",
-        default=[],
-        help='payloads, a job each; "-" is standard input, which is also read when it is a pipe',
+        "data", nargs="*", default=[],
+        help='payloads, one job each; "-" reads standard input, which is also read when it is a pipe',
+    )  # fmt: skip
+    parser.add_argument(
+        "-f", "--also", action="append", default=[], metavar="FUNCTION", help="also submit to this function"
     )
-    parser.add_argument("-f", "--also", action="append", default=[], metavar="FUNCTION", help="submit to it too")
     kind = parser.add_argument_group("what kind of job")
-    kind.add_argument("-b", "--background", action="store_true", help="do not wait; print server/handle")
-    kind.add_argument("-p", "--priority", choices=("high", "normal", "low"), help="default: normal")
-    kind.add_argument("-u", "--unique", metavar="ID", help="jobs with one id are one job, at most 63 bytes")
-    kind.add_argument("--at", type=moment, metavar="TIME", help="background, not before TIME (ISO 8601 or @SECONDS)")
-    kind.add_argument("--in", dest="delay", type=duration, metavar="TIME", help="background, TIME from now")
-    kind.add_argument("--reducer", metavar="FUNCTION", help="name a reduce function")
-    kind.add_argument("-l", "--lines", action="store_true", help="one job a line of input, without its line end")
-    kind.add_argument("--keep-ends", action="store_true", help="with --lines: leave the line ends")
+    kind.add_argument("-b", "--background", action="store_true", help="do not wait for a result; print server/handle")
+    kind.add_argument(
+        "-p", "--priority", choices=("high", "normal", "low"), help="priority of the jobs (default: normal)"
+    )
+    kind.add_argument("-u", "--unique", metavar="ID", help="unique id; jobs with the same id are one job")
+    kind.add_argument(
+        "--at", type=moment, metavar="TIME", help="run in the background, not before TIME (ISO 8601 or @SECONDS)"
+    )
+    kind.add_argument("--in", dest="delay", type=duration, metavar="TIME", help="run in the background, TIME from now")
+    kind.add_argument("--reducer", metavar="FUNCTION", help="name of the reduce function")
+    kind.add_argument(
+        "-l", "--lines", action="store_true", help="submit each line of input as a job, without its line end"
+    )
+    kind.add_argument("--keep-ends", action="store_true", help="with --lines: keep the line ends")
     kind.add_argument("-w", "--window", type=positive, default=1000, help="with --lines: jobs at once (default: 1000)")
     wait = parser.add_argument_group("waiting")
     wait.add_argument(
-        "-t",
-        "--timeout",
-        type=duration_or_none,
-        default=_JOB_TIMEOUT_S,
-        metavar="TIME",
-        help='for each job; "none" for ever (default: 5m)',
-    )
+        "-t", "--timeout", type=duration_or_none, default=_JOB_TIMEOUT_S, metavar="TIME",
+        help='time limit for each job; "none" for no limit (default: 5m)',
+    )  # fmt: skip
     wait.add_argument(
-        "-r",
-        "--retry",
-        type=count,
-        default=0,
-        metavar="N",
-        help="submit again up to N times when the connection is lost; needs --unique",
-    )
+        "-r", "--retry", type=count, default=0, metavar="N",
+        help="submit again up to N times if the connection is lost; needs --unique",
+    )  # fmt: skip
     output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="a JSON document a job instead of the bare result")
+    output.add_argument("--json", action="store_true", help="print a JSON document per job instead of the bare result")
     output.add_argument("-P", "--prefix", action="store_true", help='begin each line with "FUNCTION: "')
     output.add_argument("-v", "--verbose", action="store_true", help="print server/handle to standard error")
-    output.add_argument("-q", "--no-progress", action="store_true", help="no progress bar")
+    output.add_argument("-q", "--no-progress", action="store_true", help="show no progress bar")
     servers.add_options(parser)
 
 
@@ -106,12 +106,12 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.background = True
     if arguments.lines and arguments.unique is not None:
         servers.complain("--unique names one job: it does not go with --lines")
-        return exits.USAGE
+        return exit_codes.USAGE
     if arguments.lines and arguments.data not in ([], ["-"]):
         servers.complain("--lines reads standard input: give no other data")
-        return exits.USAGE
+        return exit_codes.USAGE
     with servers.make_client(arguments) as client:
-        worst = exits.OK
+        worst = exit_codes.OK
         for function in [arguments.function, *arguments.also]:
             if arguments.lines:
                 code = _lines(client, function, arguments)
@@ -119,6 +119,16 @@ def run(arguments: argparse.Namespace) -> int:
                 code = max(_one(client, function, data, arguments) for data in _payloads(arguments.data))
             worst = max(worst, code)
         return worst
+
+
+@dataclass
+class _Received:
+    """What came of one job; its parts and warnings are kept only for ``--json`` and ``--lines``."""
+
+    parts: list[bytes] = field(default_factory=list)
+    warnings: list[bytes] = field(default_factory=list)
+    result: bytes = b""
+    error: GearpoolError | None = None
 
 
 def _payloads(words: list[str]) -> Iterator[bytes]:
@@ -139,32 +149,14 @@ def _is_input(fd: int) -> bool:
 
 def _one(client: Client, function: str, data: bytes, arguments: argparse.Namespace) -> int:
     started = time.monotonic()
+    kind = {"priority": arguments.priority, "unique": arguments.unique, "reducer": arguments.reducer}
     if arguments.background:
-        job = client.submit_background_job(
-            function,
-            data,
-            priority=arguments.priority,
-            unique=arguments.unique,
-            at=arguments.at,
-            delay=arguments.delay,
-            reducer=arguments.reducer,
-        )
+        job = client.submit_background_job(function, data, at=arguments.at, delay=arguments.delay, **kind)
         _print_handle(job, arguments)
-        return exits.OK
-    future = client.submit(
-        function,
-        data,
-        priority=arguments.priority,
-        unique=arguments.unique,
-        timeout=arguments.timeout,
-        retry=arguments.retry,
-        reducer=arguments.reducer,
-    )
+        return exit_codes.OK
+    future = client.submit(function, data, timeout=arguments.timeout, retry=arguments.retry, **kind)
     writer = Writer(function, arguments)
-    parts: list[bytes] = []
-    warnings: list[bytes] = []
-    error: GearpoolError | None = None
-    result = b""
+    received = _Received()
     limit = Deadline.after(arguments.timeout)
     with (
         Bar(function, shown=not arguments.no_progress) as bar,
@@ -175,47 +167,39 @@ def _one(client: Client, function: str, data: bytes, arguments: argparse.Namespa
                 servers.complain(f"job {future.job()}")
             for event in future.events():
                 heard.set()
-                _show(event, bar, writer, parts, warnings, arguments)
+                _show(event, bar, writer, received, arguments)
                 if limit.expired():  # a worker that never stops sending
                     raise JobTimedOut(f"job {future.handle} did not end in time", future.handle or "")
-            result = future.result()
+            received.result = future.result()
         except GearpoolError as raised:
-            error = raised
+            received.error = raised
     if arguments.json:
-        _print_json(future, function, parts, warnings, result, error, time.monotonic() - started)
+        _print_json(future, function, received, duration_s=round(time.monotonic() - started, 6))
     else:
-        if error is None:
-            writer.write(result)
+        writer.write(received.result)
         writer.finish()
-    return _code(error)
+    return _code(received.error)
 
 
-def _show(
-    event: Event,
-    bar: Bar,
-    writer: Writer,
-    parts: list[bytes],
-    warnings: list[bytes],
-    arguments: argparse.Namespace,
-) -> None:
+def _show(event: Event, bar: Bar, writer: Writer, received: _Received, arguments: argparse.Namespace) -> None:
     from gearpool.client import Data, Progress
 
     if isinstance(event, Progress):
         bar.update(event.numerator, event.denominator)
     elif isinstance(event, Data):
         if arguments.json:
-            parts.append(event.data)
+            received.parts.append(event.data)
         else:
             writer.write(event.data)
     elif arguments.json:
-        warnings.append(event.data)
+        received.warnings.append(event.data)
     else:
         bar.clear()
         write_error(event.data)
 
 
 def _lines(client: Client, function: str, arguments: argparse.Namespace) -> int:
-    worst = exits.OK
+    worst = exit_codes.OK
     futures: Iterable[JobFuture] = client.submit_many(
         function,
         _input_lines(keep_ends=arguments.keep_ends),
@@ -224,7 +208,7 @@ def _lines(client: Client, function: str, arguments: argparse.Namespace) -> int:
         timeout=arguments.timeout,
         background=arguments.background,
     )
-    # A background job waits for nobody.
+    # A background job has no waiting client.
     watch: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if not arguments.background:
         watch = told_if_nobody_serves(client, function, arguments.timeout)
@@ -238,30 +222,29 @@ def _lines(client: Client, function: str, arguments: argparse.Namespace) -> int:
 
 
 def _line(future: JobFuture, number: int, function: str, arguments: argparse.Namespace) -> int:
-    error: GearpoolError | None = None
-    result = b""
+    received = _Received()
     try:
         if arguments.background:
             _print_handle(future.job(), arguments)
-            return exits.OK
-        result = future.result()
+            return exit_codes.OK
+        received.result = future.result()
     except GearpoolError as raised:
-        error = raised
+        received.error = raised
     from gearpool.client import Data, Warned
 
     events = list(future.events()) if future.done() else []
-    parts = [event.data for event in events if isinstance(event, Data)]
-    warnings = [event.data for event in events if isinstance(event, Warned)]
+    received.parts = [event.data for event in events if isinstance(event, Data)]
+    received.warnings = [event.data for event in events if isinstance(event, Warned)]
     if arguments.json:
-        _print_json(future, function, parts, warnings, result, error, None, line=number)
-        return _code(error, quiet=True)
-    for warning in warnings:
+        _print_json(future, function, received, line=number)
+        return _code(received.error, quiet=True)
+    for warning in received.warnings:
         servers.complain(f"line {number}: {warning.decode('utf-8', 'replace').rstrip()}")
-    if error is None:
+    if received.error is None:
         writer = Writer(function, arguments)
-        writer.write(b"".join(parts) + result)
+        writer.write(b"".join(received.parts) + received.result)
         writer.finish(always=True)
-    return _code(error, where=f"line {number}: ")
+    return _code(received.error, where=f"line {number}: ")
 
 
 def _input_lines(*, keep_ends: bool) -> Iterator[bytes]:
@@ -278,62 +261,51 @@ def _print_handle(job: JobHandle, arguments: argparse.Namespace) -> None:
 
 def _code(error: GearpoolError | None, *, where: str = "", quiet: bool = False) -> int:
     if error is None:
-        return exits.OK
+        return exit_codes.OK
     if not quiet:
         bare = isinstance(error, JobError) and not isinstance(error, JobException)
         servers.complain(f"{where}{error}{_WHY if bare else ''}")
         if isinstance(error, JobException) and len(error.payload) > 200:
             write_error(error.payload)
-    if isinstance(error, TimedOut):
-        return exits.TIMED_OUT
-    if isinstance(error, NoServersAvailable | ConnectionLost):
-        return exits.NO_SERVER
-    return exits.USAGE if isinstance(error, InvalidArgument) else exits.FAILED
+    return _end(error)[1]
 
 
-def _print_json(
-    future: JobFuture,
-    function: str,
-    parts: list[bytes],
-    warnings: list[bytes],
-    result: bytes,
-    error: GearpoolError | None,
-    seconds: float | None,
-    line: int | None = None,
-) -> None:
+def _print_json(future: JobFuture, function: str, received: _Received, **more: float) -> None:
+    error = received.error
     document: dict[str, Any] = {
         "function": function,
         "server": future.server,
         "handle": future.handle,
-        "outcome": _outcome(error),
+        "outcome": "complete" if error is None else _end(error)[0],
+        **more,
     }
-    if line is not None:
-        document["line"] = line
-    if seconds is not None:
-        document["duration_s"] = round(seconds, 6)
     if error is None:
-        document.update(_encoded("result", result))
+        document.update(_encoded("result", received.result))
     else:
         document["error"] = str(error)
         if isinstance(error, JobException):
             document.update(_encoded("exception", error.payload))
-    if parts:
-        document.update(_encoded("data", b"".join(parts)))
-    if warnings:
-        document["warnings"] = [warning.decode("utf-8", "replace") for warning in warnings]
+    if received.parts:
+        document.update(_encoded("data", b"".join(received.parts)))
+    if received.warnings:
+        document["warnings"] = [warning.decode("utf-8", "replace") for warning in received.warnings]
     servers.print_json(document)
 
 
-def _outcome(error: GearpoolError | None) -> str:
-    if error is None:
-        return "complete"
-    if isinstance(error, JobException):
-        return "exception"
-    if isinstance(error, JobError):
-        return "failed"
-    if isinstance(error, TimedOut):
-        return "timed_out"
-    return "unknown" if isinstance(error, ConnectionLost) else "not_submitted"
+_ENDS: tuple[tuple[type[GearpoolError], str, int], ...] = (
+    (JobException, "exception", exit_codes.FAILED),
+    (JobError, "failed", exit_codes.FAILED),
+    (TimedOut, "timed_out", exit_codes.TIMED_OUT),
+    (ConnectionLost, "unknown", exit_codes.NO_SERVER),
+    (NoServersAvailable, "not_submitted", exit_codes.NO_SERVER),
+    (InvalidArgument, "not_submitted", exit_codes.USAGE),
+    (GearpoolError, "not_submitted", exit_codes.FAILED),
+)
+"""Outcome and exit code of each error; the first class that fits counts."""
+
+
+def _end(error: GearpoolError) -> tuple[str, int]:
+    return next((outcome, code) for kind, outcome, code in _ENDS if isinstance(error, kind))
 
 
 def _encoded(name: str, value: bytes) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """Tables and durations for people. Floor 5; pure, loads nothing that takes time to import.
 
-Law: whatever a name holds, a row is one line and drives no terminal; a table that must fit shortens names, never numbers.
+Whatever a name holds, a row is one line and sends no control character to the terminal; a table that must fit shortens
+names, never numbers.
 """
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -55,6 +57,15 @@ def _narrow(widths: list[int], words: Sequence[bool], head: Sequence[str], width
         widest = max(wide, key=lambda at: widths[at])
         widths[widest] -= 1
         over -= 1
+
+
+def screen_width() -> int | None:
+    """Columns of the terminal that the output goes to; None if it goes elsewhere, where nothing need be shortened."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def shown(text: str) -> str:

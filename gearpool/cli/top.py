@@ -5,14 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from gearpool.cli import control, exits, screen
-from gearpool.cli.status import FUNCTION_HEAD, function_row, headline, marks, notes, server_rows, workers_table
+from gearpool import exit_codes
+from gearpool.cli import control, screen
+from gearpool.cli.failures import recent_lines
+from gearpool.cli.status import (
+    FUNCTION_HEAD,
+    function_row,
+    headline,
+    incidents,
+    marks,
+    notes,
+    server_rows,
+    workers_table,
+)
 from gearpool.cli.tables import cut, shown, table
 from gearpool.cli.values import duration
 
-HELP = "Show the daemon's status and the rate of every function, again and again, until Ctrl-C. In a pipe: once."
+HELP = "Show the daemon's status and the rate of every function, refreshed until Ctrl-C. In a pipe: once."
 EXAMPLES = """\
 examples:
   gearpool top
@@ -26,11 +38,14 @@ The busiest functions come first; those that do not fit are counted in the last 
 _WORKER_ROWS = 4
 """Workers shown while there are functions that need the room."""
 _LEAST_ROWS = 3
+_RECENT_ROWS = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """How often, which daemon."""
-    parser.add_argument("--every", metavar="TIME", type=duration, default=1.0, help="how often (default: 1s)")
+    parser.add_argument(
+        "--every", metavar="TIME", type=duration, default=1.0, help="how often to refresh (default: 1s)"
+    )
     control.configure(parser)
 
 
@@ -44,11 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     if not screen.is_screen():
         looks.look(control.ask(arguments, "status"))
         time.sleep(min(1.0, arguments.every))
-        print(looks.look(control.ask(arguments, "status")))
-        return exits.OK
+        print(looks.look(control.ask(arguments, "status"), recent_lines(arguments)))
+        return exit_codes.OK
 
     def frame(width: int, height: int) -> str:
-        return looks.look(control.ask(arguments, "status"), width, height)
+        return looks.look(control.ask(arguments, "status"), recent_lines(arguments, _RECENT_ROWS), width, height)
 
     return screen.show(frame, arguments.every)
 
@@ -60,13 +75,15 @@ class Looks:
         self._before: dict[str, int] = {}
         self._asked = 0.0
 
-    def look(self, status: Any, width: int | None = None, height: int | None = None) -> str:
+    def look(
+        self, status: Any, recently: Sequence[str] = (), width: int | None = None, height: int | None = None
+    ) -> str:
         """The text of this look; the first has no rates."""
         now = time.monotonic()
         done = completed(status)
         rate = rates(self._before, done, now - self._asked)
         self._before, self._asked = done, now
-        return as_text(status, rate, width, height)
+        return as_text(status, rate, width, height, recently)
 
 
 def completed(status: Any) -> dict[str, int]:
@@ -83,7 +100,13 @@ def rates(before: dict[str, int], done: dict[str, int], seconds: float) -> dict[
     }
 
 
-def as_text(status: Any, rate: dict[str, float], width: int | None = None, height: int | None = None) -> str:
+def as_text(
+    status: Any,
+    rate: dict[str, float],
+    width: int | None = None,
+    height: int | None = None,
+    recently: Sequence[str] = (),
+) -> str:
     """One look.
 
     Args:
@@ -91,9 +114,12 @@ def as_text(status: Any, rate: dict[str, float], width: int | None = None, heigh
         rate: jobs a second by function.
         width: columns of the screen; None: as many as it takes.
         height: its lines, of which the last stays empty; None: as many as it takes.
+        recently: lines about failures and stalls.
     """
     lines = [headline(status)]
     lines += notes(status)
+    lines += recently
+    lines += incidents(status)
     # One by one when something is wrong, else in a word.
     servers = server_rows(status)
     away = [f"{name} {state}" for name, state in servers if state != "connected"]

@@ -1,30 +1,26 @@
-"""What users write on the command line: durations, sizes, moments. Floor 5; pure.
+"""Parses values on the command line: durations, sizes, moments, numbers. Floor 5; pure.
 
-The same rule as in the configuration file: a duration carries its unit, a bare number is an error.
+As in the configuration file, a duration carries its unit and a bare number is an error.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
-import re
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-LONGEST_S = 10 * 366 * 86400.0
-"""The longest duration: what no clock of the system overflows at."""
-LARGEST = 1 << 30
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)\Z")
-_SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?\Z")
+from gearpool import units
+
+MAX_DURATION_S = 10 * 366 * 86400.0
+"""At longer durations some clocks of the system overflow."""
+MAX_SIZE = 1 << 30
 
 
 def duration(text: str) -> float:
     """``500ms``, ``30s``, ``5m``, ``24h``, ``7d`` in seconds."""
-    match = _DURATION.match(text)
-    if match is None:
+    seconds = units.parse(text, units.SECONDS)
+    if seconds is None:
         raise argparse.ArgumentTypeError(f'expected a duration such as "30s", got {text!r}')
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > LONGEST_S:
+    if seconds > MAX_DURATION_S:
         raise argparse.ArgumentTypeError(f"{text} is longer than ten years")
     return seconds
 
@@ -36,13 +32,12 @@ def duration_or_none(text: str) -> float | None:
 
 def size(text: str) -> int:
     """``100``, ``64KiB``, ``16MiB`` in bytes."""
-    match = _SIZE.match(text)
-    if match is None:
+    found = units.parse(f"{text}B" if _is_number(text) else text, units.BYTES)
+    if found is None or not found.is_integer() or "." in text:
         raise argparse.ArgumentTypeError(f'expected a size such as "64KiB", got {text!r}')
-    found = int(match[1][:20]) * _BYTES[match[2] or ""]
-    if found > LARGEST:
+    if found > MAX_SIZE:
         raise argparse.ArgumentTypeError(f"{text} is more than 1GiB")
-    return found
+    return int(found)
 
 
 def moment(text: str) -> float:

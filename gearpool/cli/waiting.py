@@ -1,4 +1,4 @@
-"""What is said of jobs that wait for a worker nobody has started. Floor 5."""
+"""Informs the user when a job waits because no worker serves its function. Floor 5."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from gearpool.client import Client
 
 SILENCE_S = 2.0
-"""A job of which nothing is heard for so long may be one that nobody serves."""
+"""After this much silence the servers are asked whether a worker serves the function."""
 
 
 @contextlib.contextmanager
 def told_if_nobody_serves(client: Client, function: str, timeout_s: float | None) -> Iterator[threading.Event]:
-    """Say on standard error, once, that no worker serves ``function``, if nothing is heard of it for SILENCE_S.
+    """Report once on standard error that no worker serves ``function``, if the job makes no progress within SILENCE_S.
 
-    Gives the event to set when something is heard; the end of the block sets it, too.
+    Yields an event to set at the first sign of progress; the end of the block sets it, too.
     """
     heard = threading.Event()
     thread = threading.Thread(target=_tell, args=(client, function, timeout_s, heard), daemon=True)
@@ -36,7 +36,7 @@ def told_if_nobody_serves(client: Client, function: str, timeout_s: float | None
 def _tell(client: Client, function: str, timeout_s: float | None, heard: threading.Event) -> None:
     if heard.wait(SILENCE_S):
         return
-    with contextlib.suppress(GearpoolError):  # a server that is down is the job's own trouble
+    with contextlib.suppress(GearpoolError):  # a server that is down is reported with the job
         where = unserved(client, function)
         if where and not heard.is_set():
             limit = "without limit" if timeout_s is None else f"for {duration(timeout_s)} at most"

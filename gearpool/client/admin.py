@@ -1,8 +1,8 @@
 """The servers' text protocol: what they hold, and the few things an administrator may change. Floor 3.
 
-Law: each question has a connection of its own, closed after the answer, so nothing here waits behind jobs. All servers
-are asked at once; one that is down does not hide the others: it is in ``failures``. They answer in their one processing
-thread: poll gently.
+Each request has a connection of its own, closed after the reply, so nothing here waits behind jobs. All servers are
+asked at once; one that is down does not hide the others and is listed in ``failures``. Servers answer in their only
+processing thread, so do not poll often.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from gearpool.client.asking import known_server, whom_to_ask
+from gearpool.client.asking import known_server, one_server
 from gearpool.client.replies import Reading, Replies, check_empty, collect, parse_pid, queue_limits, was_cancelled
-from gearpool.errors import GearpoolError, InvalidArgument
+from gearpool.errors import GearpoolError
 from gearpool.net.dialing import close, connect
 from gearpool.net.modules import Modules
 from gearpool.protocol import admin as wire
@@ -32,14 +32,23 @@ class Admin:
         servers: whom to ask.
         timeout: seconds for each server, connecting included.
         modules: where sockets come from.
+        max_reply: the longest list in bytes that is read.
 
     Every method that asks all servers raises NoServersAvailable when none answers.
     """
 
-    def __init__(self, servers: Sequence[ServerSettings], *, timeout: float, modules: Modules) -> None:
+    def __init__(
+        self,
+        servers: Sequence[ServerSettings],
+        *,
+        timeout: float,
+        modules: Modules,
+        max_reply: int = wire.MAX_REPLY,
+    ) -> None:
         self._servers = {str(server): server for server in servers}
         self._timeout = timeout
         self._modules = modules
+        self._max_reply = max_reply
 
     def status(self, server: str | None = None) -> Replies[list[FunctionRow]]:
         """Functions with jobs (running ones included), running jobs and registered workers."""
@@ -80,7 +89,7 @@ class Admin:
     def drop(self, function: str | bytes, server: str | None = None) -> Replies[str]:
         """Forget the function. A server where jobs wait refuses, here: they would be lost, their unique ids dead.
 
-        Between the look and the drop a job may still arrive.
+        A job may still arrive between the check and the drop.
         """
         name = function_name(function)
         return self._each(server, lambda settings: self._drop(settings, name))
@@ -107,10 +116,8 @@ class Admin:
         Returns:
             False if the server does not know it.
         """
-        names, handle = whom_to_ask(str(job), list(self._servers))
-        if len(names) > 1:
-            raise InvalidArgument(f"{job}: with several servers a job is named server/handle")
-        return was_cancelled(self.ask(names[0], Command.CANCEL_JOB, handle))
+        server, handle = one_server(job, list(self._servers))
+        return was_cancelled(self.ask(server, Command.CANCEL_JOB, handle))
 
     def ask(self, server: str, command: Command, *arguments: bytes) -> bytes:
         """One command, one server, the raw reply.
@@ -161,13 +168,12 @@ class Admin:
         deadline = deadline or Deadline.after(self._timeout)
         sock = connect(settings, deadline, modules=self._modules, greet=False)
         try:
-            return _exchange(sock, line, command, deadline, str(settings))
+            return _exchange(sock, line, Reading(command, str(settings), self._max_reply), deadline)
         finally:
             close(sock)
 
 
-def _exchange(sock: Any, line: bytes, command: Command, deadline: Deadline, server: str) -> bytes:
-    reading = Reading(command, server)
+def _exchange(sock: Any, line: bytes, reading: Reading, deadline: Deadline) -> bytes:
     try:
         sock.settimeout(deadline.remaining() or 0.001)
         sock.sendall(line)

@@ -1,4 +1,4 @@
-"""Whom to ask about a job, and by what: what both clients read from the arguments of their asking calls. Floor 3; pure."""
+"""Which servers to ask about a job, from the arguments of both clients. Floor 3; pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def known_server(server: str | None, names: Sequence[str]) -> str:
     if server is None:
         return names[0]
     if server not in names:
-        raise InvalidArgument(f"{server} is none of this client's servers {', '.join(names)}")
+        raise InvalidArgument(f"{server} is not one of this client's servers {', '.join(names)}")
     return server
 
 
@@ -39,6 +39,18 @@ def whom_to_ask(job: JobHandle | str, names: Sequence[str]) -> tuple[list[str], 
         if not server:
             return list(names), handle_name(handle)
     return [known_server(server, names)], handle_name(handle)
+
+
+def one_server(job: object, names: Sequence[str]) -> tuple[str, bytes]:
+    """The server that has a job, and its handle there.
+
+    Raises:
+        InvalidArgument: as `whom_to_ask`, or a bare handle, and there are several servers.
+    """
+    servers, handle = whom_to_ask(str(job), names)
+    if len(servers) > 1:
+        raise InvalidArgument(f"{job}: with several servers a job is named server/handle")
+    return servers[0], handle
 
 
 def one_of(job: object, unique: object) -> None:

@@ -1,15 +1,16 @@
 """Items turned into submissions, a batch at a time. Floor 3; pure.
 
-Law: what was made before an error is sent, and yielded before the error is raised, so that no job is lost sight of; the
-error says at which item it happened. Both clients take their items from here.
+Submissions made before an error are sent, and yielded before the error is raised, so that no job is lost sight of; the
+error has the index of its item. Both clients read their items through this module.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar
 
+from gearpool.client.dispatching import Dispatching
 from gearpool.client.orders import Priority, check_retry, checked_unique, make_order
 from gearpool.client.payloads import Codec
 from gearpool.client.submission import UNSET
@@ -21,6 +22,33 @@ _Job = TypeVar("_Job")
 
 UniqueOf = Callable[[Any], str | bytes]
 """Gives the unique id for an item."""
+
+
+class BatchOptions(TypedDict, total=False):
+    """The options that all overloads of ``submit_background_jobs`` have; the method tells what they mean."""
+
+    window: int
+    priority: Priority | None
+    unique: UniqueOf | None
+
+
+class BatchJobOptions(BatchOptions, total=False):
+    """Likewise, of ``submit_many`` and ``map``."""
+
+    timeout: Duration | None
+    retry: int
+
+
+class MakerOptions(TypedDict, total=False):
+    """What `job_makers` is told of a caller's options."""
+
+    priority: Priority | None
+    unique: UniqueOf | None
+    timeout: Duration | None
+    retry: int
+    background: bool
+    on_done: Callable[[Any], object] | None
+
 
 CHUNK = 250
 """Submissions that are made and written at once."""
@@ -37,7 +65,7 @@ def check_items(items: Any) -> None:
 
 
 def check_window(window: int) -> None:
-    """Whether so many submissions can be under way.
+    """Check that this many submissions can be under way at once.
 
     Raises:
         InvalidArgument: it is not a whole number of at least 1.
@@ -59,18 +87,6 @@ def at_item(index: int, error: Exception) -> Exception:
     return error
 
 
-class Dispatching(Protocol):
-    """What the jobs of a batch need of the dispatch of either client."""
-
-    request_timeout: float
-
-    def fresh_unique(self) -> bytes:
-        """A unique id for a background job that was given none."""
-
-    def job_deadline(self, timeout: Duration | None, /) -> Deadline:
-        """When a job with this limit is given up."""
-
-
 def job_makers(
     dispatch: Dispatching,
     new: Callable[..., Any],
@@ -78,12 +94,12 @@ def job_makers(
     codec: Codec,
     check_open: Callable[[], object],
     *,
-    priority: Priority | None,
-    unique: UniqueOf | None,
-    timeout: Duration | None,
-    retry: int,
-    background: bool,
-    on_done: Callable[[Any], object] | None,
+    priority: Priority | None = None,
+    unique: UniqueOf | None = None,
+    timeout: Duration | None = UNSET,
+    retry: int = 0,
+    background: bool = False,
+    on_done: Callable[[Any], object] | None = None,
 ) -> tuple[Callable[[], Callable[[Any], Any]], Callable[[GearpoolError], Any]]:
     """How the items of one call become jobs: ``maker`` and ``refused`` for `Batches`.
 
@@ -109,7 +125,7 @@ def job_makers(
     verify = unique is not None and not background
     limit = dispatch.request_timeout if background and timeout is UNSET else timeout
     check_open()
-    dispatch.job_deadline(limit)  # a mistake is told by this call
+    dispatch.job_deadline(limit)  # raises here if the limit is invalid
 
     def maker() -> Callable[[Any], Any]:
         deadline = dispatch.job_deadline(limit)  # one for all jobs of a batch
@@ -168,7 +184,7 @@ class Batches(Generic[_Item, _Job]):
         self.failure: Exception | None = None
 
     def next(self, most: int) -> list[_Job]:
-        """At most so many submissions, and no more than `CHUNK`; none at the end."""
+        """At most this many submissions, and no more than `CHUNK`; none at the end."""
         made: list[_Job] = []
         if self.exhausted:
             return made
@@ -178,7 +194,7 @@ class Batches(Generic[_Item, _Job]):
         try:
             for item in itertools.islice(self._items, min(most, CHUNK)):
                 made.append(make(item))  # noqa: PERF401 - what was made before an error is kept
-        except Exception as error:  # noqa: BLE001 - raised in its turn, by whoever yields what was made
+        except Exception as error:  # noqa: BLE001 - raised later, after the items before it
             self.failure = at_item(self.taken + len(made), error)
             self.exhausted = True
         else:

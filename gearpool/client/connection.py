@@ -1,8 +1,8 @@
 """One connection to one job server, shared by all threads: they write, a reader thread of its own reads. Floor 3.
 
-Law: a call is queued in the session under the same lock that queues its bytes, so both have one order. Whoever finds no
-writer at work writes, for all. Nobody blocks in a write: when the server takes no more, a thread is started to go on,
-and the callers go back to waiting for their own deadlines. The reader's thread also does what time asks for (`upkeep`).
+A call is queued in the session under the same lock that queues its bytes, so both have one order. A thread that finds
+no other writing writes for all. No caller blocks in a write: when the server accepts no more, a thread is started to
+continue, and the callers wait for their own deadlines. The reader's thread also runs the periodic checks of `upkeep`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from collections.abc import Callable, Sequence
 
 from gearpool.client.defaults import BACKLOG, SEND_LIMIT_S, UNANSWERED, UNREAD
 from gearpool.client.session import Call, Session
-from gearpool.client.submission import Submission
-from gearpool.client.upkeep import FORGOTTEN, Upkeep
+from gearpool.client.upkeep import Upkeep
 from gearpool.errors import RemoteProtocolError
 from gearpool.net.reasons import describe
 from gearpool.net.streams import Stream
 from gearpool.timing import Deadline
 
 SEND_STEP_S = 1.0
-"""Of a wait to write, no step counts for more than this: time in which this process did not run is not the server's."""
+"""No step of a wait to write counts for more than this: time in which this process did not run is not the server's."""
 
 READS_IN_A_ROW = 16
-"""Then other greenlets have their turn, in a monkey-patched process; threads have theirs anyway."""
+"""Then other greenlets may run, in a monkey-patched process; threads run anyway."""
 
 
 class Connection:
@@ -59,13 +58,9 @@ class Connection:
         self._given_up: str | None = None
         """Why this side ended it."""
         self._stream = stream
-        self._session = session
+        self.session = session
         self._on_end = on_end
-
-        def on_forgotten(submissions: list[Submission]) -> None:
-            on_left(server, FORGOTTEN, list[Call](submissions))
-
-        self._upkeep = Upkeep(session, server, request_timeout, time.monotonic(), on_forgotten)
+        self._upkeep = Upkeep(session, server, request_timeout, time.monotonic(), on_left)
         self._lock = threading.Lock()
         self._out: list[bytes] = []
         self._backlog = 0
@@ -83,11 +78,6 @@ class Connection:
         """New calls may go here."""
         return self.ended is None and not self.retired
 
-    @property
-    def busy(self) -> bool:
-        """Jobs are running whose results come over it."""
-        return self._session.busy
-
     def call(self, calls: Sequence[Call], data: bytes, deadline: Deadline) -> bool:
         """Send ``data``, whose answers go to ``calls`` in order.
 
@@ -102,7 +92,7 @@ class Connection:
         with self._lock:
             if self.ended is not None:
                 return False
-            self._session.pending.extend(calls)
+            self.session.pending.extend(calls)
             self._out.append(data)
             self._backlog += len(data)
             if self._writing:
@@ -112,10 +102,6 @@ class Connection:
             self._writing = True
         self._write()
         return True
-
-    def abandon_job(self, handle: bytes, call: Call) -> None:
-        """Nobody waits for this job any more, if it is one of this connection's."""
-        self._session.abandon(handle, call)
 
     @property
     def reads_here(self) -> bool:
@@ -133,14 +119,10 @@ class Connection:
             self._reader.join(timeout)
 
     def abandon(self) -> list[Call]:
-        """In a forked child: close the descriptor without a word to the server; the calls under way here."""
+        """In a forked child: close the descriptor so that the server notices nothing; returns the calls under way."""
         self.ended = "this process was forked: the connection is its parent's"
         self._stream.close()
-        return self._session.leftovers()
-
-    def leftovers(self) -> list[Call]:
-        """After the end: the calls that were under way."""
-        return self._session.leftovers()
+        return self.session.leftovers()
 
     def _take(self) -> bytes | None:
         with self._lock:
@@ -165,7 +147,7 @@ class Connection:
                     ).start()
                     return
         except OSError:
-            # The reader meets the same end and says why.
+            # The reader detects the same end and reports why.
             self._stream.shut()
 
     def _write_on(self, rest: memoryview) -> None:
@@ -209,7 +191,7 @@ class Connection:
             self._on_end(self)
 
     def _read_on(self) -> None:
-        receive, feed, upkeep = self._stream.receive_within, self._session.feed, self._upkeep
+        receive, feed, upkeep = self._stream.receive_within, self.session.feed, self._upkeep
         step_s = upkeep.step_s
         step_ms = max(1, int(step_s * 1000))
         tick_at = time.monotonic() + step_s
@@ -238,5 +220,5 @@ class Connection:
             self.retired = True
         if due.calls and self._backlog < BACKLOG:
             self._queue(due.calls, due.data)
-        if self.retired and not self._session.busy and drained:
+        if self.retired and not self.session.busy and drained:
             self.shut(UNANSWERED)

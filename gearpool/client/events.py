@@ -1,7 +1,7 @@
-"""The events of a running job that nobody has read yet. Floor 3; pure.
+"""The unread events of a running job. Floor 3; pure.
 
-Law: memory is bounded. A worker may send more than its client ever reads; what exceeds `MAX_UNREAD` bytes is dropped, and
-whoever reads is told where and how much. The result of the job is another matter: it is never dropped.
+Memory is bounded. A worker may send more than its client ever reads: what exceeds `MAX_UNREAD` bytes is dropped, and
+the reader learns where and how much is missing. The result of a job is never dropped.
 
 One thread puts, another may take: each counter is written by one of them only.
 """
@@ -21,7 +21,7 @@ EVENT_SIZE = 200
 
 
 class UnreadEvents:
-    """A queue of events. Of statuses that nobody has read only the last is kept.
+    """A queue of events. Of several unread statuses only the last is kept.
 
     Args:
         limit: bytes of unread events beyond which what comes is dropped.
@@ -50,7 +50,7 @@ class UnreadEvents:
             except IndexError:
                 pass  # read meanwhile
         size = _size(event)
-        # After a gap nothing is kept until whoever reads has learnt of it: what follows would seem to belong before it.
+        # After a gap nothing is kept until the reader has noticed it: later events would seem to come before it.
         if self._dropped or self._came - self._taken + size > self.limit:
             self._dropped += 1
             return
@@ -80,4 +80,4 @@ def _size(event: Event) -> int:
 
 
 def ignore(event: Event) -> None:
-    """For jobs whose events nobody can read: they are not even made."""
+    """For jobs whose events cannot be read: they are not even created."""

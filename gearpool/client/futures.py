@@ -1,8 +1,8 @@
 """A submitted job, waited for by threads (or greenlets of a monkey-patched process). Floor 3.
 
-Law: the reader's thread stores what came and wakes; raising is done by whoever waits. One is made for each job, so it
-holds little and allocates nothing until it is looked at. What ends without an answer (a time that is over, a server that
-is silent, a job that it has forgotten) is found by the reader's `upkeep`, or at its very moment by whoever waits.
+The reader's thread stores what arrives and wakes waiters; the waiter raises. One future is made per job, so it holds
+little and allocates nothing until it is used. What ends without an answer (an expired time limit, a silent server, a
+job that the server has forgotten) is noticed by the reader's `upkeep`, or by the waiter at that moment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gearpool.client.orders import Order
 from gearpool.client.payloads import Codec, R
@@ -22,11 +22,37 @@ from gearpool.errors import GearpoolError, InvalidArgument, JobCancelled, JobTim
 from gearpool.protocol.packets import PacketType
 from gearpool.timing import Deadline, Duration
 
-if TYPE_CHECKING:
-    from gearpool.client.dispatch import Dispatch
-
 _COMPLETE = PacketType.WORK_COMPLETE
 _JOB_CREATED = PacketType.JOB_CREATED
+
+
+class Dispatcher(Protocol):
+    """What a future uses of the client that made it."""
+
+    @property
+    def reads_here(self) -> bool:
+        """The calling thread is one that reads for this client: it runs a callback of the user's."""
+
+    def request_deadline(self, timeout: Duration | None) -> Deadline:
+        """Until when an answer is waited for, given what its caller said."""
+
+    def check_may_wait(self) -> None:
+        """Raise UsageError in a thread that reads for the client."""
+
+    def after_fork(self) -> None:
+        """In a forked child: leave the parent its connections and start with new ones."""
+
+    def distrust(self, future: JobFuture[Any]) -> None:
+        """Its answer is missing, and answers come in order: ask nothing more over the connection in use."""
+
+    def forget(self, future: JobFuture[Any]) -> None:
+        """It is no longer waited for."""
+
+    def withdraw(self, future: JobFuture[Any]) -> None:
+        """Remove a job that is no longer waited for from its server's queue, if that server answers."""
+
+    def again(self, order: Order, unique: bytes, data: bytes, codec: Codec, timeout: Duration | None) -> Any:
+        """Submit the same job once more and wait."""
 
 
 class JobFuture(Submission, Waitable, Future[R]):
@@ -45,11 +71,11 @@ class JobFuture(Submission, Waitable, Future[R]):
     _observed = False
     """`concurrent.futures` has asked for it."""
     _all_told = False
-    """Those who waited in `concurrent.futures` were told of the end."""
+    """The waiters of `concurrent.futures` were notified of the end."""
 
     def __init__(
         self,
-        dispatch: Dispatch,
+        dispatch: Dispatcher,
         order: Order,
         unique: bytes,
         data: bytes,
@@ -160,11 +186,11 @@ class JobFuture(Submission, Waitable, Future[R]):
         Raises:
             JobTimedOut: the job did not end in time.
             SubmitUnknown: the server never acknowledged it.
-            EventsDropped: more came than is kept for a reader; a new call of this goes on after what is missing.
+            EventsDropped: more came than is kept for a reader; a new call continues after the gap.
         """
         limit = None if timeout is UNSET else Deadline.allowed(timeout)
         while True:
-            over = self.done()  # looked at first: events come before the end
+            over = self.done()  # read first: events come before the end
             while events := self._events:
                 yield events.popleft()
                 if (limit or self._deadline).expired():
@@ -189,11 +215,11 @@ class JobFuture(Submission, Waitable, Future[R]):
             self._run_callbacks(Exception)  # this thread is the caller's: an interrupt goes through
 
     def cancel(self) -> bool:
-        """Give the job up: the future is done, with `JobCancelled`, and what it holds is let go.
+        """Give the job up: the future is done, with `JobCancelled`, and what it holds is released.
 
         A job that still waits is taken out of the server's queue, which takes a round trip (``request_timeout`` at most); a
         running one runs on. One that was submitted with a unique id of the caller's stays on the server: others may wait for
-        it. ``client.admin.cancel`` takes it out all the same.
+        it. ``client.admin.cancel`` removes it nevertheless.
 
         In a callback of the client's a job that its server has not yet named is given up without being taken out.
 
@@ -204,12 +230,7 @@ class JobFuture(Submission, Waitable, Future[R]):
             self._wait(lambda: self._acknowledged, self._dispatch.request_deadline(UNSET))  # only then it has a name
         if self.done():
             return False
-        cancelled = JobCancelled(
-            f"{self._described()}: given up by its caller",
-            handle=self.handle or "",
-            function=self.function,
-            server=self.server,
-        )
+        cancelled = self._cancellation()
         self._give_up(cancelled)
         self._dispatch.forget(self)
         if not self._verify:
@@ -224,7 +245,7 @@ class JobFuture(Submission, Waitable, Future[R]):
         """A server has accepted it, and it has not ended. Whether a worker has it, `Client.get_job_status` says."""
         return self._acknowledged and not self.done()
 
-    # What the session tells, in the reader's thread; `Submission` does the same, and this is what each job costs.
+    # Called by the session, in the reader's thread; `Submission` does the same, and this is what each job costs.
 
     def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
         """See `Submission._answered`."""
@@ -258,7 +279,7 @@ class JobFuture(Submission, Waitable, Future[R]):
             self._tell_concurrent()
 
     def _run_callbacks(self, survives: type[BaseException] | None = None) -> None:
-        # The reader and whoever adds one may both come here: each callback is taken by one of them.
+        # The reader and a thread that adds one may both come here: each callback is taken by one of them.
         callbacks = self._callbacks
         while callbacks:
             try:
@@ -278,7 +299,7 @@ class JobFuture(Submission, Waitable, Future[R]):
 
     def _settle(self, error: GearpoolError) -> None:
         """See `Submission._settle`."""
-        # In one step: whoever waits and the reader may both find that its time is over.
+        # In one step: a waiter and the reader may both find that its time is over.
         if self._kind is None and self.__dict__.setdefault("_error", error) is error:
             self._finished()
 
@@ -331,8 +352,8 @@ class JobFuture(Submission, Waitable, Future[R]):
             return True, False, None if error or self._order.background else self.result(), error
 
     def _tell_concurrent(self) -> None:
-        # By the reader, or by whoever finds it done before the reader came to it, and then counts on no more being told:
-        # those who waited before hear of it now, and nobody twice.
+        # Called by the reader, or earlier by a thread that finds it done and expects all waiters to be notified.
+        # Each waiter is notified once.
         with self._condition:
             if not self._all_told:
                 self._all_told = True

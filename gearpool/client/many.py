@@ -1,15 +1,15 @@
 """The half of `Client` that submits many jobs. Floor 3.
 
-Law: memory stays constant however many items there are; what was submitted is given to the caller before an error is
-raised, and the error says at which item it happened (``error.index``).
+Memory stays constant however many items there are. Jobs that were submitted are given to the caller before an error is
+raised, and the error has the index of its item (``error.index``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
-from gearpool.client.batches import Batches, UniqueOf, job_makers
+from gearpool.client.batches import Batches, BatchJobOptions, BatchOptions, MakerOptions, UniqueOf, job_makers
 from gearpool.client.futures import JobFuture
 from gearpool.client.orders import Payload, Priority
 from gearpool.client.payloads import R, codec_of
@@ -31,22 +31,13 @@ class SubmittingMany(Submitting[R]):
         function: str | bytes,
         items: Iterable[R | Payload],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
         payload: None = None,
+        **options: Unpack[BatchOptions],
     ) -> Iterator[JobHandle]: ...
 
     @overload
     def submit_background_jobs(
-        self,
-        function: str | bytes,
-        items: Iterable[Any],
-        *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        payload: PayloadKind,
+        self, function: str | bytes, items: Iterable[Any], *, payload: PayloadKind, **options: Unpack[BatchOptions]
     ) -> Iterator[JobHandle]: ...
 
     def submit_background_jobs(
@@ -61,7 +52,7 @@ class SubmittingMany(Submitting[R]):
     ) -> Iterator[JobHandle]:
         """Hand many jobs to the servers, pipelined; yields their handles in order, at most ``window`` unacknowledged.
 
-        The first ``window`` items are submitted by this call, the others as the iteration goes on; dropping more than a
+        The first ``window`` items are submitted by this call, the others during the iteration; dropping more than a
         window without iterating over it is a RuntimeWarning.
 
         Args:
@@ -73,7 +64,7 @@ class SubmittingMany(Submitting[R]):
             payload: "bytes", "text" or "json"; the client's if not given.
 
         Raises:
-            As `submit_background_job`, when the turn of the job concerned has come; ``error.index`` is its item. The
+            As `submit_background_job`, when the iteration reaches the job concerned; ``error.index`` is its item. The
             handles of the jobs behind it are had by iterating on. An item that cannot be sent, or an error of ``items``,
             ends the submissions, and is raised after the handles of all before it.
         """
@@ -96,14 +87,10 @@ class SubmittingMany(Submitting[R]):
         function: str | bytes,
         items: Iterable[R | Payload],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         background: bool = False,
         payload: None = None,
         on_done: Callable[[JobFuture[Any]], object] | None = None,
+        **options: Unpack[BatchJobOptions],
     ) -> Iterator[JobFuture[R]]: ...
 
     @overload
@@ -112,14 +99,10 @@ class SubmittingMany(Submitting[R]):
         function: str | bytes,
         items: Iterable[Any],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         background: bool = False,
         payload: PayloadKind,
         on_done: Callable[[JobFuture[Any]], object] | None = None,
+        **options: Unpack[BatchJobOptions],
     ) -> Iterator[JobFuture[Any]]: ...
 
     def submit_many(
@@ -138,7 +121,7 @@ class SubmittingMany(Submitting[R]):
     ) -> Iterator[JobFuture[Any]]:
         """One submission an item, many at once; yields the futures in the order of the items, in constant memory.
 
-        The first ``window`` items are submitted by this call, the others as the iteration goes on.
+        The first ``window`` items are submitted by this call, the others during the iteration.
 
         Args:
             function: its name.
@@ -152,7 +135,7 @@ class SubmittingMany(Submitting[R]):
             payload: "bytes", "text" or "json"; the client's if not given.
             on_done: called with each future when it is done, in the reader's thread.
 
-        What cannot be sent, because no server can be reached, is yielded all the same: its future says so.
+        What cannot be sent, because no server can be reached, is yielded, too: its future has failed.
 
         Raises:
             InvalidArgument: an item cannot be sent, or ``items`` is no collection; ``error.index`` is the item. It is raised
@@ -178,13 +161,9 @@ class SubmittingMany(Submitting[R]):
         function: str | bytes,
         items: Iterable[R | Payload],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         payload: None = None,
         return_exceptions: Literal[False] = False,
+        **options: Unpack[BatchJobOptions],
     ) -> Iterator[R]: ...
 
     @overload
@@ -193,13 +172,9 @@ class SubmittingMany(Submitting[R]):
         function: str | bytes,
         items: Iterable[R | Payload],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         payload: None = None,
         return_exceptions: Literal[True],
+        **options: Unpack[BatchJobOptions],
     ) -> Iterator[R | GearpoolError]: ...
 
     @overload
@@ -208,13 +183,9 @@ class SubmittingMany(Submitting[R]):
         function: str | bytes,
         items: Iterable[Any],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         payload: PayloadKind,
         return_exceptions: bool = False,
+        **options: Unpack[BatchJobOptions],
     ) -> Iterator[Any]: ...
 
     def map(
@@ -232,7 +203,7 @@ class SubmittingMany(Submitting[R]):
     ) -> Iterator[Any]:
         """One job an item, many at once; yields the results in the order of the items, in constant memory.
 
-        The first ``window`` items are submitted by this call, the others as the iteration goes on.
+        The first ``window`` items are submitted by this call, the others during the iteration.
 
         Args:
             function: its name.
@@ -246,7 +217,7 @@ class SubmittingMany(Submitting[R]):
             return_exceptions: yield errors instead of raising the first one, that of an item that cannot be sent, too.
 
         Raises:
-            As `submit_job`, when the turn of the job concerned has come; ``error.index`` is its item. An error of ``items``
+            As `submit_job`, when the iteration reaches the job concerned; ``error.index`` is its item. An error of ``items``
             is raised after the results of all before it.
         """
         futures: Iterator[JobFuture[R]] = self._window(
@@ -312,28 +283,12 @@ class SubmittingMany(Submitting[R]):
         items: Iterable[Any],
         *,
         window: int,
-        priority: Priority | None,
-        unique: UniqueOf | None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        background: bool = False,
         payload: PayloadKind | None = None,
-        on_done: Callable[[JobFuture[Any]], object] | None = None,
         keep_places: bool = False,
+        **options: Unpack[MakerOptions],
     ) -> Window[R]:
         dispatch = self._dispatch
-        maker, refused = job_makers(
-            dispatch,
-            JobFuture,
-            function,
-            codec_of(payload, self._codec),
-            dispatch.check_open,
-            priority=priority,
-            unique=unique,
-            timeout=timeout,
-            retry=retry,
-            background=background,
-            on_done=on_done,
-        )
+        codec = codec_of(payload, self._codec)
+        maker, refused = job_makers(dispatch, JobFuture, function, codec, dispatch.check_open, **options)
         batches = Batches(items, maker, refused if keep_places else None)
         return Window(batches, dispatch.send_or_settle, window, what)

@@ -1,6 +1,6 @@
 """What a caller asks for, turned into the bytes of a submission. Floor 3; pure.
 
-Law: everything is checked here, before anything is sent: gearmand answers some mistakes with silence.
+Everything is checked here, before anything is sent, because gearmand answers some mistakes with silence.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import datetime as dt
 import math
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
+from gearpool.client.results import Event
 from gearpool.errors import InvalidArgument
 from gearpool.protocol.names import function_name, unique_id
 from gearpool.protocol.packets import REQUEST_MAGIC, PacketType
@@ -33,6 +35,28 @@ _KINDS: dict[tuple[bool, str], PacketType] = {
 _MOST_EPOCH = 2**53  # what the embedded server takes; gearmand 1.1.20 answers up to 2**62 and beyond with silence
 
 _pack_header = struct.Struct(">4sII").pack
+
+
+class SubmitOptions(TypedDict, total=False):
+    """The options that all overloads of ``submit`` and ``submit_job`` have; each method tells what they mean."""
+
+    priority: Priority | None
+    unique: str | bytes | None
+    timeout: Duration | None
+    retry: int
+    reducer: str | bytes | None
+    on_event: Callable[[Event], object] | None
+
+
+class BackgroundOptions(TypedDict, total=False):
+    """Likewise, of ``submit_background_job``."""
+
+    priority: Priority | None
+    unique: str | bytes | None
+    at: When | None
+    delay: Duration | None
+    reducer: str | bytes | None
+    timeout: Duration | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +93,7 @@ def make_order(
 
     Args:
         function: its name.
-        background: nobody waits for it.
+        background: no client waits for it.
         priority: None is normal.
         at: not before then: seconds since the epoch, or an aware datetime. Background jobs only.
         delay: likewise, from now: seconds or a timedelta.
@@ -134,5 +158,5 @@ def _epoch(at: When | None, delay: Duration | None) -> int:
     else:
         raise InvalidArgument(f"at is a datetime or seconds since 1970, got {at!r}")
     if not math.isfinite(seconds) or not 0 <= seconds <= _MOST_EPOCH:
-        raise InvalidArgument(f"the job's time {seconds} is no time since 1970")
+        raise InvalidArgument(f"the job's time {seconds} is not a time since 1970")
     return math.ceil(seconds)

@@ -1,8 +1,8 @@
 """Payloads as bytes, text or JSON: encoded on the way out, and results decoded alike. Floor 3; pure.
 
-Law: the same kinds as a function's ``payload`` in the configuration, so that ``payload: json`` in the worker and
-``payload="json"`` in the client are the two ends of one thing. Nothing is guessed: what does not fit is an error that says
-what would.
+The kinds are those of a function's ``payload`` in the configuration, so ``payload: json`` in the worker and
+``payload="json"`` in the client belong together. Nothing is guessed: a value of the wrong kind is an error that says
+what is expected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Codec:
 
     Args:
         kind: "bytes" (text is sent as UTF-8, None as an empty payload; results are bytes), "text" (text is sent and comes
-            back) or "json" (whatever JSON can say; an empty result is None).
+            back) or "json" (any JSON value; an empty result is None).
 
     Raises:
         InvalidArgument: there is no such kind.
@@ -109,7 +109,7 @@ def _utf8(data: str) -> bytes:
     try:
         return data.encode()
     except UnicodeEncodeError as error:
-        raise InvalidArgument(f"the payload is no valid text: {error}") from error
+        raise InvalidArgument(f"the payload is not valid text: {error}") from error
 
 
 def _bounded(raw: bytes) -> bytes:

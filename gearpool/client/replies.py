@@ -1,4 +1,4 @@
-"""Replies of the servers' text protocol: put together, judged and collected, for both clients. Floor 3; pure."""
+"""Replies of the servers' text protocol: assembled, interpreted and collected, for both clients. Floor 3; pure."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ class Reading:
     Args:
         command: what was asked.
         server: whom.
+        max_reply: the longest list in bytes that is read.
     """
 
-    def __init__(self, command: Command, server: str) -> None:
+    def __init__(self, command: Command, server: str, max_reply: int = wire.MAX_REPLY) -> None:
         self._command = command
         self._server = server
+        self._max_reply = max_reply
         self._received = bytearray()
 
     def reply(self, data: bytes) -> bytes | None:
@@ -62,7 +64,7 @@ class Reading:
             raise RemoteProtocolError(f"{self._server} answers the text protocol with binary packets")
         # The end of a reply is at the end of what was received.
         try:
-            size = wire.reply_size(self._command, received)
+            size = wire.reply_size(self._command, received, self._max_reply)
         except RemoteProtocolError as error:
             raise RemoteProtocolError(f"{self._server}: {error}") from None
         return bytes(received[:size]) if size else None

@@ -1,4 +1,4 @@
-"""ECHO, GET_STATUS, GET_STATUS_UNIQUE and OPTION_REQ: one request, one answer, for whichever shell waits. Floor 3; pure."""
+"""ECHO, GET_STATUS, GET_STATUS_UNIQUE and OPTION_REQ: one request, one answer, for both clients. Floor 3; pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client gives back: handles, statuses and the events of a running job. Floor 3; pure values."""
+"""What the client returns: handles, statuses and the events of a running job. Floor 3; pure values."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Data(NamedTuple):
 
 
 class Warned(NamedTuple):
-    """WORK_WARNING: something for the one who waits."""
+    """WORK_WARNING: a message for the waiting client."""
 
     data: bytes
 

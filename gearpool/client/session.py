@@ -1,12 +1,12 @@
 """The client's side of one connection: bytes in, calls answered. Floor 3; pure: no socket, no thread, no clock.
 
-Law: a server answers requests strictly in their order (JOB_CREATED, STATUS_RES, ECHO_RES, OPTION_RES, ERROR), so a
-queue of `Call` objects tells what an answer means; only WORK_* packets come between, and they carry a handle. Whoever
-drives a session appends a call in the same order as its bytes go out, feeds what comes in, and at the end of the
-connection asks for what is left over. The threaded client and the asyncio client are shells over this one class.
+A server answers requests strictly in order (JOB_CREATED, STATUS_RES, ECHO_RES, OPTION_RES, ERROR), so a queue of `Call`
+objects determines what an answer means; only WORK_* packets come in between, and they carry a handle. The caller appends a
+call in the order in which its bytes are sent, feeds what arrives, and at the end of the connection asks for what is
+left. Both clients, for threads and for asyncio, are shells over this class.
 
 Two foreground submissions that were coalesced on one connection share a handle, and the server sends every WORK_*
-packet once for each (gearmand 1.1.20 and 2.0.0): the copies are dealt out in turn.
+packet once for each (gearmand 1.1.20 and 2.0.0): the copies are given to them one after another.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections import deque
 from gearpool.errors import RemoteProtocolError
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET, Decoder, Packet
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
+from gearpool.protocol.roles import ANSWERS, Role, refusal
 
 _JOB_CREATED = PacketType.JOB_CREATED
 _WORK_COMPLETE = PacketType.WORK_COMPLETE
@@ -24,13 +25,10 @@ _WORK_EXCEPTION = PacketType.WORK_EXCEPTION
 _WORK_DATA = PacketType.WORK_DATA
 _WORK_WARNING = PacketType.WORK_WARNING
 _WORK_STATUS = PacketType.WORK_STATUS
-_ANSWERS = frozenset(
-    {PacketType.STATUS_RES, PacketType.STATUS_RES_UNIQUE, PacketType.ECHO_RES, PacketType.OPTION_RES, PacketType.ERROR}
-)
 
 
 class Call:
-    """A request under way. The session tells it what happens; what it is told must not block.
+    """A request under way. The session calls it when something happens; these methods must not block.
 
     Users hold calls too: a `gearpool.JobFuture` is one. So everything that only this package calls begins with an
     underscore, here and in the subclasses: a second object for each job would cost more than the naming is worth.
@@ -54,9 +52,12 @@ class Call:
     def _ended(self, kind: PacketType, payload: bytes) -> None:
         """WORK_COMPLETE, WORK_FAIL or WORK_EXCEPTION; nothing comes after it."""
 
+    def _lost(self, server: str, reason: str) -> None:
+        """The connection ended under it."""
+
 
 class _Nobody(Call):
-    """Stands for a job that nobody waits for any more, so that copies for coalesced ones are still dealt out rightly."""
+    """Replaces a job that is no longer waited for, so that copies for coalesced jobs are still counted."""
 
     __slots__ = ()
 
@@ -67,15 +68,15 @@ NOBODY = _Nobody()
 class _Shared:
     """The jobs of one connection that the server coalesced into one handle."""
 
-    __slots__ = ("members", "turn")
+    __slots__ = ("count", "members")
 
     def __init__(self, members: list[Call]) -> None:
         self.members = members
-        self.turn = 0
+        self.count = 0
 
     def next(self) -> Call:
-        member = self.members[self.turn % len(self.members)]
-        self.turn += 1
+        member = self.members[self.count % len(self.members)]
+        self.count += 1
         return member
 
 
@@ -103,7 +104,7 @@ class Session:
         self._serve(packets)
 
     def leftovers(self) -> list[Call]:
-        """The connection has ended: every call that it leaves open, those never answered last. Empties the session."""
+        """Empty the session after its connection has ended: every open call, those never answered last."""
         calls: list[Call] = []
         for entry in self.jobs.values():
             calls.extend(entry.members if isinstance(entry, _Shared) else [entry])
@@ -116,13 +117,8 @@ class Session:
         """Nothing more will come for this call: the server does not know the job any more."""
         entry = self.jobs.get(handle)
         if entry is call or (isinstance(entry, _Shared) and call in entry.members):
-            # All that share a handle share its fate.
+            # This applies to all that share the handle.
             self.jobs.pop(handle, None)
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is under way."""
-        return not self.pending and not self.busy
 
     @property
     def busy(self) -> bool:
@@ -139,7 +135,7 @@ class Session:
         ]
 
     def abandon(self, handle: bytes, call: Call) -> None:
-        """Nobody waits for this job any more: of it only the handle is kept."""
+        """This job is no longer waited for: only its handle is kept."""
         entry = self.jobs.get(handle)
         if isinstance(entry, _Shared):
             if call in entry.members:
@@ -153,7 +149,7 @@ class Session:
             if kind is _WORK_COMPLETE:
                 entry = jobs.pop(arguments[0], None)
                 if entry is None:
-                    continue  # a copy for a coalesced job that has ended, or one nobody waits for
+                    continue  # a copy for a coalesced job that has ended, or one that is no longer waited for
                 if type(entry) is _Shared:
                     self._end_shared(entry, kind, arguments[1])
                 else:
@@ -165,7 +161,7 @@ class Session:
                 call = pending.popleft()
                 handle = arguments[0]
                 if call._follows:
-                    # Before the call hears of it: whoever it wakes may ask about the handle at once.
+                    # Before the call is notified: a waiter may ask about the handle at once.
                     if handle in jobs:
                         self._share(handle, call)
                     else:
@@ -183,17 +179,17 @@ class Session:
                     self._end_shared(entry, kind, payload)
                 elif entry is not None:
                     entry._ended(kind, payload)
-            elif kind in _ANSWERS:
+            elif kind in ANSWERS:
                 self._next(kind)._answered(kind, arguments)
             else:
-                raise RemoteProtocolError(f"{kind.name} is not for a client")
+                raise refusal(kind, Role.CLIENT)
 
     def _next(self, kind: PacketType) -> Call:
         if not self.pending:
-            raise RemoteProtocolError(f"{kind.name} answers nothing that was asked")
+            raise refusal(kind, Role.CLIENT)
         call = self.pending[0]
         if kind is not PacketType.ERROR and kind is not call._answer:
-            raise RemoteProtocolError(f"{kind.name} does not answer the request whose turn it is")
+            raise RemoteProtocolError(f"{kind.name} does not answer the oldest request")
         return self.pending.popleft()
 
     def _share(self, handle: bytes, call: Call) -> None:
@@ -204,6 +200,6 @@ class Session:
 
     @staticmethod
     def _end_shared(entry: _Shared, kind: PacketType, payload: bytes) -> None:
-        # The first copy ends them all; the others then belong to no handle and are passed over.
+        # The first copy ends them all; the others then belong to no handle and are ignored.
         for member in entry.members:
             member._ended(kind, payload)

@@ -1,8 +1,8 @@
-"""What is known of one submitted job, for whichever shell waits for it. Floor 3; pure: no thread, no loop, no clock.
+"""One submitted job and what is known about it, for both clients. Floor 3; pure: no thread, no loop, no clock.
 
-Law: the session only stores here what came, and calls `_changed` or `_finished`; the shell's subclass decides how a
-waiter hears of it (`futures.JobFuture` in threads, `aio.jobs.AsyncJob` in asyncio). The rules that both shells share
-are here: what an end means, which error it raises, and when a server is asked whether it still knows the job.
+The session stores here what arrives, and calls `_changed` or `_finished`; the shell's subclass decides how a waiter is
+notified (`futures.JobFuture` in threads, `aio.jobs.AsyncJob` in asyncio). The rules that both shells share are here:
+what an end means, which error it raises, and when a server is asked whether it still knows the job.
 
 One is made for each job, so it holds little: what most jobs never change stays in the class.
 """
@@ -17,9 +17,11 @@ from gearpool.client.events import UnreadEvents, ignore
 from gearpool.client.orders import Order
 from gearpool.client.results import Data, Event, JobHandle, Progress, Warned, number
 from gearpool.client.session import Call
+from gearpool.client.states import CallState
 from gearpool.errors import (
     ConnectionLost,
     GearpoolError,
+    JobCancelled,
     JobException,
     JobFailed,
     JobTimedOut,
@@ -53,7 +55,7 @@ class Submission(Call):
         deadline: until when it is waited for.
         retries: how many times it may be submitted again after a lost connection.
         verify: it may be coalesced into another's job; see `_doubtful`.
-        on_event: called with each event instead of keeping it; `events.ignore` if nobody can read them.
+        on_event: called with each event instead of keeping it; `events.ignore` if they cannot be read.
 
     Attributes:
         server: ``host:port`` of the server it went to last.
@@ -133,7 +135,7 @@ class Submission(Call):
         """The server's name for the job; None until the server has acknowledged it."""
         return text(self._handle) if self._handle else None
 
-    # What the session tells.
+    # Called by the session.
 
     def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
         """JOB_CREATED, or ERROR."""
@@ -178,7 +180,7 @@ class Submission(Call):
         argument: _T,
         survives: type[BaseException] | None = None,
     ) -> None:
-        """Call a function of the user's: what it raises is logged, once a job, and the job goes on."""
+        """Call a function of the user's: what it raises is logged, once a job, and the job continues."""
         caught = survives or BaseException
         try:
             callback(argument)
@@ -206,11 +208,11 @@ class Submission(Call):
             self._finished()
 
     def _expire(self) -> None:
-        """Its time is over: it is forgotten here, but for its handle. On the server it may wait or run on."""
+        """Its time limit has passed: it is forgotten here, but for its handle. On the server it may still wait or run."""
         self._give_up(self._failure())
 
     def _give_up(self, error: GearpoolError) -> None:
-        """Nobody waits for it any more: it ends with this error, and what it holds is let go."""
+        """It is no longer waited for: it ends with this error, and what it holds is released."""
         if not self._over:
             self.retries = 0
             self._settle(error)
@@ -222,7 +224,7 @@ class Submission(Call):
         lost = ConnectionLost if self._handle else SubmitUnknown
         self._settle(lost(server, reason))
 
-    # For whoever sends it and asks about it.
+    # Used by the sender, and to ask about it.
 
     def _departs(self, server: str, now: float) -> bytes:
         """It goes to ``server`` now: the bytes to send."""
@@ -241,7 +243,7 @@ class Submission(Call):
 
     @property
     def _over(self) -> bool:
-        """It has ended: well, badly, or unknown. A background job is over when it is acknowledged."""
+        """It has ended: with success, with a failure, or unknown. A background job ends when it is acknowledged."""
         return self._kind is not None or self._error is not None
 
     @property
@@ -297,46 +299,48 @@ class Submission(Call):
         """WORK_COMPLETE came."""
         return self._kind is _COMPLETE
 
-    def _described(self) -> str:
-        """Function, server and handle, and how far it is."""
-        state = "submitted"
+    @property
+    def _call_state(self) -> CallState:
+        """See `states.CALL`."""
         if self._error is not None:
-            state = type(self._error).__name__
-        elif self._kind is not None:
-            state = "done" if self._kind in (_COMPLETE, PacketType.JOB_CREATED) else "failed"
-        elif self._handle:
-            state = "accepted"
+            return CallState.GIVEN_UP
+        if self._kind is not None:
+            return CallState.DONE if self._kind in (_COMPLETE, PacketType.JOB_CREATED) else CallState.FAILED
+        return CallState.ACCEPTED if self._handle else CallState.SUBMITTED
+
+    def _described(self) -> str:
+        """Function, server, handle and state."""
+        state = type(self._error).__name__ if self._error is not None else self._call_state.value
         return f"{self.function} {self.server}/{self.handle or '?'} {state}"
 
     def _failure(self) -> GearpoolError:
         """Why there is no result: how the job ended, or that it has not."""
         if self._error is not None:
             return self._error
-        handle, function, server = self.handle or "", self.function, self.server
+        failure: JobFailed | JobException
         if self._kind is PacketType.WORK_FAIL:
-            failure = JobFailed(
-                f"job {server}/{handle} ({function}) failed", handle=handle, function=function, server=server
-            )
-            failure.again = self._again
-            return failure
-        if self._kind is PacketType.WORK_EXCEPTION:
-            exception = JobException(
-                f"job {server}/{handle} ({function}) failed: {self._payload[:200].decode('utf-8', 'replace')}",
-                self._payload,
-                handle=handle,
-                function=function,
-                server=server,
-            )
-            exception.again = self._again
-            return exception
-        if not self._handle:
+            failure = JobFailed(f"{self._job} failed", **self._about)
+        elif self._kind is PacketType.WORK_EXCEPTION:
+            reason = self._payload[:200].decode("utf-8", "replace")
+            failure = JobException(f"{self._job} failed: {reason}", self._payload, **self._about)
+        elif self._handle:
+            return JobTimedOut(f"{self._job} did not end in time; it may still run", **self._about)
+        else:
             return self._unacknowledged()
-        return JobTimedOut(
-            f"job {server}/{handle} ({function}) did not end in time; it may still run",
-            handle,
-            function=function,
-            server=server,
-        )
+        failure.again = self._again
+        return failure
+
+    def _cancellation(self) -> JobCancelled:
+        """The error of a job that its caller gives up now."""
+        return JobCancelled(f"{self._described()}: given up by its caller", **self._about)
+
+    @property
+    def _job(self) -> str:
+        return f"job {self.server}/{self.handle or ''} ({self.function})"
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return {"handle": self.handle or "", "function": self.function, "server": self.server}
 
 
 def resubmission_pause(tries: int) -> float:

@@ -1,17 +1,26 @@
 """The submitting half of `Client`. Floor 3.
 
-Law: what is asked for is checked before anything is sent; waiting is the future's business.
+Arguments are checked before anything is sent; waiting is up to the future.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, overload
+from typing import Any, Generic, Unpack, overload
 
 from gearpool.client.dispatch import Dispatch
 from gearpool.client.events import ignore
 from gearpool.client.futures import JobFuture
-from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order
+from gearpool.client.orders import (
+    BackgroundOptions,
+    Payload,
+    Priority,
+    SubmitOptions,
+    When,
+    check_retry,
+    checked_unique,
+    make_order,
+)
 from gearpool.client.payloads import Codec, R, codec_of
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
@@ -28,32 +37,12 @@ class Submitting(Generic[R]):
 
     @overload
     def submit_job(
-        self,
-        function: str | bytes,
-        data: R | Payload = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        reducer: str | bytes | None = None,
-        payload: None = None,
-        on_event: Callable[[Event], object] | None = None,
+        self, function: str | bytes, data: R | Payload = None, *, payload: None = None, **options: Unpack[SubmitOptions]
     ) -> R: ...
 
     @overload
     def submit_job(
-        self,
-        function: str | bytes,
-        data: Any = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        reducer: str | bytes | None = None,
-        payload: PayloadKind,
-        on_event: Callable[[Event], object] | None = None,
+        self, function: str | bytes, data: Any = None, *, payload: PayloadKind, **options: Unpack[SubmitOptions]
     ) -> Any: ...
 
     def submit_job(
@@ -73,7 +62,7 @@ class Submitting(Generic[R]):
 
         Args:
             function: its name, at most 255 bytes.
-            data: the payload: bytes, text (sent as UTF-8) or None; what JSON can say with ``payload="json"``.
+            data: the payload: bytes, text (sent as UTF-8) or None; any JSON value with ``payload="json"``.
             priority: "high", "normal" or "low"; None is normal.
             unique: at most 63 bytes. Jobs of one function with the same id are one job while it waits or runs.
             timeout: seconds, or a timedelta, until JobTimedOut; None for ever; the client's ``job_timeout`` if not given.
@@ -103,32 +92,12 @@ class Submitting(Generic[R]):
 
     @overload
     def submit(
-        self,
-        function: str | bytes,
-        data: R | Payload = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        reducer: str | bytes | None = None,
-        payload: None = None,
-        on_event: Callable[[Event], object] | None = None,
+        self, function: str | bytes, data: R | Payload = None, *, payload: None = None, **options: Unpack[SubmitOptions]
     ) -> JobFuture[R]: ...
 
     @overload
     def submit(
-        self,
-        function: str | bytes,
-        data: Any = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        reducer: str | bytes | None = None,
-        payload: PayloadKind,
-        on_event: Callable[[Event], object] | None = None,
+        self, function: str | bytes, data: Any = None, *, payload: PayloadKind, **options: Unpack[SubmitOptions]
     ) -> JobFuture[Any]: ...
 
     def submit(
@@ -144,7 +113,7 @@ class Submitting(Generic[R]):
         payload: PayloadKind | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> JobFuture[Any]:
-        """Submit a job and go on; any number may be under way on one connection. See `submit_job`.
+        """Submit a job and return; any number may be under way on one connection. See `submit_job`.
 
         Raises:
             NoServersAvailable: no server could be reached.
@@ -160,28 +129,13 @@ class Submitting(Generic[R]):
         function: str | bytes,
         data: R | Payload = None,
         *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        at: When | None = None,
-        delay: Duration | None = None,
-        reducer: str | bytes | None = None,
         payload: None = None,
-        timeout: Duration | None = UNSET,
+        **options: Unpack[BackgroundOptions],
     ) -> JobHandle: ...
 
     @overload
     def submit_background_job(
-        self,
-        function: str | bytes,
-        data: Any = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        at: When | None = None,
-        delay: Duration | None = None,
-        reducer: str | bytes | None = None,
-        payload: PayloadKind,
-        timeout: Duration | None = UNSET,
+        self, function: str | bytes, data: Any = None, *, payload: PayloadKind, **options: Unpack[BackgroundOptions]
     ) -> JobHandle: ...
 
     def submit_background_job(

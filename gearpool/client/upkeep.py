@@ -1,7 +1,7 @@
-"""What one connection's calls need as time passes: limits, silence, and jobs that the server has forgotten. Floor 3; pure.
+"""Periodic checks of one connection's calls: time limits, silence, and forgotten jobs. Floor 3; pure.
 
-Law: whoever reads a connection calls `Upkeep.tick` every ``step_s`` seconds, after it has read what was there, and sets
-``heard`` when bytes came. Nothing here waits: what is to be asked is returned, to be sent; what is over is settled.
+The reader of a connection calls `Upkeep.tick` every ``step_s`` seconds, after it has read what was there, and sets
+``heard`` when bytes arrive. Nothing here waits: requests to be sent are returned, and calls that are over are settled.
 
 Time in which this process did not run (stopped, suspended, or kept busy by a greenlet that does not yield) is not the
 server's silence: a tick counts for ``step_s`` at most, however late it comes, and a late one ends no job as long as
@@ -26,10 +26,10 @@ from gearpool.protocol.packets import PacketType
 
 STEP_S = 1.0
 SCAN_S = 0.2
-"""How often all jobs under way are looked through; less often the more there are."""
+"""How often all jobs under way are checked; less often the more there are."""
 
 JOBS_A_SECOND = 100_000
-"""Each so many jobs make the pause between two looks a second longer, so that looking takes a few per cent at most."""
+"""Per this many jobs the pause between two checks is a second longer, so that they take a few per cent at most."""
 
 MAX_ASKED = 250
 """Jobs that are asked about in one write."""
@@ -51,14 +51,14 @@ class Due(NamedTuple):
 
 
 class Upkeep:
-    """Looks after the calls of one session.
+    """Checks the calls of one session periodically.
 
     Args:
         session: whose calls.
         server: ``host:port``, as submissions know it.
         request_timeout: seconds of silence after which a request counts as unanswered.
         now: the monotonic clock's time.
-        on_forgotten: called with the submissions that the server does not know any more; they are out of the session.
+        on_left: called with (server, reason, submissions) when the server has forgotten these; they are out of the session.
 
     Attributes:
         step_s: seconds between two ticks.
@@ -71,19 +71,19 @@ class Upkeep:
         server: str,
         request_timeout: float,
         now: float,
-        on_forgotten: Callable[[list[Submission]], None],
+        on_left: Callable[[str, str, list[Call]], None],
     ) -> None:
         self.step_s: float = max(0.01, min(STEP_S, request_timeout / 4))
         self.heard: bool = False
         self._session = session
         self._server = server
         self._request_timeout = request_timeout
-        self._on_forgotten = on_forgotten
+        self._on_left = on_left
         self._ticked_at = now
         self._quiet_s = 0.0
         self._look_at = now
         self._unanswered = 0
-        self._forgotten: list[Submission] = []
+        self._forgotten: list[Call] = []
         self._suspicious = False
 
     def tick(self, now: float, *, drained: bool) -> Due:
@@ -162,7 +162,7 @@ class Upkeep:
             forgotten, self._forgotten = self._forgotten, []
             self._suspicious = True
             self._look_at = 0.0
-            self._on_forgotten(forgotten)
+            self._on_left(self._server, FORGOTTEN, forgotten)
 
 
 class _Check(Call):
@@ -177,6 +177,6 @@ class _Check(Call):
         self._calls = calls
 
     def _answered(self, kind: PacketType, arguments: list[bytes]) -> None:
-        """STATUS_RES; an ERROR tells nothing."""
+        """STATUS_RES; an ERROR is no information."""
         known = kind is PacketType.ERROR or number(arguments[1]) != 0
         self._upkeep.checked(self._handle, self._calls, known=known)

@@ -1,8 +1,8 @@
 """Calls that a thread (or, in a monkey-patched process, a greenlet) can wait for. Floor 3.
 
-Law: most calls are never waited for one by one, so nothing is allocated until someone does. A waiter first puts its
-lock into the list and then looks again; whoever changes something first changes it and then looks into the list: one of
-the two sees the other.
+Most calls are never waited for one by one, so nothing is allocated until a waiter comes. A waiter first adds its lock
+to the list and then checks again; a change is made first and the list read afterwards: so one of the two always sees
+the other.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from gearpool.client.session import Call
 from gearpool.timing import Deadline
 
 LATE_S = 0.5
-"""Whoever finds a limit passed by more than this was kept from running: stopped, or by a greenlet that did not yield."""
+"""A waiter that finds a limit passed by more than this could not run: it was stopped, or a greenlet did not yield."""
 
 CATCH_UP_S = 1.0
-"""What has come meanwhile is then given so long to be read before it is judged that nothing came."""
+"""What has arrived meanwhile then gets this long to be read, before it counts as missing."""
 
 
 class Waitable(Call):
-    """A call with a list of those who wait for its next change."""
+    """A call with a list of the waiters for its next change."""
 
-    # Made by the first who waits. Making it, appending to it and popping from it are atomic: neither side needs a lock.
+    # Made by the first waiter. Making it, appending to it and popping from it are atomic: neither side needs a lock.
     _locks: list[threading.Lock] | tuple[()] = ()
 
     def _wake(self) -> None:
-        """Something changed: let everyone who waits look again."""
+        """Something changed: wake all waiters."""
         locks = self._locks
         while isinstance(locks, list) and locks:
             try:
@@ -39,10 +39,10 @@ class Waitable(Call):
                 return
             lock.release()
 
-    def _wait_until(self, changed: Callable[[], bool], deadline: Deadline) -> bool:
-        """Until ``changed()``, or the deadline; which of the two."""
+    def _wait_until(self, changed: Callable[[], bool], deadline: Deadline) -> None:
+        """Until ``changed()``, or the deadline."""
         if changed():
-            return True
+            return
         late = False
         locks: list[threading.Lock] = self.__dict__.setdefault("_locks", [])
         while not changed():
@@ -50,17 +50,14 @@ class Waitable(Call):
             lock.acquire()
             locks.append(lock)
             if changed():
-                return True
+                return
             timeout = deadline.timeout()
             if not lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
                 with contextlib.suppress(ValueError):  # it was being woken at this moment
                     locks.remove(lock)
-                if changed():
-                    return True
-                if late or time.monotonic() - deadline.at < LATE_S:
-                    return False
+                if changed() or late or time.monotonic() - deadline.at < LATE_S:
+                    return
                 late, deadline = True, Deadline.after(CATCH_UP_S)
-        return True
 
 
 class Question(Request, Waitable):

@@ -1,7 +1,7 @@
 """Many submissions, a window of them under way at a time, for threads. Floor 3.
 
-Law: the first window is submitted when the call is made, the rest as the iteration goes on; whoever never iterates over
-what is more than a window is warned, as with a coroutine that is never awaited.
+The first window is submitted when the call is made, the rest during the iteration. An iteration that is never started
+although there is more than one window is warned of, like a coroutine that is never awaited.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Window(Iterator[JobFuture[R]], Generic[R]):
 class Handles(Iterator[JobHandle]):
     """The handles of background jobs, in the order of their items.
 
-    An error belongs to one item, ``error.index``; the iteration may go on after it, for the handles of those behind.
+    An error belongs to one item, ``error.index``; the iteration may continue after it, for the handles of later items.
     """
 
     def __init__(self, futures: Iterator[JobFuture[Any]]) -> None:

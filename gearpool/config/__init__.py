@@ -1,4 +1,4 @@
-"""The configuration: `load` turns files into `gearpool.settings.Settings`, or says all that is wrong. Floor 3.
+"""The configuration: `load` turns files into `gearpool.settings.Settings`, or reports all problems. Floor 3.
 
 `model` is the table of keys; `kinds` and `sections` are what a value may be; `nodes` and `variables` read YAML with
 places; `assembling` makes settings of it.

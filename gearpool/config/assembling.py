@@ -1,4 +1,4 @@
-"""From the values that were given to `Settings`: defaults laid under functions, paths made absolute. Floor 3."""
+"""Builds `Settings` from the given values: defaults merged into functions, paths made absolute. Floor 3."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from gearpool.config.cpus import cpus
 from gearpool.net.addresses import parse_server
+from gearpool.net.http_address import parse_http_address
 from gearpool.settings import (
     BreakerSettings,
     ControlSettings,
@@ -43,7 +44,7 @@ _NAMES = {
 }
 
 KEY_BY_KEY = ("retry", "breaker", "poison")
-"""Sections of a function that are laid over the defaults' key by key: who changes the attempts keeps the delays."""
+"""Sections of a function that are merged with the defaults key by key: changing the attempts keeps the delays."""
 
 _SECTIONS: dict[str, type[Any]] = {
     "retry": RetrySettings,
@@ -52,7 +53,6 @@ _SECTIONS: dict[str, type[Any]] = {
     "poison": PoisonSettings,
     "recycle": RecycleSettings,
     "log": LogSettings,
-    "http": HttpSettings,
     "reconnect": ReconnectSettings,
 }
 
@@ -63,7 +63,7 @@ def assemble(values: Values, path: Path) -> Settings:
     fields = {
         key: value
         for key, value in values.items()
-        if key not in ("servers", "functions", "defaults", "embedded", "control", "processes")
+        if key not in ("servers", "functions", "defaults", "embedded", "control", "processes", "http")
     }
     embedded = None
     servers: list[ServerSettings] = []
@@ -76,6 +76,7 @@ def assemble(values: Values, path: Path) -> Settings:
     functions = tuple(_function(name, given, defaults) for name, given in values["functions"].items())
     processes = values.get("processes", 1) or cpus()
     control = values.get("control", {})
+    http = values.get("http")
     socket = control.get("socket")
     return Settings(
         servers=tuple(servers),
@@ -84,6 +85,7 @@ def assemble(values: Values, path: Path) -> Settings:
         base=str(base),
         embedded=embedded,
         processes=processes,
+        http=None if http is None else _http(http, base),
         control=ControlSettings(socket=None if socket is None else str(base / socket), group=control.get("group")),
         **_renamed(fields),
     )
@@ -115,6 +117,14 @@ def _embedded(given: Values, base: Path) -> EmbeddedSettings:
     if settings.store != "memory":
         settings = dataclasses.replace(settings, store=str(base / settings.store))
     return settings
+
+
+def _http(given: Values, base: Path) -> HttpSettings:
+    settings = HttpSettings(**given)
+    address = parse_http_address(settings.listen)
+    if address.path is not None:
+        address = dataclasses.replace(address, path=str(base / address.path))
+    return dataclasses.replace(settings, listen=str(address))
 
 
 def _rooted(server: ServerSettings, base: Path) -> ServerSettings:

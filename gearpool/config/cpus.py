@@ -1,6 +1,7 @@
 """How many CPUs ``processes: auto`` means. Floor 3.
 
-Law: what this process may use, not what the machine has: a container with two CPUs on a host of 64 gets two workers.
+What counts is what this process may use, not what the machine has: a container with two CPUs on a host of 64 gets two
+workers.
 
 Facts: cgroups(7); ``cpu.max`` of version 2 holds quota and period in µs, version 1 has a file for each.
 """

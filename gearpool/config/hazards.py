@@ -1,7 +1,7 @@
 """What handlers use that does not go with greenlets, found in their code without running it. Floor 3; pure.
 
-Law: a hint, never an error: what is named here may be used in a way that is fine. Only modules of the user's own are looked
-at; what installed packages do inside is theirs.
+These are hints, never errors: what is reported may be used in a way that is fine. Only the user's own modules are
+examined, not installed packages.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import sys
-import sysconfig
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from gearpool.config.patching import is_ours_or_pythons
 
 POOL = (
     "multiprocessing.Pool, which hangs in a patched process: let worker processes of gearpool compute (processes: auto and "
@@ -69,7 +70,7 @@ def _has(values: list[Any], names: set[str], module: types.ModuleType) -> bool:
 def _codes(module: types.ModuleType) -> Iterator[types.CodeType]:
     """The code of every function that the module defines, of methods and inner functions, too.
 
-    Types are asked, not objects: a proxy may raise anything when it is only looked at.
+    Types are asked, not objects: a proxy may raise anything when it is inspected.
     """
     for value in list(vars(module).values()):
         inside = list(vars(value).values()) if issubclass(type(value), type) else [value]
@@ -87,14 +88,6 @@ def _with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _is_users(name: str, module: types.ModuleType) -> bool:
-    top = name.partition(".")[0]
-    path = vars(module).get("__file__")
-    if (
-        top in sys.stdlib_module_names
-        or top in ("gearpool", "gevent", "greenlet", "__main__")
-        or not isinstance(path, str)
-    ):
+    if is_ours_or_pythons(name, module):
         return False
-    return not (
-        {"site-packages", "dist-packages"} & set(path.split("/")) or path.startswith(sysconfig.get_path("stdlib"))
-    )
+    return not {"site-packages", "dist-packages"} & set(vars(module)["__file__"].split("/"))

@@ -1,7 +1,7 @@
-"""The kinds of values a key may have: what is read, what is expected, and how the JSON Schema says it. Floor 3; pure.
+"""The kinds of values a key may have: what is read, what is expected, and its JSON Schema. Floor 3; pure.
 
-Law: one class is at once validator, schema and description, so the three cannot disagree. A kind is strict: a bare number
-where a unit belongs, a word where a number belongs and YAML's false friends are refused.
+Each class is validator, schema and description at once, so the three cannot disagree. A kind is strict: a bare number
+where a unit belongs, a word where a number belongs, and YAML's surprising booleans and numbers are refused.
 """
 
 from __future__ import annotations
@@ -9,27 +9,29 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from gearpool import units
 from gearpool.config.nodes import Item, Place
 from gearpool.errors import InvalidArgument
 from gearpool.net.addresses import parse_server
-from gearpool.settings import handle_prefix_problem, store_problem
+from gearpool.net.http_address import parse_http_address
+from gearpool.settings import handle_prefix_problem, store_problem, token_problem
 
 Schema = dict[str, Any]
 Report = Callable[[Place, str, str], None]
 """Takes the place, the path and the message of a problem."""
 
 VARIABLE = r"\$\{[A-Za-z_]"
-"""What a variable looks like to the schema, which cannot know what it will hold and takes it everywhere."""
+"""The pattern of a variable in the schema, which accepts it everywhere because its value is unknown."""
 
 MISSING: Any = object()
 """What `Kind.collect` returns for a value that has problems."""
 
 
 class Unexpected(ValueError):
-    """An item that is not what the kind wants; the text says what was expected, and what was found."""
+    """An item of the wrong kind; the text has what was expected, and what was found."""
 
 
 def or_variable(schema: Schema) -> Schema:
@@ -41,12 +43,14 @@ class Kind:
     """A kind of value.
 
     Attributes:
-        expected: what a message says was expected.
-        shown: what the reference table says.
+        expected: the wording in messages.
+        shown: the wording in the reference table.
+        wants_text: a message advises to quote what YAML reads as something else.
     """
 
     expected = ""
     shown = ""
+    wants_text = False
 
     def read(self, item: Item) -> Any:
         """The value of ``item``.
@@ -62,17 +66,9 @@ class Kind:
 
     def refuse(self, item: Item) -> Unexpected:
         """The error for ``item``."""
-        hint = ""
-        if (
-            item.tag in ("bool", "null", "int", "float", "timestamp", "value")
-            and item.plain
-            and self.wants_text
-            and item.text
-        ):
-            hint = f'; quote it: "{item.text}"'
+        misread = item.plain and item.text and item.tag in ("bool", "null", "int", "float", "timestamp", "value")
+        hint = f'; quote it: "{item.text}"' if misread and self.wants_text else ""
         return Unexpected(f"expected {self.expected}, got {item.found()}{hint}")
-
-    wants_text = False
 
     def collect(self, item: Item, path: str, report: Report) -> Any:
         """The value of ``item``, or MISSING after its problems went to ``report``."""
@@ -122,7 +118,7 @@ class Flag(Kind):
     def read(self, item: Item) -> bool:
         """See `Kind`."""
         if item.tag != "bool" or item.text not in ("true", "false"):
-            raise Unexpected(f"expected {self.expected}, got {item.found()}")
+            raise self.refuse(item)
         return item.text == "true"
 
     def schema(self) -> Schema:
@@ -203,80 +199,52 @@ class Number(Kind):
 
 
 class WithUnit(Kind):
-    """A number and a unit in one word, such as ``30s``."""
+    """A number and a unit in one word, such as ``30s``; ``pattern`` narrows what is a number."""
 
-    wants_text = False
-
-    def __init__(self, expected: str, shown: str, units: dict[str, float], *, zero: bool = False) -> None:
+    def __init__(
+        self, expected: str, shown: str, known: Mapping[str, float], *, zero: bool = False, pattern: str = ""
+    ) -> None:
         self.expected = expected
         self.shown = shown
-        self._units = units
-        number = r"[0-9]{1,12}(\.[0-9]{1,6})?"
-        if not zero:
-            number = rf"(?!0+(\.0+)?[^0-9.]){number}"
-        self._pattern = f"^{number}({'|'.join(re.escape(unit) for unit in units)})$"
-        self._match = re.compile(self._pattern)
+        self._units = known
+        self._zero = zero
+        self._pattern = pattern or units.pattern(known, zero=zero)
 
     def read(self, item: Item) -> float:
         """See `Kind`."""
-        if item.tag != "str" or not self._match.match(item.text) or item.text.endswith("\n"):
+        value = units.parse(item.text, self._units, zero=self._zero) if item.tag == "str" else None
+        if value is None or not re.match(self._pattern, item.text):
             raise self.refuse(item)
-        split = re.fullmatch(r"([0-9.]+)(.*)", item.text)
-        assert split is not None
-        return float(split[1]) * self._units[split[2]]
+        return value
 
     def schema(self) -> Schema:
         """See `Kind`."""
         return {"type": "string", "pattern": f"{self._pattern}|{VARIABLE}"}
 
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
-
-DURATION = WithUnit('a duration such as "30s"', "duration", _SECONDS)
-DURATION_OR_ZERO = WithUnit('a duration such as "30s"', "duration", _SECONDS, zero=True)
-SIZE = WithUnit('a size such as "512MiB"', "size", _BYTES)
-RATE = WithUnit('a rate such as "50/s"', "rate", {"/s": 1.0, "/m": 1 / 60, "/h": 1 / 3600})
-
-
-class Percent(WithUnit):
-    """A share from 0% to 100%; read as 0 … 1."""
-
-    def __init__(self) -> None:
-        super().__init__('a percentage such as "20%"', "percentage", {"%": 0.01}, zero=True)
-        self._pattern = r"^(100|[0-9]{1,2}(\.[0-9]{1,6})?)%$"
-        self._match = re.compile(self._pattern)
+DURATION = WithUnit('a duration such as "30s"', "duration", units.SECONDS)
+DURATION_OR_ZERO = WithUnit('a duration such as "30s"', "duration", units.SECONDS, zero=True)
+SIZE = WithUnit('a size such as "512MiB"', "size", units.BYTES)
+RATE = WithUnit('a rate such as "50/s"', "rate", units.PER_SECOND)
+PERCENT = WithUnit(
+    'a percentage such as "20%"', "percentage", units.SHARE, zero=True, pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,6})?)%$"
+)
 
 
-PERCENT = Percent()
+def _without(problem_of: Callable[[str], str]) -> Callable[[str], None]:
+    """A check for `Text` that raises the problem which ``problem_of`` finds."""
 
+    def check(text: str) -> None:
+        if problem := problem_of(text):
+            raise InvalidArgument(problem)
 
-def address(text: str) -> None:
-    """Raise InvalidArgument unless ``text`` is a job server's address."""
-    parse_server(text)
+    return check
 
 
 def _listen(text: str) -> None:
     if "://" in text:
         raise InvalidArgument(f"{text!r}: an address to listen on has no scheme, write host:port")
     parse_server(text)
-
-
-def _path(text: str) -> None:
-    if "\0" in text:
-        raise InvalidArgument("a path cannot have a NUL in it")
-
-
-def _handle_prefix(text: str) -> None:
-    problem = handle_prefix_problem(text)
-    if problem:
-        raise InvalidArgument(problem)
-
-
-def _store(text: str) -> None:
-    problem = store_problem(text)
-    if problem:
-        raise InvalidArgument(problem)
 
 
 # For editors, and therefore generous: whether an IPv6 address or a port is one, `parse_server` knows.
@@ -288,6 +256,8 @@ WORD_PATTERN = r"^[^\x00 \t\r\n]+$"
 NAME_PATTERN = r"^[^\x00\r\n]+$"
 
 LISTEN = Text("an address", _listen, rf"^\s*({_HOST})\s*$")
-HANDLE_PREFIX = Text("a prefix", _handle_prefix, r"^[!-~]{1,40}$")
-STORE = Text("memory or a path", _store, r"^[^\x00]*$")
-PATH = Text("a path", _path, r"^[^\x00]*$")
+HTTP_LISTEN = Text("an address", parse_http_address, rf"^\s*(unix:[^\x00]+|{_HOST})\s*$")
+TOKEN = Text("a token of printable ASCII characters without spaces", _without(token_problem), r"^[!-~]+$")
+HANDLE_PREFIX = Text("a prefix", _without(handle_prefix_problem), r"^[!-~]{1,40}$")
+STORE = Text("memory or a path", _without(store_problem), r"^[^\x00]*$")
+PATH = Text("a path", _without(lambda text: "a path cannot have a NUL in it" if "\0" in text else ""), r"^[^\x00]*$")

@@ -1,6 +1,6 @@
-"""Loads configuration: files merged, environment and command line laid over them, all problems at once. Floor 3.
+"""Loads configuration: files, environment and command line are merged, and all problems are reported together. Floor 3.
 
-Law: the command line beats the environment beats the file, and every value remembers where it came from.
+The command line overrides the environment, which overrides the file, and every value remembers where it came from.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from gearpool.config.kinds import MISSING
 from gearpool.config.model import ROOT
 from gearpool.config.nodes import BROKEN, Item, Place, Problem, read
 from gearpool.errors import ConfigurationError
+from gearpool.net.http_address import parse_http_address
 from gearpool.settings import FunctionSettings, Settings
 
 SERVER_VARIABLES = ("GEARPOOL_SERVERS", "GEARMAN_SERVERS")
@@ -27,7 +28,7 @@ class ConfigurationProblems(ConfigurationError):
 
     Attributes:
         found: every `Problem`, in the order of the files.
-        item: the merged tree, to look for further problems in; None if there is none.
+        item: the merged tree, to check further; None if there is none.
     """
 
     def __init__(self, found: Iterable[Problem], item: Item | None = None) -> None:
@@ -38,7 +39,7 @@ class ConfigurationProblems(ConfigurationError):
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line says; None where it says nothing."""
+    """The settings of the command line; None where it has none."""
 
     processes: str | None = None
     concurrency: str | None = None
@@ -48,7 +49,7 @@ class Overrides:
 
 @dataclass
 class Loaded:
-    """A configuration that can be used, as far as the files tell.
+    """A configuration that can be used, judging by the files alone.
 
     Attributes:
         settings: what they mean.
@@ -60,26 +61,18 @@ class Loaded:
     item: Item
     warnings: list[Problem] = field(default_factory=list)
 
-    def place(self, *path: str) -> Place:
-        """Where the value at ``path`` stands, or the nearest above it."""
-        here = self.item
+    def place(self, *path: str, of_key: bool = False) -> Place:
+        """Where the value at ``path`` stands, or its key, or else the nearest value above it."""
+        key_place, here = self.item.place, self.item
         for name in path:
-            below = here.entries.get(name)
-            if below is None:
-                break
-            here = below[1]
-        return here.place
-
-    def key_place(self, *path: str) -> Place:
-        """Where the key at ``path`` stands."""
-        here = self.item
-        for name in path[:-1]:
-            below = here.entries.get(name)
-            if below is None:
+            if name not in here.entries:
                 return here.place
-            here = below[1]
-        entry = here.entries.get(path[-1])
-        return entry[0] if entry is not None else here.place
+            key_place, here = here.entries[name]
+        return key_place if of_key else here.place
+
+    def problem(self, message: str, *path: str, of_key: bool = False) -> Problem:
+        """What is wrong with the value at ``path``, or with its key."""
+        return Problem(self.place(*path, of_key=of_key), ".".join(path), message)
 
 
 def load(
@@ -98,7 +91,7 @@ def load(
     trees = [tree for path, shown in files if (tree := read(path, shown, environment, problems)) is not None]
     merged = _merge(trees, problems)
     if len(trees) < len(files):
-        # What is missing may stand in the file that could not be read, and that is told already.
+        # What is missing may be in the file that could not be read, and that is reported already.
         for name in ("servers", "functions"):
             merged.entries.setdefault(name, (merged.place, Item(merged.place, BROKEN)))
     _override(merged, overrides or Overrides(), environment)
@@ -119,7 +112,7 @@ def load(
     for function in settings.functions:
         problems += _contradictions(function, loaded)
     if not settings.functions:
-        problems.append(Problem(loaded.place("functions"), "functions", "there are none; nothing would be served"))
+        problems.append(loaded.problem("there are none; nothing would be served", "functions"))
     if problems:
         raise ConfigurationProblems(in_order(problems), merged)
     loaded.warnings += in_order(_warnings(settings, loaded))
@@ -134,7 +127,7 @@ def base_of(path: str | Path) -> Path:
 def _files(paths: Iterable[str | Path], problems: list[Problem]) -> Iterable[tuple[Path, str]]:
     for each in paths:
         path = Path(each)
-        # Not Path.is_dir, which raises what open will say better: no permission, a name that is too long.
+        # Not Path.is_dir, whose errors open reports better: no permission, a name that is too long.
         if os.path.isdir(each):  # noqa: PTH112
             try:
                 inside = sorted(entry for entry in path.iterdir() if _belongs(entry))
@@ -150,7 +143,7 @@ def _files(paths: Iterable[str | Path], problems: list[Problem]) -> Iterable[tup
 
 
 def _belongs(entry: Path) -> bool:
-    """Whether a folder's entry is a part: not an editor's hidden copy. A link to nowhere is one, and told as missing."""
+    """Whether a folder's entry is a part: not an editor's hidden copy. A dangling link is one, and reported as missing."""
     name = entry.name
     return name.endswith((".yaml", ".yml")) and not name.startswith(".") and not os.path.isdir(entry)  # noqa: PTH112
 
@@ -224,58 +217,52 @@ def _own_server_twice(settings: Settings, loaded: Loaded) -> Iterable[Problem]:
     listed = loaded.item.entries["servers"][1].items
     for number, item in enumerate(listed):
         if settings.embedded is not None and item.text != "embedded" and names.count(names[number]) > 1:
-            yield Problem(
-                item.place, f"servers[{number}]", "is the address of embedded, which is among the servers too"
-            )
+            message = "is the address of embedded, which is among the servers too"
+            yield Problem(item.place, f"servers[{number}]", message)
 
 
 def _contradictions(function: FunctionSettings, loaded: Loaded) -> Iterable[Problem]:
     """What each key allows and all of them together do not."""
-    path = f"functions.{function.name}"
+    path = ("functions", function.name)
     if function.retry.then == "dead_letter" and function.dead_letter is None:
-        place = loaded.place("functions", function.name, "retry", "then")
-        yield Problem(place, f"{path}.retry.then", "is dead_letter, but no dead_letter says where to")
+        yield loaded.problem("is dead_letter, but dead_letter does not say where to", *path, "retry", "then")
     if function.dead_letter is not None and function.dead_letter.function == function.name:
-        place = loaded.place("functions", function.name, "dead_letter", "function")
-        yield Problem(
-            place, f"{path}.dead_letter.function", "is the function itself; its letters would go round for ever"
-        )
+        message = "must not be the function itself: its dead letters would loop"
+        yield loaded.problem(message, *path, "dead_letter", "function")
 
 
 def _warnings(settings: Settings, loaded: Loaded) -> Iterable[Problem]:
     if settings.embedded is not None and settings.embedded.store == "memory":
-        yield Problem(
-            loaded.place("embedded", "store"), "embedded.store",
-            "waiting background jobs are lost when gearpool stops; name a file to keep them (store: jobs.sqlite)",
-        )  # fmt: skip
+        message = "waiting background jobs are lost when gearpool stops; name a file to keep them (store: jobs.sqlite)"
+        yield loaded.problem(message, "embedded", "store")
     if settings.embedded is None and "embedded" in loaded.item.entries:
-        yield Problem(loaded.key_place("embedded"), "embedded", "has no effect: embedded is not among the servers")
-    if settings.http is not None:
-        yield Problem(
-            loaded.key_place("http"), "http", "is not served by this version; the control socket answers instead"
+        yield loaded.problem("has no effect: embedded is not among the servers", "embedded", of_key=True)
+    http = settings.http
+    if http is not None and http.read_token is None and not parse_http_address(http.listen).is_local:
+        message = (
+            f"{http.listen} can be reached from other machines: without read_token anyone there can read "
+            "names, handles and tracebacks"
         )
-    if settings.control.group is not None and not _is_group(settings.control.group):
-        yield Problem(
-            loaded.place("control", "group"), "control.group",
-            f"there is no group {settings.control.group} on this machine; without it gearpool does not start",
-        )  # fmt: skip
+        yield loaded.problem(message, "http", "listen")
+    group = settings.control.group
+    if group is not None and not _is_group(group):
+        message = f"this machine has no group {group}; without it gearpool does not start"
+        yield loaded.problem(message, "control", "group")
     for function in settings.functions:
-        path = f"functions.{function.name}"
+        path = ("functions", function.name)
         if function.concurrency is not None and function.concurrency > settings.concurrency:
-            yield Problem(
-                loaded.place("functions", function.name, "concurrency"), f"{path}.concurrency",
+            yield loaded.problem(
                 f"is {function.concurrency}, but the process's concurrency of {settings.concurrency} comes first",
+                *path, "concurrency",
             )  # fmt: skip
         if function.timeout_s is None and function.enabled:
-            yield Problem(
-                loaded.key_place("functions", function.name), path,
-                "has no timeout: a handler that hangs keeps its slot for ever",
-            )  # fmt: skip
+            message = "has no timeout: a handler that hangs keeps its slot for ever"
+            yield loaded.problem(message, *path, of_key=True)
         elif function.timeout_s is not None and function.timeout_s > settings.drain_timeout_s:
-            yield Problem(
-                loaded.key_place("functions", function.name), path,
+            yield loaded.problem(
                 f"may run {function.timeout_s:g} s, longer than drain_timeout ({settings.drain_timeout_s:g} s): "
                 "a restart interrupts such jobs",
+                *path, of_key=True,
             )  # fmt: skip
 
 

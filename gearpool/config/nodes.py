@@ -1,7 +1,7 @@
 """YAML files as trees of items that know their place. Floor 3.
 
-Law: what is refused here is refused with file, line and column, and never takes long: a file is read up to MAX_BYTES,
-an alias bomb ends at MAX_ITEMS. Every problem is collected; nothing stops at the first but YAML's own syntax.
+Errors carry file, line and column, and reading never takes long: a file is read up to MAX_BYTES, and an alias bomb ends
+at MAX_ITEMS. Every problem is collected; only YAML's own syntax errors stop at the first.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ MAX_ITEMS = 100_000
 MAX_DEPTH = 30
 
 BROKEN = "broken"
-"""The tag of an item whose problem is told already."""
+"""The tag of an item whose problem is reported already."""
 
+_WITHOUT_TEXT = {"map": "a mapping", "seq": "a list", "null": "nothing"}
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "merge", "timestamp", "value"})
 
 _Resolver = yaml.resolver.Resolver
@@ -81,14 +82,14 @@ class Item:
     entries: dict[str, tuple[Place, Item]] = field(default_factory=dict)
     items: list[Item] = field(default_factory=list)
 
+    def below(self, name: str) -> Item | None:
+        """The value of this key of a mapping; None if it has no such key."""
+        return self.entries[name][1] if name in self.entries else None
+
     def found(self) -> str:
         """How a message names it."""
-        if self.tag == "map":
-            return "a mapping"
-        if self.tag == "seq":
-            return "a list"
-        if self.tag == "null":
-            return "nothing"
+        if self.tag in _WITHOUT_TEXT:
+            return _WITHOUT_TEXT[self.tag]
         if self.tag == "bool" and self.plain:
             meaning = yaml.constructor.SafeConstructor.bool_values.get(self.text.lower())
             if meaning is not None and self.text != str(meaning).lower():
@@ -110,49 +111,62 @@ def _meant(text: str) -> int | None:
         return None
 
 
+class _UnreadableError(Exception):
+    """A file of which nothing can be used, because of this problem."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(place, "", message)
+
+
 def read(path: Path, shown: str, environment: Environment, problems: list[Problem]) -> Item | None:
-    """The file as an item; None if there is nothing to go on with. What is wrong is added to ``problems``."""
-    text = _text(path, shown, problems)
-    if text is None:
-        return None
+    """The file as an item; None if it could not be read. What is wrong is added to ``problems``."""
     try:
-        if not _is_shallow(text, shown, problems):
-            return None
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
-        if error.context == "expected a single document in the stream":
-            problems.append(Problem(place, "", "another document begins here; a file has one"))
-            return None
-        detail = error.problem or "cannot be parsed"
-        if error.context:
-            detail = f"{detail} ({error.context})"
-        problems.append(Problem(place, "", f"not YAML: {detail}{_hint(text, place)}"))
-        return None
-    except yaml.YAMLError as error:
-        problems.append(Problem(Place(shown), "", f"not YAML: {str(error).splitlines()[0]}"))
-        return None
-    if node is None or node.tag == "tag:yaml.org,2002:null":
-        problems.append(Problem(Place(shown), "", "the file is empty; it needs at least servers and functions"))
+        node = _compose(_text(path, shown), shown)
+    except _UnreadableError as error:
+        problems.append(error.problem)
         return None
     return _Builder(shown, environment, problems).build(node, "", 0)
 
 
-def _is_shallow(text: str, shown: str, problems: list[Problem]) -> bool:
-    """Whether it is safe to compose ``text``, for which libyaml's binding recurses until the stack ends (SIGSEGV)."""
+def _compose(text: str, shown: str) -> yaml.Node:
+    try:
+        _refuse_deep(text, shown)
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        place = _at(shown, error.problem_mark or error.context_mark)
+        if error.context == "expected a single document in the stream":
+            raise _UnreadableError(place, "another document begins here; a file has one") from None
+        detail = error.problem or "cannot be parsed"
+        if error.context:
+            detail = f"{detail} ({error.context})"
+        raise _UnreadableError(place, f"not YAML: {detail}{_hint(text, place)}") from None
+    except yaml.YAMLError as error:
+        raise _UnreadableError(Place(shown), f"not YAML: {str(error).splitlines()[0]}") from None
+    if node is None or node.tag == "tag:yaml.org,2002:null":
+        raise _UnreadableError(Place(shown), "the file is empty; it needs at least servers and functions")
+    return node
+
+
+def _refuse_deep(text: str, shown: str) -> None:
+    """Refuse what is unsafe to compose: libyaml's binding recurses until the stack ends (SIGSEGV)."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH + 1:
-                mark = event.start_mark
-                place = Place(shown) if mark is None else Place(shown, mark.line + 1, mark.column + 1)
-                problems.append(Problem(place, "", f"nested deeper than {MAX_DEPTH} levels"))
-                return False
+                raise _UnreadableError(_at(shown, event.start_mark), f"nested deeper than {MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-    return True
+
+
+def _at(shown: str, mark: Any) -> Place:
+    return Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
+
+
+def _behind(shown: str, text: str) -> Place:
+    """The position behind ``text``, with which the file begins."""
+    return Place(shown, text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
 def _hint(text: str, place: Place) -> str:
@@ -165,41 +179,31 @@ def _hint(text: str, place: Place) -> str:
     return ""
 
 
-def _text(path: Path, shown: str, problems: list[Problem]) -> str | None:
+def _text(path: Path, shown: str) -> str:
     place = Place(shown)
     try:
         # To open a pipe for reading waits until somebody writes to it.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
-                problems.append(Problem(place, "", "is a pipe, which can be read only once; name a file"))
-                return None
+                raise _UnreadableError(place, "is a pipe, which can be read only once; name a file")
             raw = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
-        problems.append(Problem(place, "", "is a directory; name a file"))
-        return None
+        raise _UnreadableError(place, "is a directory; name a file") from None
     except FileNotFoundError:
-        problems.append(Problem(place, "", "no such file"))
-        return None
+        raise _UnreadableError(place, "no such file") from None
     except OSError as error:
-        problems.append(Problem(place, "", f"cannot be read: {error.strerror}"))
-        return None
+        raise _UnreadableError(place, f"cannot be read: {error.strerror}") from None
     if len(raw) > MAX_BYTES:
-        problems.append(Problem(place, "", f"is larger than {MAX_BYTES >> 20} MiB, which no configuration is"))
-        return None
+        raise _UnreadableError(place, f"is larger than {MAX_BYTES >> 20} MiB, which no configuration is")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        problems.append(Problem(Place(shown, line, column), "", f"is not UTF-8: byte 0x{raw[error.start]:02x}"))
-        return None
+        place = _behind(shown, raw[: error.start].decode("latin-1"))
+        raise _UnreadableError(place, f"is not UTF-8: byte 0x{raw[error.start]:02x}") from None
     unprintable = _UNPRINTABLE.search(text)
     if unprintable is not None:
-        start = unprintable.start()
-        line = text.count("\n", 0, start) + 1
-        column = start - (text.rfind("\n", 0, start) + 1) + 1
-        problems.append(Problem(Place(shown, line, column), "", f"has a control character {unprintable[0]!r}"))
-        return None
+        place = _behind(shown, text[: unprintable.start()])
+        raise _UnreadableError(place, f"has a control character {unprintable[0]!r}")
     return text
 
 
@@ -214,15 +218,13 @@ class _Builder:
         self._resolver: Any = _Resolver()
 
     def build(self, node: yaml.Node, path: str, depth: int) -> Item | None:
-        place = Place(self._shown, node.start_mark.line + 1, node.start_mark.column + 1)
+        place = _at(self._shown, node.start_mark)
         self._count += 1
         if self._count > MAX_ITEMS or depth > MAX_DEPTH:
             if self._count < 1 << 40:
                 self._count = 1 << 40  # once is enough
-                message = (
-                    "aliases unfold to too much" if depth <= MAX_DEPTH else f"nested deeper than {MAX_DEPTH} levels"
-                )
-                self._problems.append(Problem(place, path, message))
+                too = f"nested deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else "aliases unfold to too much"
+                self._problems.append(Problem(place, path, too))
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place, path)
@@ -259,7 +261,7 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, place: Place, path: str, depth: int) -> Item:
         item = Item(place, "map")
         for key_node, value_node in node.value:
-            where = Place(self._shown, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            where = _at(self._shown, key_node.start_mark)
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problems.append(Problem(where, path, "a key must be a plain word"))
                 continue
@@ -279,6 +281,6 @@ class _Builder:
                 self._problems.append(Problem(where, below, f"is given twice, first in line {first.line}"))
                 continue
             value = self.build(value_node, below, depth + 1)
-            # What is broken is told already; that it was given still counts.
+            # What is broken is reported already; it still counts as given.
             item.entries[key.text] = (where, value if value is not None else Item(where, BROKEN))
         return item

@@ -1,7 +1,8 @@
 """What gevent's patching does not reach: modules that were there before it, and drivers that wait in C. Floor 3.
 
-Law: only what is in the way of greenlets is told. That the standard library was there before is normal, and so is a module
-that reaches it by its name (``socket.socket``); one that took the function itself (``from time import sleep``) keeps it.
+Only what prevents handlers from yielding is reported. It is normal that the standard library was imported before, and
+so is a module that uses it by name (``socket.socket``); a module that imported the function itself (``from time import
+sleep``) keeps the unpatched one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _WAITING = {
     "ssl": ("SSLContext", "SSLSocket"),
     "select": ("select", "poll", "epoll"),
     "selectors": ("DefaultSelector", "EpollSelector"),
-    "threading": ("Lock", "RLock", "local"),  # not Thread or Event, which look up what they wait with
+    "threading": ("Lock", "RLock", "local"),  # not Thread or Event, which find their lock when they wait
     "_thread": ("allocate_lock", "start_new_thread", "RLock"),
     "queue": ("Queue", "SimpleQueue", "LifoQueue", "PriorityQueue"),
     "subprocess": ("Popen", "run", "call", "check_call", "check_output"),
@@ -42,7 +43,7 @@ def patch(before: Iterable[str]) -> list[str]:
         monkey.patch_all()
     found = [
         f"{name} was imported before the patching, by sitecustomize or a .pth file, and keeps {_some(kept)} unpatched, "
-        "which knows no greenlets: what waits there holds up every job; let the handlers import it"
+        "which does not know greenlets: what waits there blocks every job; import it in the handlers' modules"
         for name, kept in unpatched({name: sys.modules[name] for name in before if name in sys.modules}).items()
     ]
     for warning in caught:
@@ -58,7 +59,7 @@ def unpatched(modules: Mapping[str, Any]) -> dict[str, list[str]]:
     originals = _originals()
     found: dict[str, list[str]] = {}
     for name, module in sorted(modules.items()):
-        if not isinstance(module, ModuleType) or _is_ours_or_pythons(name, module):
+        if not isinstance(module, ModuleType) or is_ours_or_pythons(name, module):
             continue
         for each in _kept(module, originals):
             names = found.setdefault(name.partition(".")[0], [])
@@ -92,7 +93,8 @@ def _kept(module: ModuleType, originals: Mapping[int, str]) -> Iterator[str]:
                     break
 
 
-def _is_ours_or_pythons(name: str, module: ModuleType) -> bool:
+def is_ours_or_pythons(name: str, module: ModuleType) -> bool:
+    """Whether a module is of the standard library, gearpool, gevent or greenlet, or no file of Python's at all."""
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names or top in ("gearpool", "gevent", "greenlet", "__main__"):
         return True

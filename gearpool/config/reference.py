@@ -1,7 +1,7 @@
 """Writes the schemas and the reference in ``config/README.md`` from the table of keys. Floor 3.
 
 python -m gearpool.config.reference           write them
-python -m gearpool.config.reference --check   say what is not as it should be, and exit with 1
+python -m gearpool.config.reference --check   report what is out of date, and exit with 1
 """
 
 from __future__ import annotations
@@ -20,21 +20,11 @@ END = "<!-- generated: end -->"
 _TITLES = {
     "root": "The file",
     "function": "`functions.NAME` and `defaults`",
-    "retry": "`retry`",
-    "dead_letter": "`dead_letter`",
-    "breaker": "`breaker`",
-    "poison": "`poison`",
-    "embedded": "`embedded`",
-    "recycle": "`recycle`",
-    "log": "`log`",
-    "http": "`http`",
-    "control": "`control`",
-    "reconnect": "`reconnect`",
 }
 
 
 def schema_text(*, part: bool = False) -> str:
-    """The JSON Schema as it stands in its file."""
+    """The JSON Schema, formatted as in its file."""
     return json.dumps(json_schema(part=part), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -70,12 +60,17 @@ def main(argv: list[str]) -> int:
         return 0
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     for path in stale:
-        print(f"config/{path.name} is not what the table of keys says; run python -m gearpool.config.reference")
+        print(f"config/{path.name} does not match the table of keys; run python -m gearpool.config.reference")
     return int(bool(stale))
 
 
 def _section(section: Section) -> str:
-    lines = [f"### {_TITLES[section.name]}", "", "| key | value | default | meaning |", "|---|---|---|---|"]
+    lines = [
+        f"### {_TITLES.get(section.name, f'`{section.name}`')}",
+        "",
+        "| key | value | default | meaning |",
+        "|---|---|---|---|",
+    ]
     lines += [_row(name, key) for name, key in section.keys.items()]
     return "\n".join([*lines, ""])
 

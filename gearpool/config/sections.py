@@ -1,6 +1,6 @@
 """Composite kinds: sections of known keys, lists, mappings by name, and the few that have forms of their own. Floor 3.
 
-Law: as `kinds`: validator, schema and description are one.
+As in `kinds`, each class is validator, schema and description.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from gearpool.config.kinds import (
     ADDRESS_PATTERN,
@@ -21,7 +21,6 @@ from gearpool.config.kinds import (
     Report,
     Schema,
     Text,
-    address,
 )
 from gearpool.config.nodes import BROKEN, Item, Place
 from gearpool.errors import InvalidArgument
@@ -48,10 +47,28 @@ class Key:
     secret: bool = False
 
 
-class Section(Kind):
-    """A mapping of known keys. Its value is a dict of those that were given."""
+class _Mapping(Kind):
+    """A mapping; ``_entry`` reads one of its values."""
 
     shown = "see below"
+
+    def collect(self, item: Item, path: str, report: Report) -> Any:
+        """See `Kind`."""
+        if item.tag != "map":
+            report(item.place, path, f"expected {self.expected}, got {item.found()}")
+            return MISSING
+        values = {
+            name: self._entry(name, place, value, f"{path}.{name}" if path else name, report)
+            for name, (place, value) in item.entries.items()
+        }
+        return MISSING if MISSING in values.values() else values
+
+    def _entry(self, name: str, place: Place, value: Item, path: str, report: Report) -> Any:
+        raise NotImplementedError
+
+
+class Section(_Mapping):
+    """A mapping of known keys. Its value is a dict of those that were given."""
 
     def __init__(
         self,
@@ -70,36 +87,26 @@ class Section(Kind):
 
     def collect(self, item: Item, path: str, report: Report) -> Any:
         """See `Kind`."""
+        values = super().collect(item, path, report)
         if item.tag != "map":
-            report(item.place, path, f"expected {self.expected}, got {item.found()}")
             return MISSING
-        values: dict[str, Any] = {}
-        fine = True
-        for name, (place, value) in item.entries.items():
-            below = f"{path}.{name}" if path else name
-            key = self.keys.get(name)
-            if value.tag == BROKEN:
-                fine = False
-                continue
-            if key is None:
-                report(place, below, f"unknown key{self._nearest(name)}")
-                fine = False
-                continue
-            read = key.kind.collect(value, below, _masking(report, key) if key.secret else report)
-            if read is MISSING:
-                fine = False
-            else:
-                values[name] = read
         for name, key in self.keys.items():
             if key.required and name not in item.entries:
                 report(item.place, path, f"{name} is missing: {key.meaning}")
-                fine = False
-        if fine and self._check is not None:
-            message = self._check(values)
-            if message:
-                report(item.place, path, message)
-                return MISSING
-        return values if fine else MISSING
+                values = MISSING
+        if values is not MISSING and self._check is not None and (message := self._check(values)):
+            report(item.place, path, message)
+            return MISSING
+        return values
+
+    def _entry(self, name: str, place: Place, value: Item, path: str, report: Report) -> Any:
+        if value.tag == BROKEN:
+            return MISSING
+        key = self.keys.get(name)
+        if key is None:
+            report(place, path, f"unknown key{self._nearest(name)}")
+            return MISSING
+        return key.kind.collect(value, path, _masking(report, key) if key.secret else report)
 
     def _nearest(self, name: str) -> str:
         if name in self._elsewhere:
@@ -123,19 +130,14 @@ class Section(Kind):
 
 def _masking(report: Report, key: Key) -> Report:
     """Reports what was expected and not what was found: logs and pull requests are read by many."""
-
-    def masked(place: Place, path: str, _message: str) -> None:
-        report(
-            place,
-            path,
-            f"expected {key.kind.expected}, in quotes if YAML reads it as something else; what was found is a secret",
-        )
-
-    return masked
+    told = f"expected {key.kind.expected}, in quotes if YAML reads it as something else; what was found is a secret"
+    return lambda place, path, _message: report(place, path, told)
 
 
 class OneOrMore(Kind):
-    """One value or a list of them; read as a tuple."""
+    """One value or a list of them; read as a tuple. ``rules`` are the list's in the JSON Schema."""
+
+    rules: ClassVar[Schema] = {"minItems": 1}
 
     def __init__(self, kind: Kind, what: str) -> None:
         self.kind = kind
@@ -156,7 +158,7 @@ class OneOrMore(Kind):
     def schema(self) -> Schema:
         """See `Kind`."""
         one = self.kind.schema()
-        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        return {"anyOf": [one, {"type": "array", "items": one, **self.rules}]}
 
 
 class Either(Kind):
@@ -175,9 +177,8 @@ class Either(Kind):
         try:
             return self.plain.read(item)
         except ValueError as error:
-            report(
-                item.place, path, f"expected {self.expected}, got {item.found()}" if item.tag != "str" else str(error)
-            )
+            told = str(error) if item.tag == "str" else f"expected {self.expected}, got {item.found()}"
+            report(item.place, path, told)
             return MISSING
 
     def schema(self) -> Schema:
@@ -192,10 +193,12 @@ class Server(Either):
         tls = Section(
             "tls",
             {
-                "ca": Key(PATH, "PEM file of the authorities that may sign the server's certificate.", "the system's"),
-                "cert": Key(PATH, "PEM file of our own certificate.", "none"),
-                "key": Key(PATH, "PEM file of its key.", "in cert"),
-                "server_name": Key(Text("a name"), "The name the certificate must have.", "the host"),
+                "ca": Key(
+                    PATH, "PEM file of the authorities that may have signed the server's certificate.", "the system's"
+                ),
+                "cert": Key(PATH, "PEM file of the client certificate to present.", "none"),
+                "key": Key(PATH, "PEM file of the client certificate's key.", "in cert"),
+                "server_name": Key(Text("a name"), "The name that the server's certificate must have.", "the host"),
             },
             lambda given: "a key without a cert" if "key" in given and "cert" not in given else None,
             {"dependentRequired": {"key": ["cert"]}},
@@ -203,11 +206,11 @@ class Server(Either):
         one = Section(
             "server",
             {
-                "address": Key(Text("an address", address, ADDRESS_PATTERN), "host:port", required=True),
-                "tls": Key(tls, "How to speak TLS.", "plain TCP"),
+                "address": Key(Text("an address", parse_server, ADDRESS_PATTERN), "host:port", required=True),
+                "tls": Key(tls, "TLS settings for the connection.", "plain TCP"),
             },
         )
-        super().__init__(Text('a server such as "127.0.0.1:4730"', address, ADDRESS_PATTERN), one)
+        super().__init__(Text('a server such as "127.0.0.1:4730"', parse_server, ADDRESS_PATTERN), one)
         self.tls = tls
         self.shown = '"host:port", "gear+tls://host:port", {address:, tls:}, embedded'
 
@@ -232,6 +235,8 @@ class Server(Either):
 class Servers(OneOrMore):
     """The job servers, each of them once."""
 
+    rules: ClassVar[Schema] = OneOrMore.rules | {"uniqueItems": True}
+
     def __init__(self) -> None:
         super().__init__(Server(), "a job server")
 
@@ -247,11 +252,6 @@ class Servers(OneOrMore):
                 same = first[str(value).lower()]
                 report(item.items[number].place, f"{path}[{number}]", f"is the same server as {path}[{same}]")
         return values if len(first) == len(values) else MISSING
-
-    def schema(self) -> Schema:
-        """See `Kind`."""
-        one = self.kind.schema()
-        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}]}
 
 
 class OnError(Kind):
@@ -282,10 +282,8 @@ class OnError(Kind):
             elif name != "default" and not _may_be_an_exception(name):
                 near = difflib.get_close_matches(name, _EXCEPTIONS, 1, 0.6)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                report(
-                    place, f"{path}.{name}",
-                    f'expected an exception class such as "ValueError" or "package.Error"{hint}',
-                )  # fmt: skip
+                told = f'expected an exception class such as "ValueError" or "package.Error"{hint}'
+                report(place, f"{path}.{name}", told)
                 fine = False
             else:
                 actions[name] = action
@@ -294,7 +292,7 @@ class OnError(Kind):
     def schema(self) -> Schema:
         """See `Kind`."""
         action = self._action.schema()
-        # Which builtins are exceptions cannot be told by a pattern, so all of them are written down.
+        # No pattern matches just the builtin exceptions, so all of them are listed.
         names = rf"^(default|{'|'.join(_EXCEPTIONS)}|[A-Za-z_]\w*([.:][A-Za-z_]\w*)+)$"
         by_class = {
             "type": "object", "patternProperties": {names: action}, "additionalProperties": False, "minProperties": 1,
@@ -327,35 +325,21 @@ def _may_be_an_exception(name: str) -> bool:
     return name in _EXCEPTIONS or (len(words) > 1 and all(word.isidentifier() and word.isascii() for word in words))
 
 
-class Functions(Kind):
+class Functions(_Mapping):
     """The functions by name."""
-
-    shown = "see below"
 
     def __init__(self, function: Kind) -> None:
         self.function = function
         self.expected = "a mapping of function names to handlers"
 
-    def collect(self, item: Item, path: str, report: Report) -> Any:
-        """See `Kind`."""
-        if item.tag != "map":
-            report(item.place, path, f"expected {self.expected}, got {item.found()}")
+    def _entry(self, name: str, place: Place, value: Item, path: str, report: Report) -> Any:
+        read = MISSING if value.tag == BROKEN else self.function.collect(value, path, report)
+        try:
+            function_name(name)
+        except InvalidArgument as error:
+            report(place, path, str(error))
             return MISSING
-        values: dict[str, Any] = {}
-        fine = True
-        for name, (place, value) in item.entries.items():
-            below = f"{path}.{name}"
-            try:
-                function_name(name)
-            except InvalidArgument as error:
-                report(place, below, str(error))
-                fine = False
-            read = MISSING if value.tag == BROKEN else self.function.collect(value, below, report)
-            if read is MISSING:
-                fine = False
-            else:
-                values[name] = read
-        return values if fine else MISSING
+        return read
 
     def schema(self) -> Schema:
         """See `Kind`."""

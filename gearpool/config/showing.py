@@ -23,31 +23,65 @@ def show(loaded: Loaded) -> str:
 
 def _section(section: Section, item: Item | None, indent: int, loaded: Loaded) -> Iterator[str]:
     for name, key in section.keys.items():
-        entry = item.entries.get(name) if item is not None else None
+        value = item.below(name) if item is not None else None
         if name == "functions" and section is ROOT:
             yield "functions:"
-            yield from _functions(entry[1] if entry else None, loaded)
+            yield from _functions(value, loaded)
         elif name == "defaults" and section is ROOT:
             continue  # they stand with each function
         else:
-            yield from _key(name, key, entry[1] if entry else None, indent)
+            yield from _key(name, key, value, indent)
 
 
 def _functions(item: Item | None, loaded: Loaded) -> Iterator[str]:
-    given = loaded.item.entries.get("defaults")
-    defaults = given[1] if given else None
+    defaults = loaded.item.below("defaults")
     for name, (_, function) in (item.entries if item else {}).items():
         yield f"  {_word(name)}:"
-        own = function
-        if function.tag == "str":
-            own = Item(function.place, "map", entries={"handler": (function.place, function)})
-        for key_name, key in FUNCTION.keys.items():
-            entry = own.entries.get(key_name)
-            below = defaults.entries.get(key_name) if defaults is not None and key_name in DEFAULTS.keys else None
-            value = entry[1] if entry else None
-            if below is not None:
-                value = below[1] if value is None else _laid_over(key_name, value, below[1])
+        for key_name, key, value in _keys_of(function, defaults):
             yield from _key(key_name, key, value, 4)
+
+
+def function_rows(loaded: Loaded, function: str) -> dict[str, tuple[str, str]]:
+    """The value and the origin of every key of a function, nested ones as ``retry.attempts``; empty if it is unknown."""
+    _, given = loaded.item.entries["functions"][1].entries.get(function, (None, None))
+    if given is None:
+        return {}
+    rows: dict[str, tuple[str, str]] = {}
+    defaults = loaded.item.below("defaults")
+    for name, key, value in _keys_of(given, defaults):
+        _add_rows(rows, name, key, value)
+    return rows
+
+
+def _keys_of(function: Item, defaults: Item | None) -> Iterator[tuple[str, Key, Item | None]]:
+    """The keys of a function with what is given for each, by itself or by the defaults."""
+    own = function
+    if function.tag == "str":
+        own = Item(function.place, "map", entries={"handler": (function.place, function)})
+    for name, key in FUNCTION.keys.items():
+        value = own.below(name)
+        default = defaults.below(name) if defaults is not None and name in DEFAULTS.keys else None
+        if default is not None:
+            value = default if value is None else _laid_over(name, value, default)
+        yield name, key, value
+
+
+def _add_rows(rows: dict[str, tuple[str, str]], name: str, key: Key, item: Item | None) -> None:
+    section = key.kind.keys if isinstance(key.kind, Section) else {}
+    if section and (item is None or item.tag == "map"):
+        for below, inner in section.items():
+            value = item.below(below) if item is not None else None
+            if value is not None or (inner.default is not None and key.default is None):
+                _add_rows(rows, f"{name}.{below}", inner, value)
+            elif inner.default is not None and item is not None:
+                _add_rows(rows, f"{name}.{below}", inner, None)
+        if item is None and key.default is not None:
+            rows[name] = key.default, "default"
+    elif item is None:
+        if key.default is not None:
+            rows[name] = key.default, "default"
+    else:
+        rows[name] = _flow(item), f"{item.place.file}:{item.place.line}"
 
 
 def _laid_over(name: str, own: Item, default: Item) -> Item:
@@ -66,9 +100,9 @@ def _key(name: str, key: Key, item: Item | None, indent: int) -> Iterator[str]:
         before = f"{space}# " if item is None else space
         yield f"{before}{name}:"
         for below, inner in key.kind.keys.items():
-            entry = item.entries.get(below) if item is not None else None
-            if entry is not None:
-                yield from _value(below, entry[1], indent + 2, secret=inner.secret)
+            value = item.below(below) if item is not None else None
+            if value is not None:
+                yield from _value(below, value, indent + 2, secret=inner.secret)
             elif inner.default is not None:
                 yield f"{before}  {'' if item is None else '# '}{below}: {inner.default}  (default)"
     elif item is None:

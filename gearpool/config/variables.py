@@ -32,11 +32,11 @@ def expand(text: str, environment: Environment) -> str:
         if "${" in inside:
             raise VariableError(f"{match[0]} has a variable inside a variable; that is not possible")
         name = _NAME.match(inside)
-        if name is None:
+        rest = inside[name.end() :] if name is not None else ""
+        if name is None or not (rest == "" or rest.startswith((":-", ":?"))):
             raise VariableError(
                 f"{match[0]} is not a variable; write ${{NAME}}, ${{NAME:-default}} or ${{NAME:?message}}"
             )
-        rest = inside[name.end() :]
         found = environment.get(name[0], "")
         if rest.startswith(":-"):
             return found or rest[2:]
@@ -44,10 +44,6 @@ def expand(text: str, environment: Environment) -> str:
             if not found:
                 raise VariableError(f"the variable {name[0]} is not set: {rest[2:] or 'it is required'}")
             return found
-        if rest:
-            raise VariableError(
-                f"{match[0]} is not a variable; write ${{NAME}}, ${{NAME:-default}} or ${{NAME:?message}}"
-            )
         if name[0] not in environment:
             raise VariableError(f"the variable {name[0]} is not set; set it, or write ${{{name[0]}:-default}}")
         return found

@@ -1,1 +1,1 @@
-"""The way to a job server: `addresses` says which, `dialing` opens it, `reasons` says why not. Floor 2."""
+"""Connections to job servers: `addresses` parses, `dialing` connects, `reasons` explains failures. Floor 2."""

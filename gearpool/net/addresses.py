@@ -1,6 +1,6 @@
-"""What users write for a job server, turned into `ServerSettings`. Floor 2; pure.
+"""Parses what users write for a job server into `ServerSettings`. Floor 2; pure.
 
-Law: nothing is looked up here. A name is resolved afresh each time `dialing` connects.
+Nothing is looked up here: `dialing` resolves a name each time it connects.
 
 Forms: ``host``, ``host:port``, ``[v6]``, ``[v6]:port``, a bare IPv6 address, ``gear://host:port``,
 ``gear+tls://host:port?ca=…&cert=…&key=…&server_name=…``, and the mapping ``{address:, tls: {ca:, cert:, key:,
@@ -55,12 +55,12 @@ def parse_servers(value: ServerLike | Iterable[ServerLike]) -> tuple[ServerSetti
     else:
         raise InvalidArgument(f"expected servers, got {value!r}")
     if not items:
-        raise InvalidArgument("no server is named")
+        raise InvalidArgument("no server was given")
     servers = tuple(parse_server(item) for item in items)
     seen: set[str] = set()
     for server in servers:
         if str(server) in seen:
-            raise InvalidArgument(f"the server {server} is named twice")
+            raise InvalidArgument(f"the server {server} was given twice")
         seen.add(str(server))
     return servers
 
@@ -105,7 +105,7 @@ def _tls(options: Mapping[str, Any], where: str) -> TlsSettings:
         if key not in _TLS_KEYS:
             raise InvalidArgument(f"{where!r}: unknown TLS option {key!r}, expected {', '.join(_TLS_KEYS)}")
         if value is not None and (not isinstance(value, str) or not value):
-            raise InvalidArgument(f"{where!r}: TLS option {key} must be a text, got {value!r}")
+            raise InvalidArgument(f"{where!r}: TLS option {key} must be text, got {value!r}")
     if options.get("key") and not options.get("cert"):
         raise InvalidArgument(f"{where!r}: a key without a cert")
     return TlsSettings(**options)

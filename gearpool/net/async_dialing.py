@@ -1,8 +1,8 @@
-"""Opens a connection to a job server on the running asyncio loop: as `dialing`, without blocking it. Floor 2.
+"""Opens a connection to a job server on the running asyncio loop, without blocking it, like `dialing` for threads. Floor 2.
 
-Law: the loop's default executor belongs to the application: names are looked up, and TLS files read, in a daemon thread
-of our own, and only where there is a name or TLS. Nothing here waits past the deadline, and every way to fail is a
-`ConnectFailed` that says which it was.
+The loop's default executor belongs to the application, so names are looked up and TLS files read in a daemon thread of
+our own, and only where there is a name or TLS. Nothing waits past the deadline, and every failure is a `ConnectFailed`
+that has the cause.
 """
 
 from __future__ import annotations
@@ -14,15 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from gearpool.net.dialing import (
-    CONNECT_LIMIT_S,
-    insecure,
-    standard,
-    tls_context,
-    tune,
-    unreachable,
-    unresolved,
-)
+from gearpool.net.dialing import CONNECT_LIMIT_S, insecure, tls_context, tune, unreachable, unresolved
 from gearpool.net.greeting import GREETING, Greeting
 from gearpool.net.modules import Modules, look_up, look_up_number, resolve_in_thread
 from gearpool.settings import ServerSettings
@@ -35,7 +27,7 @@ TLS_SHUTDOWN_S = 1.0
 
 
 class Inbox(asyncio.Protocol):
-    """What a peer sends, for one coroutine that waits for it. Fit for a short exchange; nothing limits what it holds."""
+    """What a peer sends, for one coroutine that waits for it. For short exchanges only: nothing limits what it holds."""
 
     def __init__(self) -> None:
         self._received: deque[bytes] = deque()
@@ -77,14 +69,14 @@ class Inbox(asyncio.Protocol):
 
 
 async def connect(
-    server: ServerSettings, deadline: Deadline, *, modules: Modules | None = None, greet: bool = True
+    server: ServerSettings, deadline: Deadline, *, modules: Modules, greet: bool = True
 ) -> tuple[asyncio.Transport, Inbox]:
     """A connection, TLS done, and the server's first ECHO answered. ``transport.set_protocol`` passes it on.
 
     Args:
-        server: whom to call. The name is resolved afresh; each address is tried in turn.
+        server: the server. Its name is resolved each time, and each address is tried.
         deadline: when to give up; never means within `CONNECT_LIMIT_S`.
-        modules: another ``getaddrinfo`` or resolver than the standard library's.
+        modules: see `Modules`.
         greet: False leaves the ECHO out, for peers that speak only the text protocol.
 
     Raises:
@@ -92,7 +84,6 @@ async def connect(
     """
     if deadline.at == Deadline.never().at:
         deadline = Deadline.after(CONNECT_LIMIT_S)
-    modules = modules or standard()
     addresses = await _resolve(server, deadline, modules)
     context = None
     if server.tls is not None:
@@ -119,7 +110,7 @@ async def in_thread(call: Callable[[], _T], name: str) -> _T:
     answer: asyncio.Future[_T] = loop.create_future()
 
     def tell(result: _T | None, error: BaseException | None) -> None:
-        if answer.done():  # whoever asked has given up
+        if answer.done():  # the caller has given up
             return
         if error is not None:
             answer.set_exception(error)
@@ -175,14 +166,12 @@ async def _dial(server: ServerSettings, deadline: Deadline, addresses: list[Any]
             async with asyncio.timeout(share):
                 await loop.sock_connect(sock, address)
             return sock
-        except OSError as error:
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if not isinstance(error, OSError):
+                raise
             last = error
-            if sock is not None:
-                sock.close()
-        except BaseException:
-            if sock is not None:
-                sock.close()
-            raise
     raise unreachable(server, last) from last
 
 

@@ -1,9 +1,9 @@
 """Opens a connection to a job server: DNS, TCP, TLS and a first ECHO, all within one deadline. Floor 2.
 
-Law: whoever calls brings the socket and ssl modules (`Modules`): a worker passes gevent's (`greenlets.modules`), a
-client the standard library's, which are gevent's when the process is monkey-patched. Nothing here waits past the
-deadline, and every way to fail is a `ConnectFailed` that says which it was. `greeting` says why the ECHO;
-`async_dialing` does the same on an asyncio loop.
+The caller brings the socket and ssl modules (`Modules`): a worker passes gevent's (`greenlets.modules`), a client the
+standard library's, which are gevent's when the process is monkey-patched. Nothing waits past the deadline, and every
+failure is a `ConnectFailed` with the cause. `greeting` explains why there is an ECHO; `async_dialing` does the same on
+an asyncio loop.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-import types
-from typing import Any
+from typing import Any, cast
 
 from gearpool.errors import ConnectFailed
 from gearpool.net.greeting import GREETING, Greeting
@@ -36,13 +35,11 @@ def standard() -> Modules:
     return Modules(socket)
 
 
-def connect(
-    server: ServerSettings, deadline: Deadline, *, modules: Modules | types.SimpleNamespace, greet: bool = True
-) -> socket.socket:
+def connect(server: ServerSettings, deadline: Deadline, *, modules: Modules, greet: bool = True) -> socket.socket:
     """A connected socket, without a time-out set on it, TLS done, and the server's first ECHO answered.
 
     Args:
-        server: whom to call. The name is resolved afresh; each address is tried in turn.
+        server: the server. Its name is resolved each time, and each address is tried.
         deadline: when to give up; never means within `CONNECT_LIMIT_S`.
         modules: see `Modules`.
         greet: False leaves the ECHO out, for peers that speak only the text protocol.
@@ -66,7 +63,7 @@ def connect(
 
 
 def close(sock: socket.socket) -> None:
-    """Close without complaint; wakes whoever is reading from it in another thread or greenlet."""
+    """Close and ignore errors; wakes a reader in another thread or greenlet."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
@@ -74,7 +71,7 @@ def close(sock: socket.socket) -> None:
 
 
 def tune(sock: socket.socket, module: Any = socket) -> None:
-    """Send at once, and notice a dead peer."""
+    """Set the options that send without delay and notice a dead peer."""
     sock.setsockopt(module.IPPROTO_TCP, module.TCP_NODELAY, 1)
     sock.setsockopt(module.SOL_SOCKET, module.SO_KEEPALIVE, 1)
     for name, value in (
@@ -88,15 +85,14 @@ def tune(sock: socket.socket, module: Any = socket) -> None:
             sock.setsockopt(module.IPPROTO_TCP, option, value)
 
 
-def _resolver(modules: Modules | types.SimpleNamespace) -> Resolver:
-    resolver: Resolver = getattr(modules, "resolve", resolve_in_thread)
+def _resolver(modules: Modules) -> Resolver:
     monkey = sys.modules.get("gevent.monkey")
-    if resolver is resolve_in_thread and monkey is not None and monkey.is_module_patched("socket"):
+    if modules.resolve is resolve_in_thread and monkey is not None and monkey.is_module_patched("socket"):
         # What are threads elsewhere are greenlets here, and getaddrinfo would wait for gevent's shared threads.
         from gearpool.net.greenlets import resolve
 
         return resolve
-    return resolver
+    return modules.resolve
 
 
 def tls_context(server: ServerSettings, tls: TlsSettings, ssl: Any) -> Any:
@@ -121,21 +117,21 @@ def tls_context(server: ServerSettings, tls: TlsSettings, ssl: Any) -> Any:
 
 
 def unresolved(server: ServerSettings, error: OSError) -> ConnectFailed:
-    """What it means that the name was not resolved."""
+    """The error for a name that cannot be resolved."""
     if isinstance(error, TimeoutError):
         return _failed(server, "the name does not resolve: the name server did not answer in time")
     return _failed(server, describe(error))
 
 
 def unreachable(server: ServerSettings, error: OSError | None) -> ConnectFailed:
-    """What it means that connecting failed so; None: there was no time left to try."""
+    """The error for a failure to connect; None if there was no time left to try."""
     if error is None or (isinstance(error, TimeoutError) and error.errno is None):
         return _failed(server, "no answer from the host in time: it is down, or a firewall drops the packets")
     return _failed(server, describe(error))
 
 
 def insecure(server: ServerSettings, error: OSError) -> ConnectFailed:
-    """What it means that the TLS handshake failed so."""
+    """The error for a failed TLS handshake."""
     if isinstance(error, TimeoutError):
         return _failed(server, f"TLS: the handshake did not finish in time; perhaps {PLAIN_TEXT}")
     if isinstance(error, ConnectionError):
@@ -147,7 +143,7 @@ def _failed(server: ServerSettings, reason: str) -> ConnectFailed:
     return ConnectFailed(str(server), reason)
 
 
-def _dial(server: ServerSettings, deadline: Deadline, modules: Modules | types.SimpleNamespace) -> socket.socket:
+def _dial(server: ServerSettings, deadline: Deadline, modules: Modules) -> socket.socket:
     module = modules.socket
     try:
         addresses = look_up_number(server.host, server.port)
@@ -168,14 +164,12 @@ def _dial(server: ServerSettings, deadline: Deadline, modules: Modules | types.S
             sock.settimeout(share)
             sock.connect(address)
             return sock
-        except OSError as error:
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if not isinstance(error, OSError):
+                raise
             last = error
-            if sock is not None:
-                sock.close()
-        except BaseException:
-            if sock is not None:
-                sock.close()
-            raise
     raise unreachable(server, last) from last
 
 
@@ -184,16 +178,25 @@ def _secure(
     server: ServerSettings,
     tls: TlsSettings,
     deadline: Deadline,
-    modules: Modules | types.SimpleNamespace,
+    modules: Modules,
 ) -> socket.socket:
     context = tls_context(server, tls, modules.ssl)
     sock.settimeout(deadline.remaining() or 0.001)
     try:
-        secured: socket.socket = context.wrap_socket(sock, server_hostname=tls.server_name or server.host)
+        secured = context.wrap_socket(
+            sock, server_hostname=tls.server_name or server.host, do_handshake_on_connect=False
+        )
     except OSError as error:
         sock.close()
         raise insecure(server, error) from error
-    return secured
+    try:
+        secured.do_handshake()
+    except BaseException as error:  # a greenlet may be killed here
+        secured.close()
+        if isinstance(error, OSError):
+            raise insecure(server, error) from error
+        raise
+    return cast("socket.socket", secured)
 
 
 def _greet(sock: socket.socket, server: ServerSettings, deadline: Deadline) -> None:

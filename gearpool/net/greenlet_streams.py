@@ -1,9 +1,8 @@
 """A connected socket as a worker's session uses it: reads wait in a greenlet, writes never wait. Floor 2.
 
-Law: `send` may be called from anywhere, the hub included, and takes what the kernel takes at once; `when_writable` calls
-back for the rest. `receive` is for one greenlet at a time; it waits in the hub now and then however much comes, so that a
-peer that sends without end does not keep the process from everything else. Nothing here knows Gearman. (`streams` is the
-same for threads; a job's way is too short for what it does in a round.)
+`send` may be called from anywhere, the hub included, and sends what the kernel accepts at once; `when_writable` calls back
+for the rest. `receive` is for one greenlet at a time; it yields now and then however much arrives, so that a peer that sends
+without end does not block the process. (`streams` does the same for threads; it costs too much for a worker's jobs.)
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from gevent.monkey import get_original
 Bytes = bytes | memoryview
 
 FULL_READS = 2
-"""Reads in a row that left bytes in the socket, before the others get a turn. Two of 64 KiB full of empty packets keep
-the process for about 5 ms."""
+"""Reads in a row that left bytes in the socket, before others may run. Two of 64 KiB full of empty packets keep the
+process busy for about 5 ms."""
 TLS_READS = 8
 """The same over TLS, where a read brings one record of at most 16 KiB."""
 
 
 def let_others_run(hub: Any) -> None:
-    """Give everything else in this process a turn, timers and sockets included.
+    """Let everything else in this process run, timers and sockets included.
 
-    A callback (``gevent.sleep(0)``) does not: gevent runs up to fifty of them before it looks at either.
+    A callback (``gevent.sleep(0)``) does not: gevent runs up to fifty of them before it checks either.
     """
     timer = hub.loop.timer(0)
     try:
@@ -52,7 +51,7 @@ class GreenletStream(Protocol):
         """Call ``call`` once from the hub when `send` may take more."""
 
     def finish(self) -> None:
-        """Send no more; the peer sees the end after all that was sent. Reading goes on until `close`.
+        """Send no more; the peer sees the end after all that was sent. Reading continues until `close`.
 
         Closing at once with unread bytes in the kernel would reset the connection and could cost the peer what was sent.
         """
@@ -71,7 +70,7 @@ class _Closed(Exception):
 
 
 class _WritableOnce:
-    """Calls back once when a descriptor takes bytes again."""
+    """Calls back once when a descriptor accepts bytes again."""
 
     def __init__(self, hub: Any, fd: int) -> None:
         self._hub = hub
@@ -97,7 +96,7 @@ class _WritableOnce:
 
 
 class PlainStream:
-    """TCP. Waits for readiness first when the last read emptied the socket: one system call fewer a turn."""
+    """TCP. Waits for readiness first when the last read emptied the socket: one system call fewer per read."""
 
     def __init__(self, sock: Any) -> None:
         # The descriptor in an ordinary non-blocking socket: gevent's own would try, fail and wait each time.
@@ -218,5 +217,5 @@ class TlsStream:
             with contextlib.suppress(OSError):
                 self._socket.close()
 
-        # Closing may wait for the peer's close_notify: not in the caller's turn.
+        # Closing may wait for the peer's close_notify, and the caller must not.
         gevent.spawn(finish)

@@ -1,8 +1,8 @@
 """gevent's sockets for `dialing`, and names looked up without gevent's shared threads. Floor 2.
 
-Law: works in a process that is not monkey-patched. A name is looked up in a thread of our own, and those who ask for the
-same name meanwhile share the answer: a name server that does not answer holds one thread for each server's name, and
-handlers that fill the hub's thread pool do not delay a reconnection.
+It works in a process that is not monkey-patched. A name is looked up in a thread of our own, and concurrent look-ups of the
+same name share the answer: a name server that does not answer occupies one thread per server name, and handlers that fill
+the hub's thread pool do not delay a reconnect.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from gearpool.net.thread_pools import ThreadsOfOurOwn
 from gearpool.timing import Deadline
 
 LOOK_UPS_AT_ONCE = 8
-"""Names that are looked up at once: as many job servers may hang in DNS before another has to wait."""
+"""Concurrent name look-ups. When this many job servers hang in DNS, another has to wait."""
 
 # By native thread, as hubs are. The original class: after patching, ``threading.local`` would be by greenlet.
 _here: Any = get_original("threading", "local")()
 
 
 def modules() -> Modules:
-    """The modules of gevent, with a look-up of names that a timer bounds."""
+    """The modules of gevent, with a name look-up that has a timeout."""
     return Modules(gevent.socket, gevent.ssl, resolve)
 
 
@@ -52,14 +52,14 @@ def resolve(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
 
 
 class _LookUps:
-    """Those under way in one native thread's event loop."""
+    """The look-ups under way in one native thread's event loop."""
 
     def __init__(self) -> None:
         self._threads = ThreadsOfOurOwn(LOOK_UPS_AT_ONCE)
         self._under_way: dict[tuple[Any, str, int], AsyncResult] = {}
 
     def ask(self, host: str, port: int) -> list[Any]:
-        key = get_hub(), host, port  # of a forked child's parent no answer will come here
+        key = get_hub(), host, port  # look-ups of a forked child's parent are never answered here
         answer = self._under_way.get(key)
         if answer is None:
             answer = self._threads.start(look_up, _socket, host, port)

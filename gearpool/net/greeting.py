@@ -1,7 +1,7 @@
 """The first ECHO on a connection: is a job server there that answers? Floor 2; pure: bytes in, yes or an error out.
 
 Why: gearmand at its limit of descriptors accepts and then is silent; TLS 1.3 reports a missing client certificate only
-after the handshake; and a port may belong to something else altogether. One round trip tells.
+after the handshake; and a port may belong to something else altogether. One round trip detects all of these.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _DATA = b"gearpool"
 _ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError")
 
 GREETING = request(PacketType.ECHO_REQ, _DATA)
-"""What is sent first."""
+"""The first bytes on a connection."""
 
 
 class Greeting:
-    """Judges what comes back after `GREETING`.
+    """Checks what comes back after `GREETING`.
 
     Args:
-        server: who is greeted.
+        server: the server, for errors.
     """
 
     def __init__(self, server: ServerSettings) -> None:
@@ -51,7 +51,7 @@ class Greeting:
         return True
 
     def failed(self, error: OSError) -> ConnectFailed:
-        """What it means that sending or receiving failed so; a TimeoutError: nothing came."""
+        """The error for a failure to send or receive; TimeoutError means that nothing came."""
         if isinstance(error, TimeoutError):
             return self._no(
                 "connected, but the server does not answer: it is stuck, out of file descriptors, or not a job server"

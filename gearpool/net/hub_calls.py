@@ -1,7 +1,7 @@
-"""Lets other threads have things done by the event loop of one thread. Floor 2.
+"""Lets other threads call into the event loop of one thread. Floor 2.
 
-A gevent event loop, and everything that waits in it, belongs to the thread in which it was made: touched from another
-thread, greenlets fail with "cannot switch to a different thread", or wait for ever. `HubCalls` is the one safe way in.
+A gevent event loop, and everything that waits in it, belongs to the thread in which it was made: used from another
+thread, greenlets fail with "cannot switch to a different thread", or hang. `HubCalls` is the one safe way in.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class HubCalls:
 
         Args:
             function: called in a greenlet of its own, so it may wait.
-            timeout: seconds to wait. The call itself goes on when they are over.
+            timeout: seconds to wait. The call itself continues after that.
 
         Raises:
             TimedOut: it did not return in time: the loop is blocked, or its thread no longer runs it.

@@ -1,6 +1,6 @@
 """Where sockets come from, and how a name becomes addresses within a deadline. Floor 2; stdlib only.
 
-Law: a literal address is never looked up, so it needs no thread and cannot wait.
+A literal address is never looked up, so it needs no thread and cannot block.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def look_up(module: Any, host: str, port: int) -> list[Any]:
 
 
 def resolve_in_thread(module: Any, host: str, port: int, deadline: Deadline) -> list[Any]:
-    """``getaddrinfo`` bounded by the deadline: it has no time-out of its own, so a thread is left behind if need be.
+    """``getaddrinfo`` bounded by the deadline: it has no timeout of its own, so a thread may be left behind.
 
     Raises:
         OSError: the name does not resolve, or not in time.

@@ -1,7 +1,7 @@
-"""Socket and TLS errors in the words an operator needs. Floor 2; pure but for the ssl module's error classes.
+"""Describes socket and TLS errors for operators. Floor 2; pure but for the ssl module's error classes.
 
-Law: a reason says what is wrong and, where the cause is known, what to do; it never repeats the address, which the
-error that carries it names.
+A reason says what is wrong and, where the cause is known, what to do. It does not repeat the address, which is in the
+error that carries it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _describe_tls(error: BaseException) -> str:
     if any(word in reason for word in ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "DECRYPT_ERROR")):
         return f"TLS: the server refuses our client certificate ({_words(reason)})"
     if "CERTIFICATE_EXPIRED" in reason:
-        return "TLS: the server says that our client certificate has expired"
+        return "TLS: the server reports that our client certificate has expired"
     if any(
         word in reason for word in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH", "HTTP_REQUEST")
     ):

@@ -1,7 +1,7 @@
 """Native threads of gearpool's own, for calls that would block the event loop. Floor 2.
 
-Law: gearpool never waits for the hub's thread pool, because handlers may fill it (ten threads that the whole process
-shares, see deploy/README). Whoever has blocking calls to make owns one of these, as small as serves.
+gearpool never uses the hub's thread pool, because handlers may fill it (the whole process shares its ten threads, see
+config/README). Each piece that makes blocking calls has a small pool of its own.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 IDLE_S = 30.0
-"""A thread that has had nothing to do for so long ends."""
+"""An idle thread ends after this time."""
 
 
 class ThreadsOfOurOwn:
     """At most ``size`` native threads; none before the first call.
 
-    It may be called in any native thread that has an event loop, and in a forked child: where the event loop is another
-    than last time, the threads are new ones, too.
+    It may be called in any native thread that has an event loop, and in a forked child: with another event loop the
+    threads are new ones, too.
     """
 
     def __init__(self, size: int) -> None:

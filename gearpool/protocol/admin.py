@@ -1,8 +1,8 @@
-"""The text protocol that administrators speak on a job server's port, both sides. Floor 0; pure.
+"""The text protocol for administration on a job server's port, both sides. Floor 0; pure.
 
-Law: a request is one line of at most five words, a reply one line or rows ended by a line with a single dot. Commands
-are compared without case. What gearmand 1.1.20 answers was taken from its wire, byte for byte; its PROTOCOL file
-("Administrative Protocol") is older than that. Names are kept as text that gives back the same bytes
+A request is one line of at most five words; a reply is one line, or rows ended by a line with a single dot. Commands
+are case-insensitive. The replies of gearmand 1.1.20 were recorded from its wire, byte for byte; its PROTOCOL file
+("Administrative Protocol") is older. Names are kept as text that gives back the same bytes
 (`gearpool.protocol.names.text`).
 
 The server's side is `parse_request` and the ``format_*`` functions and replies, the client's `request`, `reply_size`
@@ -96,7 +96,7 @@ class WorkerRow(NamedTuple):
 
 
 class JobRow(NamedTuple):
-    """A row of ``show jobs``: ``ignored`` means that nobody waits for it and its result is thrown away."""
+    """A row of ``show jobs``: ``ignored`` means that no client waits for it and its result is discarded."""
 
     handle: str
     retries: int
@@ -159,19 +159,14 @@ def parse_request(line: bytes) -> Request:
 
 _SIMPLE = {
     command.value.encode(): command
-    for command in (
-        Command.STATUS,
-        Command.PRIORITY_STATUS,
-        Command.WORKERS,
-        Command.GETPID,
-        Command.VERBOSE,
-        Command.VERSION,
-    )
+    for command in Command
+    if " " not in command.value and command is not Command.MAXQUEUE
 }
+"""Commands of one word, without arguments."""
 
 
 def unknown(word: bytes) -> bytes:
-    """The answer to a command nobody knows; the word follows without a separator, as gearmand has it."""
+    """The answer to an unknown command; the word follows without a separator, as gearmand has it."""
     return b"ERR UNKNOWN_COMMAND Unknown+server+command" + word + b"\r\n"
 
 
@@ -205,8 +200,10 @@ def ok(value: str) -> bytes:
     return f"OK {value}\n".encode()
 
 
-def format_status(rows: Iterable[tuple[bytes, int, int, int]]) -> Iterator[bytes]:
-    """The reply's lines, from rows of (function, total, running, workers)."""
+def format_counted(rows: Iterable[tuple[bytes, int, int, int]]) -> Iterator[bytes]:
+    """The lines of ``status``, from rows of (function, total, running, workers), and of ``show jobs``, from rows of
+    (handle, retries, ignored, background).
+    """
     for row in rows:
         yield b"%b\t%d\t%d\t%d\n" % row
     yield END
@@ -226,13 +223,6 @@ def format_workers(rows: Iterable[tuple[int, bytes, bytes, Iterable[bytes]]]) ->
         for function in functions:
             yield b" " + function
         yield b"\n"
-    yield END
-
-
-def format_jobs(rows: Iterable[tuple[bytes, int, bool, bool]]) -> Iterator[bytes]:
-    """The reply's lines, from rows of (handle, retries, ignored, background)."""
-    for row in rows:
-        yield b"%b\t%d\t%d\t%d\n" % row
     yield END
 
 
@@ -264,7 +254,7 @@ def request(command: Command, *arguments: bytes) -> bytes:
     return line + b"\r\n"
 
 
-def reply_size(command: Command, received: bytes | bytearray) -> int:
+def reply_size(command: Command, received: bytes | bytearray, max_reply: int = MAX_REPLY) -> int:
     r"""How many bytes of ``received`` make up the whole reply to ``command``; 0 when some are still missing.
 
     A list ends where what was received ends: a line with a single dot before that belongs to a name with ``\n.\n`` in it.
@@ -275,7 +265,7 @@ def reply_size(command: Command, received: bytes | bytearray) -> int:
     if command in LISTING and not received.startswith(b"ERR "):
         if received == END or received.endswith(b"\n" + END):
             return len(received)
-        size, most = 0, MAX_REPLY
+        size, most = 0, max_reply
     else:
         size, most = received.find(b"\n") + 1, MAX_REPLY_LINE
     if not size and len(received) > most:
@@ -311,7 +301,7 @@ def parse_workers(reply: bytes) -> Rows[WorkerRow]:
     rows: Rows[WorkerRow] = Rows()
     begun: list[list[str]] = []
     for line in _lines(reply):
-        # A line that begins like no row goes on with the one before: with its id, or with the last of its functions.
+        # A line that does not begin like a row continues the one before: its id, or the last of its functions.
         if _WORKER.match(line) or not begun:
             begun.append([line])
         else:
@@ -360,7 +350,7 @@ def _lines(reply: bytes) -> list[str]:
 
 
 def _counted(reply: bytes, numbers: int, make: Callable[[str, list[int]], _T]) -> Rows[_T]:
-    """Rows of a name and so many numbers: a line without them goes on in the next, whose name has a line end in it."""
+    """Rows of a name and this many numbers: a line without them continues in the next, because the name has a line end."""
     rows: Rows[_T] = Rows()
     begun: list[str] = []
     for line in _lines(reply):

@@ -1,7 +1,7 @@
 """Bytes to packets and packets to bytes, for both sides. Floor 0; pure.
 
-Law: nothing here reads a socket, a clock or a file. A decoder is fed whatever bytes arrived and returns every packet
-they complete, a whole buffer at a time: at hundreds of thousands of jobs a second a call per packet would be the cost.
+Nothing here reads a socket, a clock or a file. A decoder is fed whatever bytes arrived and returns every packet they
+complete, a whole buffer at a time: at hundreds of thousands of jobs a second a call per packet would be too expensive.
 
 A packet is a plain tuple ``(kind, arguments)``: ``kind`` a PacketType (compare with ``is``), ``arguments`` a list of
 bytes in the order of `packets.TABLE`. A class would cost more than the decoding itself.
@@ -12,14 +12,7 @@ from __future__ import annotations
 import struct
 
 from gearpool.errors import LocalProtocolError, RemoteProtocolError
-from gearpool.protocol.packets import (
-    HEADER_SIZE,
-    REQUEST_MAGIC,
-    RESPONSE_MAGIC,
-    SPECS,
-    TABLE,
-    PacketType,
-)
+from gearpool.protocol.packets import HEADER_SIZE, REQUEST_MAGIC, RESPONSE_MAGIC, SPECS, TABLE, PacketType
 
 Packet = tuple[PacketType, list[bytes]]
 

@@ -70,7 +70,7 @@ class Spec(NamedTuple):
     Attributes:
         kind: the packet type.
         arguments: the names of its arguments, in the order of the wire; ``()`` for none.
-        request: who sends it as a request: ``"C"`` client, ``"W"`` worker, ``"CW"`` either, ``""`` nobody.
+        request: which side sends it as a request: ``"C"`` client, ``"W"`` worker, ``"CW"`` either, ``""`` neither.
         response: to whom the server sends it, likewise.
     """
 
@@ -82,6 +82,7 @@ class Spec(NamedTuple):
 
 _T = PacketType
 _SUBMIT = ("function", "unique", "data")
+_SCHED = ("function", "unique", "minute", "hour", "day_of_month", "month", "day_of_week", "data")
 _REDUCE = ("function", "unique", "reducer", "aggregate", "data")
 
 TABLE: tuple[Spec, ...] = (
@@ -119,12 +120,7 @@ TABLE: tuple[Spec, ...] = (
     Spec(_T.SUBMIT_JOB_HIGH_BG, _SUBMIT, "C", ""),
     Spec(_T.SUBMIT_JOB_LOW, _SUBMIT, "C", ""),
     Spec(_T.SUBMIT_JOB_LOW_BG, _SUBMIT, "C", ""),
-    Spec(
-        _T.SUBMIT_JOB_SCHED,
-        ("function", "unique", "minute", "hour", "day_of_month", "month", "day_of_week", "data"),
-        "C",
-        "",
-    ),
+    Spec(_T.SUBMIT_JOB_SCHED, _SCHED, "C", ""),
     Spec(_T.SUBMIT_JOB_EPOCH, ("function", "unique", "epoch", "data"), "C", ""),
     Spec(_T.SUBMIT_REDUCE_JOB, _REDUCE, "C", ""),
     Spec(_T.SUBMIT_REDUCE_JOB_BACKGROUND, _REDUCE, "C", ""),

@@ -1,9 +1,9 @@
 """The embedded job server. Floor 3. A pure core, bytes in and bytes out, in a thin shell of sockets.
 
-`queues` holds jobs, `ledger` moves them, `clients`, `workers` and `admin` answer the three kinds of requests, `core`
-puts them together; none of these knows gevent, sockets or a clock. `pacing` says how much work a connection may cause
-before the others are served, `debts` how much memory. `shell` is the `JobServer`, `accepting` its listening sockets,
-`connections` each accepted one, and `store` keeps background jobs on disk.
+`records` are jobs, queues and peers, `ledger` moves jobs, `clients`, `workers` and `admin` answer the three kinds of
+requests, `core` puts them together; none of these knows gevent, sockets or a clock. `pacing` limits the work that a
+connection may cause before others are served, `memory_use` its memory. `shell` is the `JobServer`, `accepting` its
+listening sockets, `connections` each accepted one, and `store` keeps background jobs on disk.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Takes in connections, within the limit of file descriptors. Floor 3.
+"""Accepts connections, within the limit of file descriptors. Floor 3.
 
-Rule: a newcomer is served or closed, never left waiting. When there are as many connections as there may be, those that
-take no part in any job are closed for it, the longest silent first.
+A new connection is served or closed, never left waiting. At the limit, connections that take no part in any job are
+closed to make room, the one that has been silent longest first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import gevent
 
 _RESERVED_DESCRIPTORS = 32
-"""Not for connections: listeners, the store, the event loop, what a program around the server opens."""
+"""Descriptors kept free: for listeners, the store, the event loop, and the program around the server."""
 
 _ACCEPTED_AT_ONCE = 64
 _CLOSED_AT_ONCE = 64
@@ -25,14 +25,14 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Guest(Protocol):
-    """A connection, as far as this module is concerned."""
+    """What this module uses of a connection."""
 
     heard_in: int
-    """When something came last; the smaller, the longer ago."""
+    """When something was received last; smaller is longer ago."""
 
     @property
     def idle(self) -> bool:
-        """Whether nobody misses it."""
+        """Whether it may be closed to make room."""
 
     def close(self, reason: str) -> None:
         """End it."""
@@ -43,10 +43,10 @@ class Acceptor:
 
     Args:
         loop: gevent's loop.
-        connections: those that there are now.
-        serve: takes a new socket and its peer's address.
+        connections: those that are open.
+        serve: called with a new socket and its peer's address.
         report: logs ``(level, event, message)``.
-        max_connections: how many there may be; 0: what the limit of file descriptors allows.
+        max_connections: their limit; 0 for what the limit of file descriptors allows.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Acceptor:
         return bool(self._listeners)
 
     def start(self, sockets: Iterable[Any]) -> None:
-        """Accept from these listening, non-blocking sockets, which are its own from now on."""
+        """Accept from these listening, non-blocking sockets, and own them."""
         for sock in sockets:
             watcher = self._loop.io(sock.fileno(), 1)
             self._listeners.append((sock, watcher))
@@ -93,13 +93,13 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in _EXHAUSTED or self._make_room():
                     continue
-                # The kernel keeps them waiting; asking again at once would spin.
+                # The kernel keeps new connections waiting; accepting again at once would spin.
                 self._report(logging.ERROR, "server.full", f"cannot accept connections: {error.strerror}")
                 watcher.stop()
                 gevent.spawn_later(_PAUSE_S, self._accept_again, listener, watcher)
                 return
             if len(self._connections()) >= self._room:
-                # Looking for idle ones walks over all: once is enough, when there are none.
+                # A search for idle ones walks over all connections; if there are none, once is enough.
                 room = room and self._make_room()
             if room:
                 self._serve(sock, str(address[0]))
@@ -122,7 +122,7 @@ class Acceptor:
 
     def _make_room(self) -> bool:
         idle = [each for each in self._connections() if each.idle]
-        # Several at once, because finding them walks over all.
+        # Several at once, because the search walks over all.
         few = min(_CLOSED_AT_ONCE, 1 + len(idle) // 8)
         for connection in heapq.nsmallest(few, idle, key=lambda each: each.heard_in):
             connection.close("it was idle, and a newcomer needs its file descriptor")

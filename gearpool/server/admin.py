@@ -1,14 +1,15 @@
-"""What administrators ask in the text protocol: answered from the ledger. Pure.
+"""Answers administrators in the text protocol, from the ledger. Pure.
 
-Better than gearmand: functions are listed in the order they were first named; a waiting job that is cancelled is gone
-at once and its clients get WORK_FAIL; the result of a cancelled running job is thrown away (gearmand sends its clients
+Better than gearmand: functions are listed in the order they were first named; a waiting job that is cancelled is removed
+at once and its clients get WORK_FAIL; the result of a cancelled running job is discarded (gearmand sends its clients
 WORK_FAIL and then the result); ``maxqueue`` makes the function, so that it takes effect before the first job;
-``drop function`` refuses while jobs or workers are there, always.
+``drop function`` always refuses while there are jobs or workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from gearpool.protocol import admin
@@ -17,8 +18,13 @@ from gearpool.protocol.codec import response
 from gearpool.protocol.packets import PacketType
 from gearpool.server.clients import name_problem
 from gearpool.server.ledger import Ledger, TooManyFunctionsError
-from gearpool.server.peers import Peer
-from gearpool.server.queues import HIGH, LOW, NORMAL, FunctionQueue, Job
+from gearpool.server.pacing import MIN_WORK, PIECE
+from gearpool.server.records import HIGH, LOW, NEXT_PASS, NORMAL, FunctionQueue, Job, Peer
+
+LINE_COST = 3
+"""Units of work of a text command."""
+_WALKED_PER_UNIT = 128
+"""Entries that are walked over for one unit of work, before the first row of a list is made."""
 
 
 class Listing(NamedTuple):
@@ -31,6 +37,20 @@ class Listing(NamedTuple):
 
     entries: int
     rows: Iterator[bytes]
+
+    def send(self, peer: Peer) -> Iterator[int]:
+        """Send it, some rows at each step; yields the work that each step cost."""
+        walk = self.entries // _WALKED_PER_UNIT
+        if walk > MIN_WORK:
+            # Walking over a million jobs takes milliseconds, which this pass may not have: many may ask at once.
+            yield NEXT_PASS
+        peer.listing = self.entries
+        cost = LINE_COST + walk
+        while piece := b"".join(islice(self.rows, PIECE)):
+            peer.send(piece)
+            yield cost + PIECE // 2
+            cost = 0
+        peer.listing = 0
 
 
 class AdminRequests:
@@ -65,7 +85,7 @@ class AdminRequests:
         functions = self._ledger.functions
         match request.command:
             case Command.STATUS:
-                return Listing(len(functions), admin.format_status(self._status()))
+                return Listing(len(functions), admin.format_counted(self._status()))
             case Command.PRIORITY_STATUS:
                 return Listing(len(functions), admin.format_priority_status(self._priority_status()))
             case Command.WORKERS:
@@ -75,7 +95,7 @@ class AdminRequests:
                     (job.handle, job.retries, not job.clients and not job.background, job.background)
                     for job in self._jobs()
                 )
-                return Listing(len(self._ledger.jobs), admin.format_jobs(rows))
+                return Listing(len(self._ledger.jobs), admin.format_counted(rows))
             case Command.SHOW_UNIQUE_JOBS:
                 return Listing(len(self._ledger.jobs), admin.format_uniques(job.unique for job in self._jobs()))
             case Command.CANCEL_JOB:
@@ -116,7 +136,7 @@ class AdminRequests:
 
     def _jobs(self) -> Iterator[Job]:
         jobs = self._ledger.jobs
-        # Handles and not the jobs, or a list that nobody reads would keep the payloads of jobs that have ended.
+        # Handles and not the jobs, or an unread list would keep the payloads of jobs that have ended.
         for handle in list(jobs):
             if (job := jobs.get(handle)) is not None:
                 yield job

@@ -1,8 +1,8 @@
-"""What clients ask: submissions and status. Pure.
+"""Answers clients: submissions and status. Pure.
 
-Where gearmand 1.1.20 answers nothing or something of no use, this says so: a time that is no number gets ERROR (there
-silence, and the connection is lost for good), a unique id of 64 bytes joins like any other, function names that would
-break the text protocol or a worker's connection are refused at the submission.
+Where gearmand 1.1.20 gives no answer or a useless one, this one answers: a time that is no number gets ERROR (gearmand
+says nothing, and the connection is lost for good), a unique id of 64 bytes coalesces like any other, and function names
+that would break the text protocol or a worker's connection are refused when they are submitted.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from gearpool.protocol.names import MAX_FUNCTION
 from gearpool.protocol.packets import PacketType
 from gearpool.server import replies
 from gearpool.server.ledger import Ledger, QueueFullError, TooManyFunctionsError
-from gearpool.server.peers import Peer, Work
-from gearpool.server.queues import NORMAL, FunctionQueue
+from gearpool.server.records import NORMAL, FunctionQueue, Job, Peer, Work
 
 MAX_UNIQUE = 64
-"""gearmand refuses 65 bytes; at 64 it does not join. A sha256 in hexadecimal has 64."""
+"""gearmand refuses 65 bytes; at 64 it does not coalesce. A sha256 in hexadecimal has 64."""
 
 Handler = Callable[[Peer, list[bytes]], Work]
 
@@ -28,7 +27,7 @@ _digits = re.compile(rb"\s*([0-9]+)")
 
 
 class RefusedError(Exception):
-    """A submission that cannot be; ``reply`` is the ERROR."""
+    """A request is refused; ``reply`` is the ERROR."""
 
     def __init__(self, reply: bytes) -> None:
         super().__init__(reply)
@@ -42,7 +41,7 @@ class ClientRequests:
         self._ledger = ledger
 
     def submitter(self, priority: int, *, background: bool) -> Handler:
-        """What answers SUBMIT_JOB, _HIGH, _LOW and their _BG.
+        """The handler of SUBMIT_JOB, _HIGH, _LOW or one of their _BG.
 
         A function made for each of the six, because this is the costliest packet of a job: it saves two calls.
         """
@@ -82,7 +81,7 @@ class ClientRequests:
         self._submit(peer, function, unique, data, None, due=float(epoch))
 
     def submit_reduce(self, peer: Peer, arguments: list[bytes]) -> None:
-        """SUBMIT_REDUCE_JOB. Its fourth field is not handed on to anybody (gearmand neither)."""
+        """SUBMIT_REDUCE_JOB. Its fourth field is ignored, as in gearmand."""
         function, unique, reducer, _aggregate, data = arguments
         self._submit(peer, function, unique, data, peer, reducer)
 
@@ -102,16 +101,14 @@ class ClientRequests:
         if job is None:
             peer.send(response(PacketType.STATUS_RES, handle.partition(b"\0")[0], b"0", b"0", b"0", b"0"))
             return
-        running = b"0" if job.worker is None else b"1"
-        peer.send(response(PacketType.STATUS_RES, handle, b"1", running, *_numbers(job.progress)))
+        peer.send(response(PacketType.STATUS_RES, handle, b"1", *_state(job)))
 
     def get_status_unique(self, peer: Peer, arguments: list[bytes]) -> Work:
         """GET_STATUS_UNIQUE: of the first function that has it; the last number is how many clients wait."""
         unique = arguments[0]
         for job in self._ledger.by_unique(unique):
-            running = b"0" if job.worker is None else b"1"
             waiting = b"%d" % sum(job.waiting().values())
-            peer.send(response(PacketType.STATUS_RES_UNIQUE, unique, b"1", running, *_numbers(job.progress), waiting))
+            peer.send(response(PacketType.STATUS_RES_UNIQUE, unique, b"1", *_state(job), waiting))
             return len(self._ledger.functions) // 16 + len(job.waiting()) // 16
         name = unique.partition(b"\0")[0]
         peer.send(response(PacketType.STATUS_RES_UNIQUE, name, b"0", b"0", b"0", b"0", b"0"))
@@ -140,23 +137,29 @@ class ClientRequests:
     def _prepare(self, function: bytes, unique: bytes) -> FunctionQueue:
         if len(unique) > MAX_UNIQUE:
             raise RefusedError(replies.UNIQUE_TOO_LARGE)
-        queue = self._ledger.functions.get(function)
-        if queue is None:
-            problem = name_problem(function)
-            if problem:
-                raise RefusedError(problem)
-            try:
-                queue = self._ledger.function(function)
-            except TooManyFunctionsError as error:
-                raise RefusedError(replies.TOO_MANY_FUNCTIONS) from error
-        return queue
+        return self._ledger.functions.get(function) or new_function(self._ledger, function)
+
+
+def new_function(ledger: Ledger, name: bytes) -> FunctionQueue:
+    """A function that is not known yet.
+
+    Raises:
+        RefusedError: it cannot have this name, or there are too many.
+    """
+    problem = name_problem(name)
+    if problem:
+        raise RefusedError(problem)
+    try:
+        return ledger.function(name)
+    except TooManyFunctionsError as error:
+        raise RefusedError(replies.TOO_MANY_FUNCTIONS) from error
 
 
 def name_problem(function: bytes) -> bytes:
-    """The ERROR a new function's name deserves; empty: none.
+    """The ERROR for a new function's name; empty if it is fine.
 
     Spaces and tabs are let through as gearmand does: Perl's ``prefix`` makes ``dev<TAB>foo``. A line end would break the
-    rows of the text protocol for every administrator (gearmand lets it), an empty name cannot be told from none.
+    rows of the text protocol for every administrator (gearmand accepts it), and an empty name looks like none.
     """
     if len(function) > MAX_FUNCTION:
         return replies.error(b"ARGUMENT_TOO_LARGE", b"Function name too large")
@@ -165,9 +168,8 @@ def name_problem(function: bytes) -> bytes:
     return b""
 
 
-def _numbers(progress: tuple[bytes, bytes] | None) -> tuple[bytes, bytes]:
-    """The progress as numbers: workers may send any text, gearmand reads what digits it begins with."""
-    if progress is None:
-        return b"0", b"0"
-    numerator, denominator = (_digits.match(each) for each in progress)
-    return numerator[1] if numerator else b"0", denominator[1] if denominator else b"0"
+def _state(job: Job) -> tuple[bytes, bytes, bytes]:
+    """Whether it runs, and its progress as numbers: workers may send any text, gearmand reads what digits it begins with."""
+    running = b"0" if job.worker is None else b"1"
+    numerator, denominator = (_digits.match(each) for each in job.progress or (b"", b""))
+    return running, numerator[1] if numerator else b"0", denominator[1] if denominator else b"0"

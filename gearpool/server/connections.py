@@ -1,34 +1,54 @@
 """One accepted connection: its stream, its peer in the core, its watchers on gevent's loop. Floor 3.
 
-Rule: everything runs in callbacks of the loop, so nothing here may wait or raise. Each callback reads, serves and sends
-a bounded amount (`gearpool.server.pacing`). While a peer does not read its replies its further requests are neither
-read nor served; a peer for which more than the limit piles up is disconnected.
+Everything runs in callbacks of the loop, so nothing here may block or raise. Each callback reads, serves and sends a bounded
+amount (`gearpool.server.pacing`). A peer that does not read its replies is not read from either; above ``max_unsent`` it is
+disconnected.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from gearpool.server.debts import SMALL
-from gearpool.server.pacing import HANDSHAKE_WORK
-from gearpool.server.peers import Peer
+from gearpool.server.core import Core
+from gearpool.server.memory_use import SMALL, MemoryUse
+from gearpool.server.pacing import HANDSHAKE_WORK, Pacing
+from gearpool.server.records import Peer
 from gearpool.server.streams import Stream
 
-if TYPE_CHECKING:
-    from gearpool.server.shell import JobServer
-
 PAUSE_READING_AT = 1024 * 1024
-"""With so many bytes waiting to be sent, nothing more is read from a connection until half of them are gone."""
+"""With this many unsent bytes, nothing more is read from a connection until half of them are sent."""
 
 JOIN_BYTES = 256 * 1024
-"""Small pieces are put together up to this size before they are sent."""
+"""Small pieces are joined up to this size before they are sent."""
 
 SEND_BYTES = 1024 * 1024
-"""After so many bytes sent at once the other connections have their turn."""
+"""After this many bytes in one go other connections are served."""
 
 HANDSHAKE_LIMIT_S = 10.0
+
+
+class Host(Protocol):
+    """What a connection uses of the server that accepted it."""
+
+    core: Core
+    pacing: Pacing
+    memory_use: MemoryUse[Any]
+    loop: Any
+    max_unsent: int
+
+    def flush_soon(self) -> None:
+        """Something may be to be sent: flush all connections at the end of this pass."""
+
+    def put_behind(self, connection: Connection) -> None:
+        """It has requests that are not served yet: continue in a later pass."""
+
+    def report(self, level: int, event: str, message: str, **fields: Any) -> None:
+        """Log what peers may cause as often as they like, within limits."""
+
+    def gone(self, connection: Connection) -> None:
+        """It is closed."""
 
 
 class Connection:
@@ -50,7 +70,7 @@ class Connection:
         "peer",
     )
 
-    def __init__(self, server: JobServer, stream: Stream, fd: int, peer: Peer, loop: Any) -> None:
+    def __init__(self, server: Host, stream: Stream, fd: int, peer: Peer, loop: Any) -> None:
         self.peer: Peer = peer
         self._server = server
         self._stream = stream
@@ -64,7 +84,7 @@ class Connection:
         self._writable: Any = None
         self._handshake: Any = None
         self.heard_in: int = server.pacing.passes
-        """The pass in which something came last."""
+        """The pass in which something was received last."""
         if not stream.established:
             self._handshake = loop.timer(HANDSHAKE_LIMIT_S)
             self._handshake.start(self.close, "its TLS handshake did not finish in time")
@@ -72,7 +92,7 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """Whom to name in the log."""
+        """Its name in the log."""
         return self.peer.address.decode("ascii", "replace")
 
     @property
@@ -82,23 +102,24 @@ class Connection:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody misses it: it runs no job, waits for none, can do nothing, and no reply is under way.
+        """Whether it may be closed to make room: it runs no job, waits for none, serves no function, and has no unsent
+        reply.
 
-        A packet that has begun does not count: half of one on each connection would keep them all.
+        An incomplete packet does not count: half a packet on each connection would keep them all.
         """
         peer = self.peer
         return not (peer.running or peer.watching or peer.queues or peer.behind or self.unsent)
 
     @property
     def blocked(self) -> bool:
-        """Whether its peer has so many replies to read that it gets no more."""
+        """Whether its peer leaves so many replies unread that it gets no more."""
         return self._out_bytes > PAUSE_READING_AT
 
     def _on_readable(self) -> None:
         pacing = self._server.pacing
         if self._handshake is not None:
-            # So that the pass ends, and another begins.
-            self._server.turn_done()
+            # So that this pass ends and another begins.
+            self._server.flush_soon()
             if pacing.exhausted:
                 # Its bytes wait in the socket until then.
                 return
@@ -114,7 +135,7 @@ class Connection:
             return
         if not data:
             if self.peer.spoken and self.unsent:
-                # A line piped into nc: the question has ended, the answer has not.
+                # A line piped into nc: the request has ended, the reply has not.
                 self._end_after_sending()
             else:
                 self.close("")
@@ -136,11 +157,11 @@ class Connection:
         try:
             problem = core.receive(peer, data, budget) if data else core.advance(peer, budget)
         except Exception:  # noqa: BLE001 - see below
-            # A fault of ours: this connection pays, the others go on.
+            # A bug of ours: this connection is closed, the others go on.
             server.report(logging.ERROR, "server.fault", "failed to serve a request", peer=self.name, exc_info=True)
             problem = "internal error"
         server.pacing.served(core.work - before, len(data))
-        server.turn_done()
+        server.flush_soon()
         if problem:
             server.report(logging.WARNING, "server.refused", f"closing a connection: {problem}", peer=self.name)
             self._end_after_sending()
@@ -149,7 +170,7 @@ class Connection:
             if self._account():
                 server.put_behind(self)
         else:
-            if self._out_bytes or peer.decoder.missing or self in server.debts:
+            if self._out_bytes or peer.decoder.missing or self in server.memory_use:
                 self._account()
             if not data and not self.blocked and not self._closing:
                 self._start_reading()
@@ -183,11 +204,11 @@ class Connection:
             self._send()
         elif self._stream.unsent or self._closing:
             self._send()
-        elif self in self._server.debts:
+        elif self in self._server.memory_use:
             self._account()
 
     def _send(self) -> None:
-        """Send as much as goes now of what waits, and see to the rest."""
+        """Send as much as the socket accepts, and schedule the rest."""
         out = self._out
         try:
             self._stream.flush()
@@ -219,7 +240,7 @@ class Connection:
             self._go_on()
 
     def _join(self) -> bytes:
-        """Put the next small pieces together, so that a thousand packets are not a thousand system calls."""
+        """Join the next small pieces, so that a thousand packets are not a thousand system calls."""
         out, pieces, size = self._out, [], 0
         while out and size < JOIN_BYTES:
             piece = out.popleft()
@@ -246,7 +267,7 @@ class Connection:
             self._start_reading()
 
     def _account(self) -> bool:
-        """Tell how much memory it costs; False: too much, it has been closed."""
+        """Account for its memory. False if it used too much and has been closed."""
         peer = self.peer
         # Payloads of jobs that it runs are in memory whether they have been sent or not.
         owed = self._out_bytes - min(self._out_bytes, peer.lent)
@@ -254,9 +275,9 @@ class Connection:
             self.close(f"it does not read: {self._out_bytes} bytes wait for it")
             return False
         cost = owed + peer.decoder.buffered + peer.unserved
-        debts = self._server.debts
-        if cost >= SMALL or self in debts:
-            debts.set(self, cost)
+        memory_use = self._server.memory_use
+        if cost >= SMALL or self in memory_use:
+            memory_use.set(self, cost)
         return True
 
     def _want_writable(self) -> None:
@@ -276,7 +297,7 @@ class Connection:
         self._readable.start(self._on_readable)
 
     def close(self, reason: str) -> None:
-        """End it; ``reason`` is for the log. Its jobs are handed out again."""
+        """Close it; ``reason`` is for the log. Its jobs are handed out again."""
         peer = self.peer
         if peer.closed:
             return

@@ -1,13 +1,13 @@
 """The job server without sockets: bytes of any connection in, bytes for any connection out. Pure.
 
-Law: nothing here waits, reads a clock or touches a socket; whoever calls passes the time. Every input has an end: any
-bytes leave the core able to serve the next connection. A call does about as much work as its budget allows, in units of
-`gearpool.server.pacing`; what is left stays in the peer's backlog and is served by `Core.advance`.
+Nothing here blocks, reads a clock or touches a socket; the caller passes the time. Whatever bytes arrive, the core can serve
+the next connection. A call does about as much work as its budget allows, in units of `gearpool.server.pacing`; the rest
+stays in the peer's backlog and is served by `Core.advance`.
 
-How malformed input is met: a wrong magic, an unknown type, too few arguments or a body over the limit close the
-connection without a word, as gearmand does (the reason is for our log). A connection that begins with the magic of
-replies is told ERROR INVALID_MAGIC before (gearmand tells it and goes on): a peer that sends replies is a server, or
-has lost its place. Packets that clients and workers must not send get ERROR INVALID_COMMAND and the connection goes on.
+Malformed input: a wrong magic, an unknown type, too few arguments or a body over the limit close the connection without an
+answer, as gearmand does (the reason goes to our log). A connection that begins with the magic of replies first gets ERROR
+INVALID_MAGIC (gearmand sends it and continues): such a peer is a server, or out of step. Packets that clients and workers
+must not send get ERROR INVALID_COMMAND, and the connection stays open.
 """
 
 from __future__ import annotations
@@ -23,30 +23,24 @@ from gearpool.protocol.admin import MAX_LINE
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET, request, response
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 from gearpool.server import replies
-from gearpool.server.admin import AdminRequests, Listing
+from gearpool.server.admin import LINE_COST, AdminRequests
 from gearpool.server.clients import ClientRequests, Handler
-from gearpool.server.ledger import Keeper, Ledger
+from gearpool.server.ledger import JobStore, Ledger
 from gearpool.server.lines import LINE, Lines
-from gearpool.server.pacing import MAX_WORK, MIN_WORK, PIECE
-from gearpool.server.peers import NEXT_PASS, NOTHING, Peer, Work
-from gearpool.server.queues import HIGH, LOW, NORMAL, Job
+from gearpool.server.pacing import MAX_WORK, PIECE
+from gearpool.server.records import HIGH, LOW, NEXT_PASS, NORMAL, NOTHING, Job, Peer, Work
 from gearpool.server.workers import WorkerRequests, waker
 
 _T = PacketType
 
-# A worker with many free slots sends hundreds of these at once: such a run is served without decoding each.
+# A worker with many free slots sends hundreds of these at once; such a run is served without decoding each.
 _GRAB = request(PacketType.GRAB_JOB_UNIQ)
 _PRE_SLEEP = request(PacketType.PRE_SLEEP)
 _WORTH_IT = 4 * len(_GRAB)
 
-_LINE_COST = 3
-
-_WALKED_PER_UNIT = 128
-"""Entries of which a list is made for one unit of work before its first row is."""
-
 
 class Totals(NamedTuple):
-    """Numbers of one function, for those who watch."""
+    """The numbers of one function, for status reports."""
 
     total: int
     running: int
@@ -64,7 +58,7 @@ class Core:
         max_packet: largest body in bytes that is taken.
         version: the reply to the text command ``version``.
         pid: the reply to ``getpid``.
-        keeper: told of background jobs, to keep them over a restart.
+        job_store: keeps background jobs over a restart.
         exceptions: clients get WORK_EXCEPTION without asking for it (gearmand's ``--exceptions``).
         worker_wakeup: how many sleeping workers are called for a job; 0: all (gearmand's ``--worker-wakeup``).
 
@@ -83,14 +77,14 @@ class Core:
         max_packet: int = DEFAULT_MAX_PACKET,
         version: str = "0",
         pid: int = 0,
-        keeper: Keeper | None = None,
+        job_store: JobStore | None = None,
         exceptions: bool = False,
         worker_wakeup: int = 0,
     ) -> None:
         prefix = b"H:%b:" % host.encode("ascii", "replace")[:32].replace(b" ", b"-")
         if handle_prefix is not None:
             prefix = handle_prefix.encode() + b":"
-        self.ledger: Ledger = Ledger(prefix, first_handle, job_retries, waker(worker_wakeup), keeper)
+        self.ledger: Ledger = Ledger(prefix, first_handle, job_retries, waker(worker_wakeup), job_store)
         self.peers: dict[Peer, None] = {}
         self.dirty: list[Peer] = []
         self.work: int = 0
@@ -111,7 +105,7 @@ class Core:
         return peer
 
     def receive(self, peer: Peer, data: bytes, budget: int = MAX_WORK) -> str | None:
-        """Serve what came over a connection, or begin to: while it is ``behind``, read no more and call `advance`.
+        """Serve what was received, or start to: while the peer is ``behind``, read no more and call `advance`.
 
         Returns:
             None, or why the connection must be closed once what is in its ``out`` has been sent.
@@ -132,7 +126,7 @@ class Core:
         if peer.problem is not None:
             return problem
         if peer.decoder.missing or peer.behind:
-            # It only looks like packets, being the inside of a payload; or others come first.
+            # It only resembles packets, being part of a payload; or others come first.
             waiting = peer.backlog
             self._feed(peer, data[at:], 0)
             peer.backlog = iter([*waiting, *peer.backlog])
@@ -159,7 +153,7 @@ class Core:
         return self.advance(peer, budget)
 
     def advance(self, peer: Peer, budget: int = MAX_WORK) -> str | None:
-        """Serve what waits in the backlog of a connection, with about so much work; returns as `receive`."""
+        """Serve from the backlog of a connection, with about this much work; returns as `receive` does."""
         extra = self._continue(peer, budget) if peer.task is not None else 0
         backlog = peer.backlog
         before = length_hint(backlog)
@@ -188,7 +182,7 @@ class Core:
 
     @staticmethod
     def _continue(peer: Peer, budget: int) -> int:
-        """Go on with the request under way; the work done."""
+        """Continue the request under way; returns the work done."""
         done = 0
         for cost in peer.task or ():
             if cost == NEXT_PASS:
@@ -200,9 +194,9 @@ class Core:
         return done
 
     def disconnect(self, peer: Peer, budget: int = MAX_WORK) -> None:
-        """The connection is gone: its jobs are handed back, the waiting jobs that only it wanted are dropped.
+        """The connection is gone: hand back its jobs, and drop waiting jobs that only it wanted.
 
-        Of very many jobs a part; then `leaving` is true until `advance_leaving` has seen to the rest.
+        Very many jobs are handled in parts: then `leaving` is true until `advance_leaving` has handled the rest.
         """
         if peer.closed:
             return
@@ -219,7 +213,7 @@ class Core:
         return bool(self._leaving)
 
     def advance_leaving(self, budget: int = MAX_WORK) -> None:
-        """Hand back and drop more of the jobs of connections that are gone, with about so much work."""
+        """Hand back and drop more of the jobs of connections that are gone, with about this much work."""
         done = 0
         while self._leaving:
             for cost in self._leaving[0]:
@@ -229,11 +223,6 @@ class Core:
                     return
             self._leaving.popleft()
         self.work += done
-
-    def finish_leaving(self) -> None:
-        """All of it at once."""
-        while self._leaving:
-            self.advance_leaving()
 
     def _leave(self, peer: Peer) -> Iterator[int]:
         jobs = list(peer.watching.values())
@@ -246,18 +235,9 @@ class Core:
         yield from self._workers.leave(peer)
         peer.alone = ()
 
-    def pass_time(self, now: float) -> None:
-        """Hand out what was submitted for a time that has come; ``now`` in seconds since 1970."""
-        self.ledger.release_due(now)
-
-    @property
-    def next_due(self) -> float | None:
-        """When `pass_time` is wanted next, in seconds since 1970; None: not for now."""
-        return self.ledger.next_due
-
     @property
     def running(self) -> int:
-        """Jobs that are being run."""
+        """How many jobs are running."""
         return sum(queue.running for queue in self.ledger.functions.values())
 
     def totals(self) -> dict[str, Totals]:
@@ -268,7 +248,7 @@ class Core:
         }
 
     def take_back(self, handles: list[bytes]) -> None:
-        """These background jobs cannot be kept: before the replies of this pass are sent, say QUEUE_ERROR instead.
+        """These background jobs cannot be kept: replace the replies of this pass, which are not sent yet, by QUEUE_ERROR.
 
         None of them runs: one that was assigned in this pass is taken back from its worker, which gets NO_JOB.
         """
@@ -294,7 +274,7 @@ class Core:
                 self.ledger.end(job)
 
     def drain(self) -> None:
-        """From now on nothing is handed out and nothing is taken in; what runs may end."""
+        """From now on hand out and accept no jobs; running jobs may end."""
         self._draining = True
         handlers = self._handlers
         for kind in PacketType:
@@ -316,17 +296,17 @@ class Core:
         reply = self._admin.answer(arguments[0])
         if isinstance(reply, bytes):
             peer.send(reply)
-            return _LINE_COST
+            return LINE_COST
         if reply is None:
             peer.problem = "a text command of more than five words"
             # What it sent after that is not served.
             if isinstance(peer.backlog, Lines):
                 peer.backlog.clear()
             return None
-        return _list(peer, reply)
+        return reply.send(peer)
 
     def _table(self) -> list[Handler]:
-        """Who answers what, by type number; whatever is not named is not for the server."""
+        """The handlers by packet type; a type that is not named is not for the server."""
         clients, workers = self._clients, self._workers
         table: list[Handler] = [_unexpected] * (max(PacketType) + 1)
         named: dict[PacketType, Handler] = {
@@ -363,21 +343,6 @@ class Core:
             table[kind] = handler
         table[LINE] = self._answer_line
         return table
-
-
-def _list(peer: Peer, listing: Listing) -> Iterator[int]:
-    """Send a reply that may be long, some rows at each step."""
-    walk = listing.entries // _WALKED_PER_UNIT
-    if walk > MIN_WORK:
-        # Walking over a million jobs takes milliseconds, which this pass may not have: many may ask at once.
-        yield NEXT_PASS
-    peer.listing = listing.entries
-    cost = _LINE_COST + walk
-    while piece := b"".join(islice(listing.rows, PIECE)):
-        peer.send(piece)
-        yield cost + PIECE // 2
-        cost = 0
-    peer.listing = 0
 
 
 def _run_of_grabs(data: bytes) -> int:

@@ -1,11 +1,11 @@
-"""Every job of the server and where it stands: submitted, waiting, running, ended. Pure; knows no packet.
+"""Every job of the server and its state: submitted, waiting, running, ended. Pure; knows no packet.
 
-Law: a job is in ``jobs`` from its submission to its end; it is in a lane or in the schedule exactly while nobody runs
-it, and in its worker's ``running`` exactly while somebody does. Between two calls these agree.
+Invariant between two calls: a job is in ``jobs`` from its submission to its end; in a queue or in the schedule exactly
+while no worker runs it, and in its worker's ``running`` exactly while one does.
 
-Where gearmand has known faults this one is better: a job that its last waiting client left is gone altogether (there
-its unique id stays dead until a worker pulls it, and a background submission that had joined is lost with it), a
-cancelled job leaves the counts, dropped functions leave no dead unique ids, and EPOCH jobs wake workers when due.
+It avoids known faults of gearmand: a job that its last waiting client left is removed altogether (in gearmand its unique id
+stays blocked until a worker pulls it, and a background submission that had coalesced is lost with it), a cancelled job
+leaves the counts, dropped functions leave no blocked unique ids, and EPOCH jobs wake workers when they are due.
 """
 
 from __future__ import annotations
@@ -15,38 +15,37 @@ import itertools
 from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
-from gearpool.server.peers import Peer
-from gearpool.server.queues import BULKY, FunctionQueue, Job
+from gearpool.server.records import BULKY, FunctionQueue, Job, Peer
 
 PAYLOAD_IS_KEY = b"-"
-"""The unique id that means: join jobs of equal payload (gearmand)."""
+"""The unique id that coalesces jobs of equal payload (gearmand)."""
 
 KEEP_IDLE = 1024
-"""So many functions without jobs, workers or settings are still listed; of more, the oldest are forgotten."""
+"""Functions without jobs, workers or settings that are still listed; beyond that the oldest are forgotten."""
 
 MAX_FUNCTIONS = 20_000
-"""Functions at once, each some 3 KiB; where they are walked over it takes milliseconds."""
+"""Limit of functions, each some 3 KiB; walking over all of them takes milliseconds."""
 
 _AT_ONCE = 1024
 """How many jobs `Ledger.release_due` queues in one call."""
 
 
 class QueueFullError(Exception):
-    """``maxqueue`` forbids one more."""
+    """The queue is full (``maxqueue``)."""
 
 
 class TooManyFunctionsError(Exception):
-    """There are `MAX_FUNCTIONS`, none of them idle."""
+    """There are `MAX_FUNCTIONS` functions, none of them idle."""
 
 
-class Keeper(Protocol):
-    """What keeps background jobs over a restart."""
+class JobStore(Protocol):
+    """Keeps background jobs over a restart."""
 
     def keep(self, job: Job, due: float | None) -> None:
-        """There is a background job, to run not before ``due`` (seconds since 1970; None: at once)."""
+        """Keep a background job that runs not before ``due`` (seconds since 1970; None: at once)."""
 
     def forget(self, job: Job) -> None:
-        """It has ended."""
+        """The job has ended."""
 
 
 class Ledger:
@@ -58,7 +57,7 @@ class Ledger:
             clients the surprise of gearmand, whose old handles name other people's jobs.
         job_retries: how often a job is run at most; 0 for ever.
         wake: called with a function that has become ready and has sleepers.
-        keeper: told of background jobs; None: nobody.
+        job_store: keeps background jobs; None: they are not kept.
         max_functions: how many functions there may be at once.
     """
 
@@ -68,7 +67,7 @@ class Ledger:
         first_handle: int,
         job_retries: int,
         wake: Callable[[FunctionQueue], None],
-        keeper: Keeper | None = None,
+        job_store: JobStore | None = None,
         max_functions: int = MAX_FUNCTIONS,
     ) -> None:
         self.jobs: dict[bytes, Job] = {}
@@ -80,7 +79,7 @@ class Ledger:
         self._prefix = handle_prefix
         self._next = first_handle
         self._wake = wake
-        self._keeper = keeper
+        self._job_store = job_store
         self._schedule: list[tuple[float, int, Job]] = []
         # Jobs of one moment keep the order of their submission.
         self._tickets = itertools.count()
@@ -110,13 +109,13 @@ class Ledger:
             del self.functions[name]
         there = len(self.functions)
         if there >= self._max_functions:
-            # All in use: looking again for each that is refused would take milliseconds each.
+            # All in use: searching again for each refused one would take milliseconds each.
             self._refusals = there // 8
             raise TooManyFunctionsError
         self._sweep_at = min(self._max_functions, max(2 * KEEP_IDLE, 2 * there))
 
     def left_by_worker(self, functions: int) -> None:
-        """A worker can no longer do so many functions: some may be idle now."""
+        """A worker serves fewer functions: some may be idle now."""
         self._refusals -= 8 * functions
 
     def submit(
@@ -136,7 +135,7 @@ class Ledger:
             unique: as sent; empty: never joined, ``-``: joined by payload.
             data: the payload.
             priority: HIGH, NORMAL or LOW.
-            client: who waits for it; None: background.
+            client: the client that waits for it; None: background.
             reducer: for GRAB_JOB_ALL.
             due: not before this time (seconds since 1970); None: now.
 
@@ -165,8 +164,8 @@ class Ledger:
             queue.keys[key] = job
         if reducer:
             job.reducer = reducer
-        if client is None and self._keeper is not None:
-            self._keeper.keep(job, due)
+        if client is None and self._job_store is not None:
+            self._job_store.keep(job, due)
         if due is not None:
             self._put_off(job, due)
             return job
@@ -198,9 +197,8 @@ class Ledger:
         if key is not None:
             queue.keys[key] = job
         number = handle.rpartition(b":")[2]
-        if (
-            number.isdigit() and len(number) < 20
-        ):  # gearmand's and ours have fewer digits; of thousands Python makes no number
+        # gearmand's and ours have fewer than 20 digits; of thousands Python makes no number.
+        if number.isdigit() and len(number) < 20:
             # The clock may have been set back since.
             self._next = max(self._next, int(number) + 1)
         if due is not None:
@@ -209,7 +207,7 @@ class Ledger:
             queue.lanes[priority].append(job)
 
     def take(self, peer: Peer) -> Job | None:
-        """Assign the next job that ``peer`` can do: the highest priority over all its functions, these in turn."""
+        """Assign the next job that ``peer`` can do: the highest priority over all its functions, which alternate."""
         queues = peer.queues
         if len(queues) == 1:
             queue = queues[0]
@@ -224,14 +222,14 @@ class Ledger:
 
     @staticmethod
     def _next_in_turn(peer: Peer) -> Job | None:
-        queues, count, turn = peer.queues, len(peer.queues), peer.turn
+        queues, count, first = peer.queues, len(peer.queues), peer.next_queue
         for priority in range(3):
-            for at in range(turn, turn + count):
+            for at in range(first, first + count):
                 queue = queues[at % count]
                 if queue.lanes[priority]:
                     job = queue.pop_priority(priority)
                     if job is not None:
-                        peer.turn = (at + 1) % count
+                        peer.next_queue = (at + 1) % count
                         return job
         return None
 
@@ -243,8 +241,8 @@ class Ledger:
         queue.running -= 1
         if job.key is not None:
             del queue.keys[job.key]
-        if job.background and self._keeper is not None:
-            self._keeper.forget(job)
+        if job.background and self._job_store is not None:
+            self._job_store.forget(job)
         worker, job.worker = job.worker, None
         if worker is not None:
             del worker.running[handle]
@@ -258,8 +256,8 @@ class Ledger:
         """The running job's worker is gone: to the tail of its priority, progress forgotten.
 
         Returns:
-            False when it has been run often enough (``job_retries``): the caller says so to the clients and calls
-            `end`. True otherwise; a job that nobody wants any more has ended silently.
+            False when it has been run often enough (``job_retries``): the caller reports this to the clients and calls
+            `end`. True otherwise; a job that no client wants any more has ended silently.
         """
         if not job.clients and not job.background:
             self.end(job)
@@ -281,7 +279,7 @@ class Ledger:
         return True
 
     def leave(self, job: Job, client: Peer) -> None:
-        """``client`` waits no longer. A waiting job that nobody else wants is gone; a running one runs on."""
+        """``client`` no longer waits. A waiting job that no other client wants is dropped; a running one continues."""
         if isinstance(job.clients, dict):
             job.clients.pop(client, None)
         elif job.clients is not None:
@@ -292,12 +290,12 @@ class Ledger:
     def cancel(self, job: Job) -> None:
         """Nobody wants it: a waiting job is gone, a running one runs on and its result is thrown away.
 
-        Its unique id is free at once: who submits it again gets a new job.
+        Its unique id is free at once: submitting it again makes a new job.
         """
         for client in job.clients or ():
             client.watching.pop(job.handle, None)
-        if job.background and self._keeper is not None:
-            self._keeper.forget(job)
+        if job.background and self._job_store is not None:
+            self._job_store.forget(job)
         job.background = False
         if job.worker is None:
             self._remove_waiting(job)
@@ -348,8 +346,8 @@ class Ledger:
 
     def _join(self, job: Job, client: Peer | None) -> None:
         if client is None:
-            if not job.background and self._keeper is not None:
-                self._keeper.keep(job, self._due.get(job.handle))
+            if not job.background and self._job_store is not None:
+                self._job_store.keep(job, self._due.get(job.handle))
             job.background = True
         else:
             clients = job.clients

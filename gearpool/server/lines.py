@@ -1,6 +1,6 @@
 """Lines of the text protocol that wait to be served. Pure.
 
-Rule: a line is cut out of what was sent when it is its turn. A megabyte of line ends would else take a hundred as objects.
+A line is cut out of the received bytes only when it is served: as objects, a megabyte of line ends would take a hundred.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ LINE = 0
 
 
 class Lines:
-    """A backlog of lines, as packets of type `LINE`; what `operator.length_hint` says is exact.
+    """A backlog of lines, as packets of type `LINE`; `operator.length_hint` is exact.
 
     Args:
         data: whole lines, each with its line end.

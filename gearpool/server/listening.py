@@ -13,7 +13,7 @@ from gearpool.errors import InvalidArgument
 from gearpool.settings import BACKLOG, DEFAULT_PORT
 
 
-def parse_listen(value: str) -> tuple[str, int]:
+def parse_listen(value: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
     """Host and port of ``HOST:PORT``, ``[v6]:PORT``, ``HOST`` or ``:PORT``; no host means every address.
 
     Port 0 asks for any free one.
@@ -21,11 +21,11 @@ def parse_listen(value: str) -> tuple[str, int]:
     Raises:
         InvalidArgument: it is none of these.
     """
-    host, port = value.strip(), str(DEFAULT_PORT)
+    host, port = value.strip(), str(default_port)
     if host.startswith("["):
         host, bracket, rest = host[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise InvalidArgument(f"{value!r} is no address to listen on, expected [address]:port")
+            raise InvalidArgument(f"{value!r} is not an address to listen on, expected [address]:port")
         port = rest[1:] if rest else port
         bracketed = True
     else:
@@ -36,9 +36,9 @@ def parse_listen(value: str) -> tuple[str, int]:
         try:
             ipaddress.IPv6Address(host)
         except ValueError as error:
-            raise InvalidArgument(f"{value!r} is no address to listen on: {error}") from error
+            raise InvalidArgument(f"{value!r} is not an address to listen on: {error}") from error
     if not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
-        raise InvalidArgument(f"{value!r} is no address to listen on: the port must be 0 to 65535, got {port!r}")
+        raise InvalidArgument(f"{value!r} is not an address to listen on: the port must be 0 to 65535, got {port!r}")
     return host, int(port[:6])
 
 

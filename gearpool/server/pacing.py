@@ -1,8 +1,8 @@
 """How much of one pass of the event loop each connection may take. Pure.
 
-Rule: a pass, in which every socket that is ready is read once, does at most about `PASS_WORK` units of work and reads
-at most about `PASS_BYTES`, however many connections send however much. What a connection sent beyond its share waits
-in its backlog until the next pass. So the time until a quiet connection is answered does not depend on what others send.
+A pass, in which every ready socket is read once, does at most about `PASS_WORK` units of work and reads at most about
+`PASS_BYTES`, however many connections send however much. The rest of what a connection sent waits in its backlog until
+the next pass. So the time until a quiet connection is answered does not depend on what others send.
 
 A unit of work is about one small packet: some 2 µs on a machine of 2024.
 """
@@ -30,7 +30,7 @@ class Pacing:
     """Divides a pass among its connections: by how many there were in the last pass, and by what is left of this one.
 
     Attributes:
-        passes: how many passes there were; says when something happened.
+        passes: how many passes there were; used as a timestamp.
         work: units of work for the next connection.
         read_bytes: how much to read at once from the next connection.
     """
@@ -50,7 +50,7 @@ class Pacing:
         return self._work >= PASS_WORK
 
     def served(self, work: int, size: int) -> None:
-        """A connection was served: it took so much work, and so many bytes were read from it."""
+        """A connection was served: with this much work, and this many bytes read from it."""
         self._served += 1
         self._work += work
         self._bytes += size

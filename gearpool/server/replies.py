@@ -1,7 +1,7 @@
 """What the server sends, as bytes. Pure.
 
-Law: only the packets sent for every job are built by hand here, from headers prepared for every length that occurs;
-the rest goes through `gearpool.protocol.codec.response`. Codes and texts of ERROR are gearmand's own where it has one.
+Only the packets that are sent for every job are built by hand, from headers prepared for every length that occurs; the
+others go through `gearpool.protocol.codec.response`. Codes and texts of ERROR are those of gearmand where it has one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import islice
 
 from gearpool.protocol.codec import response
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
-from gearpool.server.queues import BULKY, Job
+from gearpool.server.records import BULKY, Job
 
 _pack = struct.Struct(">4sII").pack
 

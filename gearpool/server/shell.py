@@ -1,13 +1,14 @@
 """The embedded job server: a `Core` behind listening sockets on gevent's loop. Floor 3.
 
-Rule: no greenlet is made for a connection; the loop calls back, the core computes, and what a pass of the loop produced
-leaves with one send a connection at its end. A pass does a bounded amount of work (`gearpool.server.pacing`), and all
-connections together cost a bounded amount of memory (`gearpool.server.debts`). The server belongs to the thread whose
-hub started it.
+No greenlet is made for a connection: the event loop calls back, the core computes, and the output of a pass leaves with
+one send per connection at its end. A pass does a bounded amount of work (`gearpool.server.pacing`), and all connections
+together use a bounded amount of memory (`gearpool.server.memory_use`). The server belongs to the thread whose hub
+started it.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket as standard_socket
@@ -19,33 +20,33 @@ from typing import Any, Self
 from gevent.event import Event
 from gevent.hub import get_hub
 
-import gearpool
 from gearpool.limited_log import EVERY_S, LimitedLog
 from gearpool.net.dialing import tune
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.server.accepting import Acceptor
 from gearpool.server.connections import Connection
 from gearpool.server.core import Core
-from gearpool.server.debts import Debts
 from gearpool.server.listening import bind
+from gearpool.server.memory_use import MemoryUse
 from gearpool.server.pacing import Pacing
-from gearpool.server.peers import Peer
+from gearpool.server.records import Peer
 from gearpool.server.store import Store, StoreError
 from gearpool.server.streams import PlainStream, Stream, TlsStream, server_context
 from gearpool.settings import BACKLOG, TlsSettings
 from gearpool.timing import Deadline
+from gearpool.version import __version__
 
 log: logging.Logger = logging.getLogger("gearpool.server")
 
 DEFAULT_MAX_UNSENT = 256 * 1024 * 1024
-"""A peer for which so many bytes wait is disconnected; payloads of the jobs that it runs are not counted."""
+"""A peer with more unsent bytes than this is disconnected; payloads of the jobs that it runs are not counted."""
 
 DEFAULT_MAX_BUFFERED = 1024 * 1024 * 1024
 """Bytes that all connections together may cost: unread output and unfinished packets. Beyond that the connection that
 has cost most memory longest is closed, then the next."""
 
 
-_LONGEST_NAP_S = 30.0
+_MAX_WAIT_S = 30.0
 """How long a timer sleeps at most: the wall clock, by which EPOCH jobs are due, may be set."""
 
 _USER_TIMEOUT = getattr(standard_socket, "TCP_USER_TIMEOUT", None)
@@ -53,7 +54,7 @@ _UNREACHABLE_AFTER_MS = 300_000
 """A peer that has taken nothing of what waits for it for so long is gone.
 
 Longer than on the other side (`gearpool.net.dialing`): Linux counts a peer that lives but does not read as well, and a
-client may compute for a minute before it looks at its results.
+client may compute for a minute before it reads its results.
 """
 
 
@@ -101,16 +102,21 @@ class JobServer:
     ) -> None:
         self._listen = listen
         self._context = server_context(tls) if tls is not None else None
-        self._job_retries = job_retries
-        self._max_packet = max_packet
         self.max_unsent = max_unsent
-        self.debts: Debts[Connection] = Debts(max_buffered)
+        self.memory_use: MemoryUse[Connection] = MemoryUse(max_buffered)
         self.pacing: Pacing = Pacing()
+        self._make_core = functools.partial(
+            Core,
+            host=standard_socket.gethostname(),
+            job_retries=job_retries,
+            max_packet=max_packet,
+            version=f"gearpool-{__version__}",
+            exceptions=exceptions,
+            worker_wakeup=worker_wakeup,
+            handle_prefix=handle_prefix,
+        )
         self._max_connections = max_connections
         self._backlog = backlog
-        self._exceptions = exceptions
-        self._worker_wakeup = worker_wakeup
-        self._handle_prefix = handle_prefix
         self._behind: OrderedDict[Connection, None] = OrderedDict()
         self._next_pass: Any = None
         self._store_path = None if store == "memory" else store
@@ -128,7 +134,7 @@ class JobServer:
         self.lost_jobs: int = 0
         """Background jobs that the last stop lost: they had not been run, and were kept in memory only."""
         self._begun = False
-        """Since the last start there was no stop: what it holds is to be kept."""
+        """It was started and not stopped since: its jobs must be kept."""
         self._address: tuple[str, int] = listen
         self._changed = Event()
         self.wrap: Callable[[Stream, Any], Stream] | None = None
@@ -180,8 +186,8 @@ class JobServer:
         self._address = (self._listen[0], sockets[0].getsockname()[1])
         self._acceptor = Acceptor(self.loop, self._connections.values, self._serve, self.report, self._max_connections)
         self._acceptor.start(sockets)
-        if self.core.next_due is not None:
-            self.turn_done()
+        if self.core.ledger.next_due is not None:
+            self.flush_soon()
 
     def _begin(self) -> None:
         """A new core, with what the store has."""
@@ -191,8 +197,13 @@ class JobServer:
         self._begun = True
         self.core = self._new_core()
         if self._store is not None:
-            for kept in self._store.load():
-                self.core.ledger.restore(*kept)
+            try:
+                for kept in self._store.load():
+                    self.core.ledger.restore(*kept)
+            except BaseException:  # leave the file unlocked
+                self._store.close()
+                self._store = None
+                raise
 
     def _end_store(self) -> None:
         if self._store is not None:
@@ -208,7 +219,7 @@ class JobServer:
             self.core.take_back(store.drop_added())
 
     def quiet(self) -> None:
-        """Take no more connections; those that are go on."""
+        """Accept no more connections; existing ones stay."""
         if self._acceptor is not None:
             self._acceptor.stop()
 
@@ -229,7 +240,8 @@ class JobServer:
         if self._begun:
             in_memory = self._store_path is None
             self.lost_jobs = sum(job.background for job in self.core.ledger.jobs.values()) if in_memory else 0
-        self.core.finish_leaving()
+        while self.core.leaving:
+            self.core.advance_leaving()
         if self._timer is not None:
             self._timer.close()
             self._timer = self._timer_due = None
@@ -249,8 +261,8 @@ class JobServer:
     def _busy(self) -> bool:
         return bool(self.core.running) or any(each.unsent for each in self._connections.values())
 
-    def turn_done(self) -> None:
-        """The core was fed: send what it has to say once all sockets that are ready have been read."""
+    def flush_soon(self) -> None:
+        """The core has new input: send its output once all ready sockets have been read."""
         if not self._flush_due:
             self._flush_due = True
             self.loop.run_callback(self._flush)
@@ -259,13 +271,13 @@ class JobServer:
         """A connection has ended."""
         del self._connections[connection.peer]
         self._behind.pop(connection, None)
-        self.debts.clear(connection)
+        self.memory_use.clear(connection)
         before = self.core.work
         self.core.disconnect(connection.peer, self.pacing.work)
         self.pacing.served(self.core.work - before, 0)
         if self.core.leaving:
             self._advance_soon()
-        self.turn_done()
+        self.flush_soon()
 
     def put_behind(self, connection: Connection) -> None:
         """A connection has requests that were read and not served: they are served in the passes to come."""
@@ -292,7 +304,7 @@ class JobServer:
             before = self.core.work
             self.core.advance_leaving(self.pacing.work)
             self.pacing.served(self.core.work - before, 0)
-            self.turn_done()
+            self.flush_soon()
         if self.core.leaving or self._behind:
             self._advance_soon()
 
@@ -323,11 +335,11 @@ class JobServer:
                 peer.out.clear()
             elif peer.out:
                 connection.flush()
-        while (debtor := self.debts.over()) is not None:
-            debtor.close(f"all connections together cost {self.debts.total} bytes, this one has longest")
+        while (owner := self.memory_use.over()) is not None:
+            owner.close(f"all connections together cost {self.memory_use.total} bytes, this one has longest")
         if dirty:
-            self.turn_done()
-        due = self.core.next_due
+            self.flush_soon()
+        due = self.core.ledger.next_due
         if due is not None and due != self._timer_due:
             self._wake_at(due)
         if self._stopping:
@@ -337,13 +349,13 @@ class JobServer:
         if self._timer is not None:
             self._timer.close()
         self._timer_due = due
-        self._timer = self.loop.timer(min(_LONGEST_NAP_S, max(0.0, due - time.time())))
+        self._timer = self.loop.timer(min(_MAX_WAIT_S, max(0.0, due - time.time())))
         self._timer.start(self._on_time)
 
     def _on_time(self) -> None:
         self._timer_due = None
-        self.core.pass_time(time.time())
-        self.turn_done()
+        self.core.ledger.release_due(time.time())
+        self.flush_soon()
 
     def _serve(self, sock: Any, address: str) -> None:
         sock.setblocking(False)
@@ -353,7 +365,7 @@ class JobServer:
                 sock.setsockopt(standard_socket.IPPROTO_TCP, _USER_TIMEOUT, _UNREACHABLE_AFTER_MS)
             stream: Stream = PlainStream(sock) if self._context is None else TlsStream(sock, self._context)
         except OSError:
-            # It has gone again.
+            # It has disconnected already.
             sock.close()
             return
         if self.wrap is not None:
@@ -362,16 +374,5 @@ class JobServer:
         self._connections[peer] = Connection(self, stream, sock.fileno(), peer, self.loop)
 
     def _new_core(self) -> Core:
-        return Core(
-            host=standard_socket.gethostname(),
-            # Microseconds: fewer jobs than that are made, so a later run begins above all numbers of this one.
-            first_handle=time.time_ns() // 1000,
-            job_retries=self._job_retries,
-            max_packet=self._max_packet,
-            version=f"gearpool-{gearpool.__version__}",
-            pid=os.getpid(),
-            keeper=self._store,
-            exceptions=self._exceptions,
-            worker_wakeup=self._worker_wakeup,
-            handle_prefix=self._handle_prefix,
-        )
+        # Microseconds: fewer jobs than that are made, so a later run begins above all numbers of this one.
+        return self._make_core(first_handle=time.time_ns() // 1000, pid=os.getpid(), job_store=self._store)

@@ -1,7 +1,7 @@
 """Background jobs on disk, in SQLite. Floor 3.
 
-Law: what the ledger says is collected and written in one transaction a turn of the server's loop, before any reply of
-that turn is sent: a client that has its handle has it on disk, and a hundred submissions cost one fsync (gearmand
+Changes are collected and written in one transaction per iteration of the server's event loop, before any reply of that
+iteration is sent: a client that has its handle has it on disk, and a hundred submissions cost one fsync (gearmand
 commits each by itself, about 1 300 a second). Foreground jobs are not kept: their clients see the server go.
 
 After a restart jobs have the handles they had, so a client may ask after them; gearmand gives new ones.
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from gearpool.errors import ConfigurationError
 from gearpool.protocol.names import MAX_FUNCTION
 from gearpool.server.clients import MAX_UNIQUE
-from gearpool.server.queues import HIGH, LOW, NORMAL, Job
+from gearpool.server.records import HIGH, LOW, NORMAL, Job
 from gearpool.settings import store_problem
 
 MAX_HANDLE = 64
@@ -160,7 +160,7 @@ class Store:
             if _identity(self._path) != self._identity:
                 raise StoreError("the file was replaced; restart the job server to use the new one")
         except OSError as error:
-            # SQLite would go on writing into a file that has no name any more.
+            # SQLite would continue to write into a deleted file.
             raise StoreError(
                 f"{error.strerror}: the file was deleted or moved; what it held is kept in memory only. Restart the job "
                 "server once its jobs are done"

@@ -1,6 +1,6 @@
-"""A socket, plain or TLS, as the shell uses it: nothing here ever waits. Floor 3.
+"""A socket, plain or TLS, that never blocks, for the shell. Floor 3.
 
-Law: ``receive`` and ``send`` do what can be done now. The sockets are the standard library's own even where gevent has
+``receive`` and ``send`` do what can be done now. The sockets are the standard library's own even where gevent has
 patched it, because gevent's would wait; TLS runs over memory buffers for the same reason.
 """
 
@@ -105,7 +105,7 @@ class TlsStream:
             if not self.established:
                 self._tls.do_handshake()
                 self.established = True
-            # To the last record: nothing tells of what is left inside.
+            # Up to the last record: TLS gives no notice of what it still buffers.
             while chunk := self._tls.read(_RECORD):
                 chunks.append(chunk)
         except ssl.SSLWantReadError:
@@ -113,7 +113,7 @@ class TlsStream:
         except ssl.SSLEOFError:
             pass
         finally:
-            # What TLS itself has to say: the handshake, alerts.
+            # TLS's own records: the handshake, alerts.
             with contextlib.suppress(OSError):
                 self.flush()
         return b"".join(chunks)

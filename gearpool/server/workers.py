@@ -1,12 +1,12 @@
-"""What workers say: what they can do, that they are free, how their jobs go. Pure.
+"""Answers workers: their abilities, their grabs, their reports. Pure.
 
-Differences from gearmand 1.1.20, each for the better: CAN_DO twice registers once; with several functions on one
-connection the highest priority goes first over all of them, and then they take turns; CAN_DO while asleep is answered
+Improvements on gearmand 1.1.20: CAN_DO twice registers once; with several functions on one
+connection the highest priority goes first over all of them, and then they alternate; CAN_DO while asleep is answered
 with NOOP when jobs wait; a NOOP that was answered with a bare PRE_SLEEP does not lose later ones; WORK_FAIL that stands
 for an exception has no stray NUL; jobs handed back keep their order.
 
 CAN_DO_TIMEOUT is CAN_DO: PROTOCOL says that a job over the limit fails, gearmand hands it out a second time while the
-first still runs, tells nobody, and crashes on the second such job of a connection. Limits belong to workers.
+first still runs, without any notice, and crashes on the second such job of a connection. Limits belong to workers.
 """
 
 from __future__ import annotations
@@ -18,43 +18,38 @@ from gearpool.protocol import names
 from gearpool.protocol.codec import response
 from gearpool.protocol.packets import PacketType
 from gearpool.server import replies
-from gearpool.server.clients import name_problem
-from gearpool.server.ledger import Ledger, TooManyFunctionsError
+from gearpool.server.clients import RefusedError, new_function
+from gearpool.server.ledger import Ledger
 from gearpool.server.pacing import PIECE
-from gearpool.server.peers import Peer, Work
-from gearpool.server.queues import BULKY, FunctionQueue, Job
+from gearpool.server.records import BULKY, FunctionQueue, Job, Peer, Work
 
 MAX_ABILITIES = 4096
-"""Functions that one connection can do: each grab and each sleep walks over them."""
+"""Limit of functions of one connection: each grab and each sleep walks over them."""
 
 _GRABBED_AT_ONCE = 1024 * 1024
-"""Payload bytes handed out for one run of grabs before the rest of the run waits for the next pass."""
+"""Payload bytes handed out for one run of grabs before the rest waits for the next pass."""
 
 _KEPT_DIGITS = 20
-"""Of a WORK_STATUS number so much is kept for GET_STATUS; it is forwarded as it is."""
+"""Characters of a WORK_STATUS number kept for GET_STATUS; it is forwarded as it is."""
 
 
 class WorkerRequests:
-    """Answers workers from a ledger, and tells clients what they report."""
+    """Answers workers from a ledger, and forwards their reports to clients."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    # What it can do
+    # Its abilities
 
     def can_do(self, peer: Peer, arguments: list[bytes]) -> None:
         """CAN_DO, and CAN_DO_TIMEOUT without its time."""
         name = arguments[0]
         queue = self._ledger.functions.get(name)
         if queue is None:
-            problem = name_problem(name)
-            if problem:
-                peer.send(problem)
-                return
             try:
-                queue = self._ledger.function(name)
-            except TooManyFunctionsError:
-                peer.send(replies.TOO_MANY_FUNCTIONS)
+                queue = new_function(self._ledger, name)
+            except RefusedError as refused:
+                peer.send(refused.reply)
                 return
         if peer in queue.workers:
             return
@@ -91,7 +86,7 @@ class WorkerRequests:
         except InvalidArgument as error:
             peer.send(replies.error(b"INVALID_ARGUMENT", str(error).encode()))
 
-    # That it is free
+    # Its grabs
 
     def pre_sleep(self, peer: Peer, _arguments: list[bytes]) -> Work:
         """PRE_SLEEP: NOOP at once when there is work."""
@@ -166,7 +161,7 @@ class WorkerRequests:
             peer.send(part)
         return _lend(peer, job) + len(peer.queues) // _WALKED_PER_UNIT
 
-    # How its jobs go
+    # Its reports
 
     def work_data(self, peer: Peer, arguments: list[bytes]) -> Work:
         """WORK_DATA."""
@@ -228,14 +223,14 @@ class WorkerRequests:
         return cost
 
     def _report(self, peer: Peer, kind: PacketType, arguments: list[bytes]) -> Work:
-        """Forward to all who wait, as often as they wait; only the owner may report."""
+        """Forward to all waiting clients, as often as each submitted it; only the worker that runs it may report."""
         job = peer.running.get(arguments[0])
         if job is None:
             peer.send(replies.JOB_NOT_FOUND)
             return None
         return _tell(job, response(kind, *arguments)) if job.clients else None
 
-    # That it is gone
+    # The end of its connection
 
     def leave(self, peer: Peer) -> Iterator[int]:
         """It can do nothing any more, and its jobs are handed out again: a piece at each step, yielding its cost."""
@@ -263,7 +258,7 @@ class WorkerRequests:
     def _forget(peer: Peer, queue: FunctionQueue) -> None:
         del queue.workers[peer]
         queue.sleepers.pop(peer, None)
-        peer.turn = 0
+        peer.next_queue = 0
 
 
 _COMPLETE_HEADS = replies.heads(PacketType.WORK_COMPLETE)
@@ -291,7 +286,7 @@ def _walked(peer: Peer) -> int | None:
 
 
 def _tell(job: Job, packet: bytes, without_exceptions: bytes = b"") -> int | None:
-    """Send to all who wait, as often as they wait; the second to those that did not ask for WORK_EXCEPTION."""
+    """Send to all waiting clients, as often as each submitted it; ``without_exceptions`` to those without the option."""
     sent = 0
     for client, count in job.waiting().items():
         out = client.out

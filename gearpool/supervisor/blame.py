@@ -1,16 +1,14 @@
-"""Which jobs have killed their process, and which may have: the memory that outlives the process. Floor 4; pure.
+"""Remembers which jobs have killed their worker process, and which are suspected of it. Floor 4; pure.
 
-A job is known by its server, its function and its unique id. One without a unique id is known by its handle instead,
-and only as long as its server is: handles start at 1 again when a server restarts. The same unique id on two servers is
-two jobs: job servers know nothing of each other, and neither do those who number their jobs.
+A job is identified by server, function and unique id. A job without a unique id is identified by its handle, and only
+until its server restarts, because handles then start at 1 again. The same unique id on two servers means two jobs.
 
-Law: a job that was on the CPU, or that was the only one in flight, is blamed. Of several in flight all are suspects. The
-only one of them that was suspected before is blamed; if there are more of those, at most half of them are run at once in
-a process from then on, and so on down to one. So whoever kills is found after a few deaths more than the binary logarithm
-of how many jobs were in flight, and the others have long been done.
+Invariant: a job that was on the CPU, or was the only one in flight, is blamed. If several were in flight, all of them
+become suspects. If exactly one of them was a suspect before, it is blamed. If several were, a worker runs at most half
+of them at a time from then on, down to one. This bisection finds the culprit among n jobs after about log2(n) deaths.
 
-What is known of a job is forgotten when a result of it is reported, whatever result: the next one under that unique id
-is another job. A reload that takes new processes forgets it all, since the code may be mended.
+A job's record is dropped when any result of it is reported, because its unique id may then stand for a new job. A reload
+that starts new processes drops all records, because the code may have been fixed.
 """
 
 from __future__ import annotations
@@ -19,18 +17,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gearpool.jobs import job_key
 from gearpool.policy import CONDEMNED
 from gearpool.timing import Clock
 
-MAX_KNOWN = 20_000
-"""Jobs remembered; the one seen in a death longest ago is forgotten first."""
+MAX_RECORDS = 20_000
+"""Jobs remembered. Beyond this, the one whose last death is oldest is dropped."""
 FORGET_S = 24 * 3600.0
-"""So is one that was in no death for so long."""
-ENOUGH = 20
-"""Who was among the suspects of so many deaths is blamed for each that follows, whoever was beside it."""
+"""A job that was not involved in a death for this long is dropped."""
+MAX_SUSPICIONS = 20
+"""A job suspected of more deaths than this is blamed for each further one, whatever else was in flight."""
 
 
 class Suspect(NamedTuple):
@@ -50,106 +48,106 @@ class Suspect(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """What it is known by."""
+        """The key of its record."""
         return self.function, self.server, job_key(self.handle, self.unique).decode("utf-8", "surrogateescape")
 
 
 Key = tuple[str, str, str]
 """Function, server, identity (see `jobs.job_key`)."""
-Entry = list[str | int]
-"""What a worker is told of a job: function, server, identity, deaths it is blamed for, deaths it is suspected of."""
+Entry = list[Any]
+"""A record as sent to workers: function, server, identity, deaths blamed on the job, deaths it is suspected of."""
 
 
 @dataclass
-class _Known:
+class _Record:
     kills: int = 0
-    suspected: int = 0
-    at: float = 0.0
+    suspicions: int = 0
+    updated: float = 0.0
 
 
 class Blame:
     """Counts deaths by job.
 
     Attributes:
-        at_once: how many of those that are suspected of two deaths or more may run at once in a process; None: all.
+        at_once: how many jobs suspected of two or more deaths one process may run at a time; None: no limit.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._known: OrderedDict[Key, _Known] = OrderedDict()
+        self._records: OrderedDict[Key, _Record] = OrderedDict()
         self.at_once: int | None = None
 
-    def certain(self, suspect: Suspect) -> int:
-        """It was this one. Returns its kills so far."""
-        known = self._note(suspect)
-        known.kills += 1
-        return known.kills
+    def blame(self, suspect: Suspect) -> int:
+        """Record a death that this job has certainly caused. Returns how many that makes."""
+        record = self._touch(suspect)
+        record.kills += 1
+        return record.kills
 
     def condemn(self, suspect: Suspect) -> None:
-        """The job is not to be run again: an operator has killed it together with its process."""
-        self._note(suspect).kills = CONDEMNED
+        """Make sure that the job is never run again: an operator killed it together with its process."""
+        self._touch(suspect).kills = CONDEMNED
 
     def kills(self, suspect: Suspect) -> int:
         """How many deaths the job is blamed for."""
-        known = self._known.get(suspect.key)
-        return 0 if known is None else known.kills
+        record = self._records.get(suspect.key)
+        return 0 if record is None else record.kills
 
-    def judge(self, suspects: Sequence[Suspect]) -> list[Suspect]:
-        """It was one of these. Returns who is blamed for it, which may be nobody yet."""
+    def suspect(self, suspects: Sequence[Suspect]) -> list[Suspect]:
+        """Record a death that one of these jobs has caused. Returns those blamed for it, which may be none yet."""
         if len(suspects) == 1:
-            self.certain(suspects[0])
+            self.blame(suspects[0])
             return [suspects[0]]
-        self._forget_old()
-        before = [suspect for suspect in suspects if suspect.key in self._known]
+        self._drop_old()
+        before = [suspect for suspect in suspects if suspect.key in self._records]
         blamed = before if len(before) == 1 else []
         for suspect in suspects:
-            known = self._note(suspect)
-            known.suspected += 1
-            if known.suspected > ENOUGH and suspect not in blamed:
+            record = self._touch(suspect)
+            record.suspicions += 1
+            if record.suspicions > MAX_SUSPICIONS and suspect not in blamed:
                 blamed.append(suspect)
         for suspect in blamed:
-            self._known[suspect.key].kills += 1
+            self._records[suspect.key].kills += 1
         if before:
             self.at_once = max(1, len(before) // 2)
         return blamed
 
     def reported(self, keys: Iterable[Key]) -> None:
-        """Results of these were reported."""
+        """Drop the records of jobs whose results were reported."""
         for key in keys:
-            self._known.pop(key, None)
-        if self.at_once is not None and not any(known.suspected > 1 for known in self._known.values()):
+            self._records.pop(key, None)
+        if self.at_once is not None and not any(record.suspicions > 1 for record in self._records.values()):
             self.at_once = None
 
     def lost(self, server: str) -> list[Key]:
-        """The server may have restarted: its handles may be other jobs' now. Returns who is forgotten."""
-        keys = [key for key in self._known if key[1] == server and not is_unique(key[2])]
+        """Drop jobs known by a handle of this server, which may have restarted. Returns the dropped keys."""
+        keys = [key for key in self._records if key[1] == server and not is_unique(key[2])]
         self.reported(keys)
         return keys
 
     def entry(self, key: Key) -> Entry:
-        """What is to be told of one job; with zeros if there is nothing any more."""
-        known = self._known.get(key) or _Known()
-        return [*key, known.kills, known.suspected]
+        """The record of one job for the workers; zeros if there is none."""
+        record = self._records.get(key) or _Record()
+        return [*key, record.kills, record.suspicions]
 
     def entries(self) -> list[Entry]:
-        """All of it, for a worker that starts."""
-        self._forget_old()
-        return [self.entry(key) for key in self._known]
+        """All records, for a worker that starts."""
+        self._drop_old()
+        return [self.entry(key) for key in self._records]
 
-    def _note(self, suspect: Suspect) -> _Known:
-        known = self._known.setdefault(suspect.key, _Known())
-        known.at = self._clock()
-        self._known.move_to_end(suspect.key)
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
-        return known
+    def _touch(self, suspect: Suspect) -> _Record:
+        record = self._records.setdefault(suspect.key, _Record())
+        record.updated = self._clock()
+        self._records.move_to_end(suspect.key)
+        if len(self._records) > MAX_RECORDS:
+            self._records.popitem(last=False)
+        return record
 
-    def _forget_old(self) -> None:
+    def _drop_old(self) -> None:
         oldest = self._clock() - FORGET_S
-        while self._known and next(iter(self._known.values())).at < oldest:
-            self._known.popitem(last=False)
+        while self._records and next(iter(self._records.values())).updated < oldest:
+            self._records.popitem(last=False)
 
 
 def is_unique(identity: str) -> bool:
-    """Whether a job is known by its unique id, and not by its handle."""
+    """Whether a job is identified by its unique id, not by its handle."""
     return identity.startswith("u")

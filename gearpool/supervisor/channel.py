@@ -1,46 +1,46 @@
-"""One end of the socketpair between the supervisor and a child: a JSON object a line, both ways. Floor 4.
+"""One end of a socket of the supervisor, to a child or an operator: JSON lines both ways, without blocking. Floor 4.
 
-Law: nothing here blocks. What the other side does not read now waits in memory; a child that reads nothing for so long
-that more than MOST bytes wait has its further commands dropped, for it is about to be killed.
+What the other side does not read now waits in memory. If more than MAX_UNSENT bytes wait, further messages are dropped: a
+child that has not read for that long is about to be killed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import socket
 from collections.abc import Callable
 from typing import Any
 
-from gearpool import logs
+from gearpool import json_lines, logs
 from gearpool.supervisor.loop import READ, WRITE, Loop
 
-MOST = 16 * 1024 * 1024
-"""Bytes that may wait in either direction."""
+MAX_UNSENT = 16 * 1024 * 1024
 
 log = logging.getLogger("gearpool.supervisor")
-Message = dict[str, Any]
+
+Object = dict[str, Any]
+"""A JSON object."""
 
 
 class Channel:
     """Lines of JSON over a connected stream socket, which it owns.
 
     Args:
-        loop: where it is served.
+        loop: serves the socket.
         stream: the socket.
         on_message: called with each object.
-        on_end: called once when the other side has closed or broken the rules.
+        on_end: called once when the other side has closed, or sent a line that is too long.
     """
 
     def __init__(
-        self, loop: Loop, stream: socket.socket, on_message: Callable[[Message], object], on_end: Callable[[], object]
+        self, loop: Loop, stream: socket.socket, on_message: Callable[[Object], object], on_end: Callable[[], object]
     ) -> None:
         self._loop = loop
         self._stream = stream
         self._on_message = on_message
         self._on_end = on_end
-        self._incoming = bytearray()
+        self._decoder = json_lines.Decoder()
         self._outgoing = bytearray()
         self._open = True
         stream.setblocking(False)
@@ -51,19 +51,19 @@ class Channel:
         """Whether nothing waits to be sent."""
         return not self._outgoing
 
-    def send(self, message: Message) -> None:
-        """Send one object, now or as soon as there is room. After the end nothing happens."""
+    def send(self, message: Object) -> None:
+        """Send one object, now or as soon as there is room; does nothing after the end."""
         if not self._open:
             return
-        line = json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
-        if len(self._outgoing) + len(line) > MOST:
+        line = json_lines.encode(message)
+        if len(self._outgoing) + len(line) > MAX_UNSENT:
             logs.emit(log, logging.WARNING, "channel.full", "the other side does not read; dropped a message")
             return
         self._outgoing += line
         self._write()
 
     def finish(self) -> None:
-        """Serve what is still to be read now that the other side has gone."""
+        """Read what the other side sent before it closed."""
         while self._open and self._read():
             pass
 
@@ -89,12 +89,12 @@ class Channel:
             except BlockingIOError:
                 raise
             except OSError:
-                # Broken: what it had sent before may still be read, then comes the end.
+                # The connection is broken: what the peer sent before can still be read, then comes the end.
                 self._outgoing.clear()
         self._loop.watch(self._stream.fileno(), READ | WRITE if self._outgoing else READ, self._ready)
 
     def _read(self) -> bool:
-        """Serve what has come; whether anything had."""
+        """Read and serve what has arrived. False if nothing had."""
         try:
             data = self._stream.recv(1 << 16)
         except BlockingIOError:
@@ -104,26 +104,17 @@ class Channel:
         if not data:
             self._end()
             return False
-        self._incoming += data
-        *lines, rest = self._incoming.split(b"\n")
-        self._incoming = bytearray(rest)
-        for line in lines:
-            self._serve(line)
-            if not self._open:
-                return False
-        if len(self._incoming) > MOST:
+        try:
+            for message in self._decoder.feed(data):
+                if isinstance(message, dict):
+                    self._on_message(message)
+                else:
+                    logs.emit(log, logging.WARNING, "channel.garbage", "not a JSON object", line=message[:200])
+                if not self._open:
+                    return False
+        except json_lines.LineTooLongError:
             self._end()
         return True
-
-    def _serve(self, line: bytes | bytearray) -> None:
-        try:
-            message = json.loads(line)
-        except ValueError:
-            message = None
-        if isinstance(message, dict):
-            self._on_message(message)
-        else:
-            logs.emit(log, logging.WARNING, "channel.garbage", "not a JSON object", line=bytes(line[:200]))
 
     def _end(self) -> None:
         self.close()

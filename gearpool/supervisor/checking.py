@@ -1,7 +1,7 @@
 """Runs the checker, the short-lived process that reads a configuration and imports its handlers. Floor 4.
 
-Law: the supervisor never parses YAML or imports a handler itself; whatever the checker does or fails to do comes back
-as `Settings` or as a list of problems.
+Invariant: the supervisor never parses YAML or imports a handler itself. Whatever the checker does, the result is either
+`Settings` or a list of problems.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import Any
 from gearpool.settings import Settings, from_json
 from gearpool.supervisor.loop import READ, Loop
 from gearpool.supervisor.stacks import VARIABLE, Stacks
-from gearpool.supervisor.starting import Starts
+from gearpool.supervisor.starting import StartupWatch
 
-MOST = 64 * 1024 * 1024
+MAX_OUTPUT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What the checker found.
 
     Attributes:
         settings: the configuration, None if it cannot be used.
-        problems: why not, one line each.
-        warnings: what may bite, one line each.
-        code: changes whenever the code of a handler does, empty if the checker does not say.
-        internal: the checker itself failed; not the configuration's fault.
+        problems: why it cannot be used, one line each.
+        warnings: one line each.
+        code: a digest of the handlers' source code, empty if the checker did not send one.
+        internal: the checker itself failed, so the configuration is not at fault.
     """
 
     settings: Settings | None
@@ -42,18 +42,20 @@ class Verdict:
     internal: bool = False
 
 
-def _deafen() -> None:
-    """It is asked where it is by signals that would end it before it has handlers for them."""
+def _ignore_signals() -> None:
+    """Until the checker has installed its handlers, the signals that ask for its stacks would end it."""
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
 
 
 class Check:
-    """One run of the checker; calls ``done`` with the `Verdict` unless it is cancelled first."""
+    """One run of the checker. Calls ``done`` with the `CheckResult` unless it is cancelled first."""
 
-    def __init__(self, loop: Loop, argv: Sequence[str], starts: Starts, done: Callable[[Verdict], object]) -> None:
+    def __init__(
+        self, loop: Loop, argv: Sequence[str], startup: StartupWatch, done: Callable[[CheckResult], object]
+    ) -> None:
         self._loop = loop
-        self._done: Callable[[Verdict], object] | None = done
+        self._done: Callable[[CheckResult], object] | None = done
         self._output = bytearray()
         self._overdue = ""
         self._stacks = Stacks(loop)
@@ -66,7 +68,7 @@ class Check:
         self._pipe = self._process.stdout
         os.set_blocking(self._pipe.fileno(), False)
         loop.watch(self._pipe.fileno(), READ, self._read)
-        starts.watch(self, "the check of the configuration", self._hangs)
+        startup.watch(self, "the check of the configuration", self._on_overdue)
 
     def _spawn(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -76,17 +78,17 @@ class Check:
             pass_fds=[self._stacks.fd],
             env={**os.environ, VARIABLE: str(self._stacks.fd)},
             process_group=0,
-            preexec_fn=_deafen,  # noqa: PLW1509 - the supervisor has one thread
+            preexec_fn=_ignore_signals,  # noqa: PLW1509 - the supervisor has one thread
         )
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         return self._process.pid
 
     @property
     def starting(self) -> bool:
-        """Whether it still runs and is wanted."""
+        """Whether it still runs and has been neither cancelled nor given up."""
         return self._done is not None and not self._overdue
 
     def signal(self, number: int) -> None:
@@ -94,16 +96,16 @@ class Check:
         self._process.send_signal(number)
 
     def ask_for_stacks(self, then: Callable[[str], object]) -> None:
-        """Have its faulthandler write where it is; ``then(stacks)`` is called once."""
+        """Have its faulthandler write its stacks; ``then(stacks)`` is called once."""
         self._stacks.ask(self.signal, then)
 
     def cancel(self) -> None:
-        """End it; ``done`` is not called. Idempotent."""
+        """Kill the checker without calling ``done``; idempotent."""
         self._done = None
         self._kill()
 
     def reap(self) -> bool:
-        """Whether it has ended; then its verdict is delivered, once."""
+        """Whether the process has ended. The first time it has, its result is passed to ``done``."""
         if self._process.poll() is None:
             return False
         if self._pipe.closed:
@@ -114,19 +116,19 @@ class Check:
         self._stacks.close()
         done, self._done = self._done, None
         if done is not None:
-            done(self._verdict())
+            done(self._result())
         return True
 
     def _read(self, _mask: int) -> None:
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._pipe.fileno(), 1 << 16):
                 self._output += data
-                if len(self._output) > MOST:
+                if len(self._output) > MAX_OUTPUT:
                     self._kill()
                     return
             self._loop.forget(self._pipe.fileno())
 
-    def _hangs(self, reason: str) -> None:
+    def _on_overdue(self, reason: str) -> None:
         self._overdue = reason
         self._kill()
 
@@ -134,18 +136,18 @@ class Check:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _verdict(self) -> Verdict:
+    def _result(self) -> CheckResult:
         if self._overdue:
-            return Verdict(None, (self._overdue,), internal=True)
+            return CheckResult(None, (self._overdue,), internal=True)
         try:
-            # The last line only: a handler's module may print while it is imported.
+            # Only the last line counts: a handler's module may print while it is imported.
             found: Any = json.loads(self._output.strip().rpartition(b"\n")[2])
             if found.get("problems"):
-                return Verdict(None, tuple(str(problem) for problem in found["problems"]))
+                return CheckResult(None, tuple(str(problem) for problem in found["problems"]))
             warnings = tuple(str(warning) for warning in found.get("warnings", ()))
             settings = from_json(Settings, found["settings"])
-            return Verdict(settings, warnings=warnings, code=str(found.get("code", "")))
+            return CheckResult(settings, warnings=warnings, code=str(found.get("code", "")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             code = self._process.returncode
             end = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
-            return Verdict(None, (f"the checker failed ({end}): {error!r}",), internal=True)
+            return CheckResult(None, (f"the checker failed ({end}): {error!r}",), internal=True)

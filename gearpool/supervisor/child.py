@@ -1,60 +1,62 @@
-"""One child process: started by exec, spoken to over a channel, ended by word or by SIGKILL. Floor 4.
+"""One child process: started by exec, controlled over a channel, ended by a drain or by SIGKILL. Floor 4.
 
-Law: a child is deaf to signals from its birth (ignored dispositions survive exec, until it installs handlers of its
-own) and leads its own process group, so that it obeys only the supervisor, and that what its handlers have started can
-be ended with it.
+Invariant: a child starts with these signals ignored (this survives exec, until it installs its own handlers) and leads
+its own process group. So it obeys only the supervisor, and processes its handlers have started can be killed with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gearpool.page import Activity, Beat, Page
-from gearpool.supervisor.channel import Channel, Message
+from gearpool import figures, logs, messages
+from gearpool.figures import ProcessFigures
+from gearpool.messages import Command, Drain, Event, MessageError
+from gearpool.metrics import WorkerSnapshot
+from gearpool.page import SIZE, Activity, Page, Reading
+from gearpool.states import advance
+from gearpool.supervisor.channel import Channel, Object
 from gearpool.supervisor.loop import Loop
 from gearpool.supervisor.stacks import VARIABLE, Stacks
-from gearpool.supervisor.states import CHILD, Stage, Turn, advance
+from gearpool.supervisor.states import CHILD, ChildEvent, ChildState
 
-DEAF_TO = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
-"""What a child does not hear until it has handlers of its own."""
+log = logging.getLogger("gearpool.supervisor")
+
+IGNORED_SIGNALS = ("HUP", "INT", "QUIT", "TERM", "TSTP", "TTIN", "TTOU", "USR1", "USR2")
+"""Signals that a child ignores until it has handlers of its own."""
 
 
-def _deafen() -> None:
-    for number in DEAF_TO:
-        signal.signal(number, signal.SIG_IGN)
+def _ignore_signals() -> None:
+    for name in IGNORED_SIGNALS:
+        signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_IGN)
 
 
 class Child:
-    """A running child. Making one starts it; an OSError means that the system would not.
+    """A running child. The constructor starts it, and raises OSError if the system cannot.
+
+    It inherits the descriptors ``inherit``, each of which is named by an option ``--listener``.
 
     Attributes:
-        kind: ``worker`` or ``jobserver``.
+        kind: ``worker``, ``jobserver`` or ``web``.
         pid: its process id, also that of its process group.
         generation: number of the configuration it was started with.
-        stage: where it is in its life; ``left`` the stage before.
-        started: monotonic moment of its start; ``ready`` that of its readiness, None before.
-        status: the last status it sent.
-        failure: the problems it reported before it left, if any.
-        returncode: as subprocess has it (negative: the signal), None while it runs.
+        state: see `states.CHILD`; ``previous`` is the state before.
+        started: when it was started (monotonic); ``ready``: when it became ready, None before that.
+        functions: a worker's functions, in the order of its settings.
+        status: the last status that a worker sent.
+        failure: the problems it reported before it exited, if any.
+        returncode: as in subprocess (negative: the signal), None while it runs.
         killed_for: why the supervisor killed it, empty if it did not.
+        blocked_stacks: its stacks when the supervisor killed it because it was blocked, else empty.
+        page: the shared page; None if it could not be created.
     """
 
     def __init__(
@@ -63,48 +65,54 @@ class Child:
         kind: str,
         argv: Sequence[str],
         generation: int,
-        on_message: Callable[[Child, Message], object],
+        events: Mapping[str, type[Event]],
+        on_event: Callable[[Child, Event], object],
+        functions: Sequence[str] = (),
+        inherit: Sequence[int] = (),
     ) -> None:
         self.kind = kind
+        self.functions = functions
         self.generation = generation
-        self.stage = self.left = Stage.STARTING
+        self.state = self.previous = ChildState.STARTING
         self.started = time.monotonic()
         self.ready: float | None = None
-        self.status: Message = {}
+        self.status: WorkerSnapshot = {}
         self.failure: list[str] = []
         self.returncode: int | None = None
-        self.killed_for = ""
+        self.killed_for = self.blocked_stacks = ""
         self.page: Page | None = None
         self._stacks: Stacks | None = None
         try:
-            self.page = Page.create()
+            self.page = Page.create(figures.size(len(functions)))
             self._stacks = Stacks(loop)
             ours, theirs = socket.socketpair()
             with theirs:
                 try:
-                    self._process = self._spawn(argv, theirs.fileno(), self.page.fd, self._stacks.fd)
+                    self._process = self._spawn(argv, theirs.fileno(), self.page.fd, self._stacks.fd, inherit)
                 except OSError:
                     ours.close()
                     raise
         except OSError:
-            # All of it given back: whoever tries again every second would else use up the descriptors it waits for.
+            # The start is retried every second: a leak here would use up the very descriptors that are missing.
             self._close_pages()
             raise
         self.pid = self._process.pid
-        self._channel = Channel(loop, ours, lambda message: on_message(self, message), lambda: None)
+        self._channel = Channel(loop, ours, lambda value: self._receive(events, on_event, value), lambda: None)
 
-    def _spawn(self, argv: Sequence[str], channel: int, page: int, stacks: int) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, argv: Sequence[str], channel: int, page: int, stacks: int, inherit: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
         environment = {**os.environ, VARIABLE: str(stacks)}
-        # They are the supervisor's own: a child must neither notify the service manager nor feed its watchdog.
+        # A child must neither notify the service manager nor feed its watchdog.
         for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             environment.pop(name, None)
         return subprocess.Popen(
-            [*argv, "--channel", str(channel), "--page", str(page)],
+            [*argv, "--channel", str(channel), "--page", str(page), *(f"--listener={each}" for each in inherit)],
             stdin=subprocess.DEVNULL,
-            pass_fds=[channel, page, stacks],
+            pass_fds=[channel, page, stacks, *inherit],
             env=environment,
             process_group=0,
-            preexec_fn=_deafen,  # noqa: PLW1509 - the supervisor has one thread
+            preexec_fn=_ignore_signals,  # noqa: PLW1509 - the supervisor has one thread
         )
 
     def __str__(self) -> str:
@@ -124,70 +132,101 @@ class Child:
     @property
     def starting(self) -> bool:
         """Whether it has still to become ready."""
-        return self.stage is Stage.STARTING
+        return self.state is ChildState.STARTING
 
     @property
     def serving(self) -> bool:
         """Whether it takes jobs: ready, or ready and about to be replaced."""
-        return self.stage in {Stage.READY, Stage.RETIRING}
+        return self.state in {ChildState.READY, ChildState.RETIRING}
 
-    def turn(self, event: Turn) -> None:
-        """Go on to the stage that ``event`` leads to."""
-        self.left = self.stage
-        self.stage = advance(CHILD, self.stage, event)
+    def advance(self, event: ChildEvent) -> None:
+        """Change the state as `states.CHILD` says."""
+        self.previous = self.state
+        self.state = advance(CHILD, self.state, event)
 
-    def send(self, message: Message) -> None:
-        """Tell it something."""
-        self._channel.send(message)
+    @property
+    def is_listening(self) -> bool:
+        """Whether it has read what was sent to it so far, or at least the kernel has taken it."""
+        return self._channel.idle
+
+    def send(self, command: Command) -> None:
+        """Send it a command."""
+        self._channel.send(messages.as_dict(command))
+
+    def _receive(
+        self, events: Mapping[str, type[Event]], on_event: Callable[[Child, Event], object], value: Object
+    ) -> None:
+        try:
+            event = messages.from_dict(events, value)
+        except MessageError as error:
+            logs.emit(log, logging.WARNING, "channel.garbage", f"{self}: {error}")
+        else:
+            on_event(self, event)
 
     def became_ready(self) -> None:
-        """It said so."""
-        self.turn(Turn.READY)
+        """Record that the child has reported ready."""
+        self.advance(ChildEvent.READY)
         self.ready = time.monotonic()
 
     def drain(self, seconds: float) -> None:
-        """Tell it to finish within ``seconds`` and leave."""
-        self.turn(Turn.DRAIN)
-        self.send({"do": "drain", "seconds": seconds})
+        """Tell it to finish its jobs within ``seconds`` and exit."""
+        self.advance(ChildEvent.DRAIN)
+        self.send(Drain(seconds))
 
     def kill(self, reason: str) -> None:
-        """SIGKILL to it and to what its handlers have started; idempotent."""
-        if self.stage in {Stage.KILLED, Stage.GONE}:
+        """Send SIGKILL to it and to everything its handlers have started; idempotent."""
+        if self.state in {ChildState.KILLED, ChildState.ENDED}:
             return
-        self.turn(Turn.KILL)
+        self.advance(ChildEvent.KILL)
         self.killed_for = reason
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
+    def kill_unready(self, reason: str) -> None:
+        """Kill it because it did not become ready; ``reason`` is its failure unless it reported one itself."""
+        self.failure = self.failure or [reason]
+        self.kill("not_ready")
+
     def signal(self, number: int) -> None:
         """Send a signal to it alone."""
-        if self.stage is not Stage.GONE:
+        if self.state is not ChildState.ENDED:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    def beat(self) -> Beat:
-        """What its page says."""
+    def read_page(self) -> Reading:
+        """Read its shared page."""
         assert self.page is not None
         return self.page.read()
 
+    def read_figures(self) -> ProcessFigures | None:
+        """Read what it has counted; None before it has begun. Works until `release`, even if it was killed."""
+        assert self.page is not None
+        return figures.read(self.page.memory, SIZE, len(self.functions))
+
+    @property
+    def jobs(self) -> int:
+        """How many runs of jobs it has counted."""
+        counted = self.read_figures()
+        return 0 if counted is None else figures.runs(counted)
+
     def ask_for_stacks(self, then: Callable[[str], object]) -> None:
-        """Have its faulthandler write where it is; ``then(stacks)`` is called once, within a second or two."""
+        """Have its faulthandler write its stacks; ``then(stacks)`` is called once, within about two seconds."""
         assert self._stacks is not None
         self._stacks.ask(self.signal, then)
 
     def dumped_stacks(self) -> str:
-        """What its faulthandler has written at its end, empty if it wrote nothing."""
+        """What its faulthandler wrote when it crashed, empty if nothing."""
         return self._stacks.take() if self._stacks is not None else ""
 
     def memory_bytes(self) -> int:
-        """Its resident memory; 0 if it has gone."""
+        """Its resident memory; 0 if it has ended."""
         try:
             return int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         except (OSError, IndexError, ValueError):
             return 0
 
     def reap(self) -> bool:
-        """Whether it has ended; if so its exit status is taken, and a crashed one's process group is ended."""
+        """Whether it has ended. If so its exit status is collected, and after a crash its process group is killed."""
         if self.returncode is not None:
             return True
         with contextlib.suppress(ChildProcessError):
@@ -195,17 +234,17 @@ class Child:
             if ended is None:
                 return False
             if ended.si_code != os.CLD_EXITED:
-                # While it is a zombie its number cannot be another's.
+                # It is still a zombie, so its process id cannot have been reused.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signal.SIGKILL)
         self._channel.finish()
         self._process.poll()
         self.returncode = self._process.returncode
-        self.turn(Turn.EXIT)
+        self.advance(ChildEvent.EXIT)
         return True
 
     def release(self) -> None:
-        """Close what it left: to be called once after `reap`."""
+        """Close its channel and shared memory; call it once, after `reap`."""
         self._channel.close()
         self._close_pages()
 
@@ -226,11 +265,10 @@ class Child:
         return f"exit code {code}"
 
 
-def beat_fields(beat: Beat, functions: Sequence[Any]) -> dict[str, Any]:
-    """The job on the CPU as log fields: function, handle, unique; empty when there is none."""
-    if beat.activity not in {Activity.JOB, Activity.LEFT}:
+def job_fields(reading: Reading, functions: Sequence[Any]) -> dict[str, Any]:
+    """The job on the CPU as text: function, handle and unique; empty if there is none."""
+    if reading.activity not in {Activity.JOB, Activity.LEFT}:
         return {}
-    fields: dict[str, Any] = {"handle": beat.handle, "unique": beat.unique or None}
-    if beat.function < len(functions):
-        fields["function"] = functions[beat.function].name
-    return fields
+    handle, unique = (each.decode("utf-8", "backslashreplace") for each in (reading.handle, reading.unique))
+    function = {"function": functions[reading.function].name} if reading.function < len(functions) else {}
+    return {"handle": handle, "unique": unique or None, **function}

@@ -1,7 +1,6 @@
-"""The daemon: checks the configuration, starts children, serves signals and operators, leaves in order. Floor 4.
+"""The daemon: checks the configuration, starts the children, serves signals and operators, drains and exits. Floor 4.
 
-Law: it decides and delegates; it holds no job and imports no handler. Whatever happens to a child happens to that child
-alone.
+It wires the other modules together. It imports no handler, and the death of a child never affects another one.
 """
 
 from __future__ import annotations
@@ -15,251 +14,278 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gearpool import logs
+from gearpool import drain_times, exit_codes, logs, messages
+from gearpool.messages import Event
+from gearpool.page import Reading
 from gearpool.settings import Settings
-from gearpool.supervisor import recycling, report
-from gearpool.supervisor.channel import Message
-from gearpool.supervisor.checking import Check, Verdict
+from gearpool.supervisor import recycling
+from gearpool.supervisor.channel import Object
+from gearpool.supervisor.checking import Check, CheckResult
 from gearpool.supervisor.child import Child
+from gearpool.supervisor.control_socket import CannotListenError, ControlSocket
+from gearpool.supervisor.fleet import Fleet, FleetCallbacks
 from gearpool.supervisor.guard import Guard
-from gearpool.supervisor.keeper import Keeper
+from gearpool.supervisor.job_server import JobServerChild
 from gearpool.supervisor.killing import Killing
-from gearpool.supervisor.listening import CannotListenError, ControlSocket
+from gearpool.supervisor.lifecycle import Lifecycle
 from gearpool.supervisor.loop import Loop
-from gearpool.supervisor.manager import Manager
 from gearpool.supervisor.notify import Notifier
 from gearpool.supervisor.options import Options
-from gearpool.supervisor.pool import Hooks, Pool
-from gearpool.supervisor.questions import Questions
 from gearpool.supervisor.reaping import reap
 from gearpool.supervisor.recycling import Recycler
-from gearpool.supervisor.reloading import CONFIGURATION, Reloader
+from gearpool.supervisor.reloading import Reloader
+from gearpool.supervisor.report import Report
 from gearpool.supervisor.requests import Requests
-from gearpool.supervisor.starting import Starts
-from gearpool.supervisor.states import DAEMON, Event, Life, advance
+from gearpool.supervisor.service_manager import ServiceManager
+from gearpool.supervisor.starting import StartupWatch
+from gearpool.supervisor.states import DaemonEvent, DaemonState
+from gearpool.supervisor.web_child import WebChild
+from gearpool.supervisor.worker_queries import WorkerQueries
 
-LEAVE_S = 2.8
-"""After the drain deadline everything has gone within so many seconds: workers first, then the job server."""
-LEAST_S = 0.4
-"""What the job server has to close its store, however late the workers were."""
-
-UNCLEAN = 1
-INTERNAL = 70
-CANNOT_CREATE = 73
-_TELLING = frozenset({69, 73, 75, 77, 78})
-"""Exit codes of a child that say more than that it failed."""
+_SPECIFIC = frozenset(
+    {
+        exit_codes.NO_SERVER,
+        exit_codes.CANNOT_CREATE,
+        exit_codes.TIMED_OUT,
+        exit_codes.NO_PERMISSION,
+        exit_codes.CONFIGURATION,
+    }
+)
+"""Exit codes of a child that the daemon passes on, because they name the cause."""
 
 log = logging.getLogger("gearpool.supervisor")
 
 
 class Daemon:
-    """One daemon: `run` it once.
-
-    Attributes:
-        life: where it is in its life.
-        started: when, as `time.time` has it.
-    """
+    """The daemon; call `run` once. It implements `requests.Operator` for its control socket."""
 
     def __init__(self, options: Options) -> None:
-        self.options = options
-        self.life = Life.CHECKING
-        self.started = time.time()
-        self.loop = Loop()
-        self.notifier = Notifier()
-        hooks = Hooks(self._on_message, self._on_ready, self._on_gone, self._on_crash_loop)
-        self.starts = Starts(self.loop, options.start_s)
-        self.pool = Pool(self.loop, options.programs.worker, self.starts, hooks)
-        self.keeper = Keeper(
-            self.loop, options.programs.jobserver, self.starts, self._on_crash_loop, options.silent_kill_s
+        self._options = options
+        self._lifecycle = Lifecycle()
+        self._loop = Loop()
+        callbacks = FleetCallbacks(self._on_event, self._on_ready, self._on_ended, self._on_crash_loop)
+        self._startup = StartupWatch(self._loop, options.start_s)
+        self._fleet = Fleet(self._loop, options.programs.worker, self._startup, callbacks)
+        self._job_server = JobServerChild(
+            self._loop, options.programs.jobserver, self._startup, self._on_crash_loop, options.silent_kill_s
         )
-        self.manager = Manager(self)
-        self.guard = Guard(self.loop, self.pool.all, self.pool.settings_of, lambda _: self.manager.stalled())
-        self.recycler = Recycler(self.loop, self.pool)
-        self.questions = Questions(self.loop, self.pool, self.guard)
-        self.killing = Killing(self.loop, self.pool, self.questions)
-        self.reloader = Reloader(self)
+        self._guard = Guard(self._loop, self._fleet.all, self._fleet.settings_of, self._on_blocked)
+        self._web = WebChild(
+            self._loop,
+            options.programs.web,
+            self._startup,
+            status=self._status,
+            failures=self._fleet.failures,
+            serve=self._serve,
+            silent_kill_s=options.web_kill_s,
+        )
+        self._report = Report(options.path, self._lifecycle, self._fleet, self._job_server, self._web, self._guard)
+        self._manager = ServiceManager(self._loop, Notifier(), self._lifecycle, self._fleet, self._report)
+        self._recycler = Recycler(self._loop, self._fleet)
+        self._queries = WorkerQueries(self._loop, self._fleet, self._guard)
+        killing = Killing(self._loop, self._fleet, self._queries)
+        self._requests = Requests(self, self._fleet, self._report, self._queries, killing, self._recycler)
+        self._reloader = Reloader(
+            self._start_check,
+            options.folder,
+            lifecycle=self._lifecycle,
+            fleet=self._fleet,
+            recycler=self._recycler,
+            report=self._report,
+            service_manager=self._manager,
+            web=self._web,
+            on_reloaded=self._on_reloaded,
+        )
         self._first_check: Check | None = None
         self._control: ControlSocket | None = None
         self._exit = 0
 
     def run(self) -> int:
-        """Run until told to leave.
+        """Run until asked to stop.
 
         Returns:
             The exit code: 0 after a clean drain, 1 if jobs had to be cut off, 70 after a crash loop or an internal
             failure, 73 if a socket could not be made, 78 if the configuration cannot be used.
         """
         for number, call in self._signals().items():
-            self.loop.on_signal(number, call)
-        self.manager.starting()
+            self._loop.on_signal(number, call)
+        self._manager.starting()
         try:
             try:
-                self._first_check = Check(self.loop, self.options.check, self.starts, self._checked)
+                self._first_check = self._start_check(self._checked)
             except OSError as error:
                 logs.emit(log, logging.ERROR, "daemon.start_failed", f"cannot start the checker: {error}")
-                return INTERNAL
-            self.loop.run()
+                return exit_codes.INTERNAL
+            self._loop.run()
         finally:
             if self._control is not None:
                 self._control.close()
-            for child in self.pool.all():
-                child.kill("the supervisor leaves")
-            self.loop.close()
+            for child in self._fleet.all():
+                child.kill("the supervisor exits")
+            self._web.close()
+            self._loop.close()
         return self._exit
-
-    def go(self, event: Event) -> None:
-        """Go on in life."""
-        self.life = advance(DAEMON, self.life, event)
 
     # -- start
 
-    def _checked(self, verdict: Verdict) -> None:
+    def _start_check(self, done: Callable[[CheckResult], object]) -> Check:
+        return Check(self._loop, self._options.check, self._startup, done)
+
+    def _checked(self, result: CheckResult) -> None:
         self._first_check = None
-        settings = verdict.settings
+        settings = result.settings
         if settings is None:
-            # As `gearpool check` prints them: FILE:LINE:COLUMN first, for people and editors.
-            # A stderr that is full or whose reader has gone keeps nobody from leaving, nor changes the exit code.
-            for problem in verdict.problems:
+            # As `gearpool check` prints them, FILE:LINE:COLUMN first. A stderr that is full or closed must neither
+            # keep the daemon from exiting nor change its exit code.
+            for problem in result.problems:
                 with contextlib.suppress(OSError):
                     os.write(2, problem.encode("utf-8", "backslashreplace") + b"\n")
-            self._fail(INTERNAL if verdict.internal else CONFIGURATION)
+            self._fail(exit_codes.INTERNAL if result.internal else exit_codes.CONFIGURATION)
             return
         logs.configure(settings.log)
-        self.warn(verdict)
-        self.reloader.code = verdict.code
-        self.go(Event.CHECKED)
+        self._warn(result)
+        self._reloader.code = result.code
+        self._lifecycle.advance(DaemonEvent.CHECKED)
         try:
-            serve = Requests(self).serve
-            self._control = ControlSocket(self.loop, self.options.path, settings.control, serve)
+            self._control = ControlSocket(self._loop, self._options.path, settings.control, self._requests.serve)
+            self._web.start(settings)
         except CannotListenError as error:
-            self._start_failed([str(error)], CANNOT_CREATE)
+            self._start_failed([str(error)], exit_codes.CANNOT_CREATE)
             return
         closed = self._control.closed_to_group
         if closed is not None:
             text = (
-                f"members of the group {settings.control.group} cannot reach {self._control.path}, since {closed} is "
-                "closed to them; name another place by control.socket"
+                f"members of group {settings.control.group} cannot reach {self._control.path} because they may not "
+                f"enter {closed}; set control.socket to a path in a directory that they may enter"
             )
             logs.emit(log, logging.WARNING, "control.unreachable", text)
         if settings.embedded is not None:
-            self.keeper.start(settings, lambda: self._start_workers(settings), self._start_failed)
+            self._job_server.start(settings, lambda: self._start_workers(settings), self._start_failed)
         else:
             self._start_workers(settings)
 
     def _start_workers(self, settings: Settings) -> None:
-        if self.life is Life.STARTING:
-            self.guard.start()
-            self.pool.introduce(settings, self._started, self._start_failed)
+        if self._lifecycle.state is DaemonState.STARTING:
+            self._guard.start()
+            self._fleet.roll_out(settings, self._started, self._start_failed)
 
     def _started(self) -> None:
-        self.go(Event.READY)
-        self.recycler.start()
-        settings = self.pool.settings
+        self._lifecycle.advance(DaemonEvent.READY)
+        self._recycler.start()
+        settings = self._fleet.settings
         assert settings is not None
         enabled = sum(function.enabled for function in settings.functions)
-        logs.emit(
-            log,
-            logging.INFO,
-            "daemon.ready",
-            f"serving {', '.join(map(str, settings.servers))}; functions: {enabled}, worker processes: {self.pool.wanted}",
-            **report.files(self),
-        )
-        self.manager.started()
-        self.reloader.catch_up()
+        servers = ", ".join(map(str, settings.servers))
+        text = f"serving {servers}; functions: {enabled}, worker processes: {self._fleet.wanted}"
+        logs.emit(log, logging.INFO, "daemon.ready", text, **self._report.files)
+        self._manager.started()
+        self._reloader.catch_up()
 
     def _start_failed(self, problems: list[str], code: int | None) -> None:
-        if self.life is not Life.STARTING:
+        if self._lifecycle.state is not DaemonState.STARTING:
             return
         logs.emit(log, logging.ERROR, "daemon.start_failed", "; ".join(problems))
-        self._fail(code if code in _TELLING else INTERNAL)
+        self._fail(code if code in _SPECIFIC else exit_codes.INTERNAL)
 
-    # -- leaving
+    # -- stop
 
     def _fail(self, code: int | None) -> None:
-        self._exit = code or INTERNAL
+        self._exit = code or exit_codes.INTERNAL
         self.stop(0.0)
 
     def stop(self, within_s: float | None = None, hint: str = "") -> None:
-        """Drain and leave, within ``drain_timeout`` unless told otherwise; idempotent. ``hint`` ends what is logged."""
-        if self.life in {Life.DRAINING, Life.STOPPED}:
+        """Drain and exit, by default within ``drain_timeout``; idempotent. ``hint`` is appended to the log message."""
+        if self._lifecycle.stopping:
             return
-        self.go(Event.STOP)
+        self._lifecycle.advance(DaemonEvent.STOP)
         if self._first_check is not None:
             self._first_check.cancel()
-        self.recycler.stop()
-        self.reloader.abandon()
-        seconds = within_s if within_s is not None else self.pool.drain_timeout_s
+        self._recycler.stop()
+        self._reloader.stop()
+        seconds = within_s if within_s is not None else self._fleet.drain_timeout_s
         if not self._exit:
-            jobs = report.in_progress(self)
-            logs.emit(
-                log, logging.INFO, "daemon.draining", f"stopping within {seconds:g} s; jobs in progress: {jobs}{hint}"
-            )
-        self.manager.stopping()
-        end = time.monotonic() + seconds + LEAVE_S
-        self.pool.drain(seconds, lambda: self.keeper.stop(max(LEAST_S, end - time.monotonic()), self._gone))
+            jobs = self._report.in_progress
+            text = f"draining for at most {seconds:g} s; jobs in progress: {jobs}{hint}"
+            logs.emit(log, logging.INFO, "daemon.draining", text)
+        self._manager.stopping()
+        end = time.monotonic() + seconds + drain_times.DAEMON_S
 
-    def hasten(self) -> None:
-        """The drain deadline is now."""
+        def stop_job_server() -> None:
+            kill_s = max(drain_times.MIN_CLOSE_S, end - drain_times.WEB_S - time.monotonic())
+            self._job_server.stop(kill_s, stop_web)
+
+        def stop_web() -> None:
+            self._web.stop(max(drain_times.WEB_S, end - time.monotonic()), self._on_stopped)
+
+        self._fleet.drain(seconds, stop_job_server)
+
+    def stop_now(self) -> None:
+        """End the drain now: cut off the jobs that still run."""
         self.stop()
         logs.emit(log, logging.WARNING, "daemon.hastened", "ending the running jobs now")
-        self.pool.hasten()
+        self._fleet.stop_now()
 
-    def _gone(self) -> None:
-        self.go(Event.EMPTY)
-        if self.pool.unclean and not self._exit:
-            self._exit = UNCLEAN
+    def _on_stopped(self) -> None:
+        self._lifecycle.advance(DaemonEvent.EMPTY)
+        if self._fleet.unclean and not self._exit:
+            self._exit = exit_codes.FAILED
         logs.emit(log, logging.INFO, "daemon.stopped", "gearpool has stopped", exit_code=self._exit)
-        self.guard.stop()
-        self.loop.stop()
+        self._guard.stop()
+        self._loop.stop()
 
     # -- children
 
-    def _on_message(self, child: Child, message: Message) -> None:
-        event = message.get("event")
-        if event == "reply":
-            self.questions.answered(child, message)
-        elif event == "draining":
-            logs.emit(
-                log,
-                logging.INFO,
-                "worker.draining",
-                f"worker {child.pid} waits for {message.get('left')} jobs",
-                worker=child.pid,
-                left=message.get("left"),
-                waiting_for=message.get("waiting_for"),
-            )
+    def _on_event(self, child: Child, event: Event) -> None:
+        if isinstance(event, messages.Reply):
+            self._queries.answered(child, event)
+        elif isinstance(event, messages.Draining):
+            text = f"worker {child.pid} is draining; jobs in progress: {event.left}"
+            fields = {"worker": child.pid, "left": event.left, "waiting_for": event.waiting_for}
+            logs.emit(log, logging.INFO, "worker.draining", text, **fields)
 
     def _on_ready(self, child: Child) -> None:
         fresh = child.memory_bytes()
-        self.recycler.fresh_bytes = max(self.recycler.fresh_bytes, fresh)
-        self.manager.replaced()
-        too_small = recycling.refusal(self.pool.settings_of(child), fresh)
-        if too_small and self.life in {Life.STARTING, Life.RELOADING}:
-            self.pool.give_up([too_small], CONFIGURATION)
+        self._recycler.fresh_bytes = max(self._recycler.fresh_bytes, fresh)
+        self._manager.replaced()
+        too_small = recycling.refusal(self._fleet.settings_of(child), fresh)
+        if too_small and self._lifecycle.state in {DaemonState.STARTING, DaemonState.RELOADING}:
+            self._fleet.cancel_rollout([too_small], exit_codes.CONFIGURATION)
 
-    def _on_gone(self, child: Child) -> None:
-        self.guard.forget(child)
-        self.recycler.forget(child)
-        self.questions.gone(child)
+    def _on_blocked(self, child: Child, reading: Reading, stacks: str) -> None:
+        """A worker is killed because it is blocked."""
+        self._fleet.count_killed_stall(child, reading, stacks, self._guard.stalled_s(child))
+        self._manager.stalled()
+
+    def _on_ended(self, child: Child) -> None:
+        self._guard.forget(child)
+        self._recycler.forget(child)
+        self._queries.child_ended(child)
 
     def _on_crash_loop(self) -> None:
-        if self.life in {Life.DRAINING, Life.STOPPED}:
+        if self._lifecycle.stopping:
             return
-        text = "child processes die again and again, giving up; their last errors are above"
+        text = "child processes keep crashing; shutting down. Their last errors are above"
         logs.emit(log, logging.ERROR, "daemon.crash_loop", text)
-        self._exit = INTERNAL
+        self._exit = exit_codes.INTERNAL
         self.stop()
 
+    def _status(self) -> Object:
+        return dict(self._report.status())
+
+    def _serve(self, message: Object, reply: Callable[[Object], None]) -> None:
+        self._requests.serve(message, reply)
+
     def _reap_children(self) -> None:
-        self.pool.reap()
-        self.keeper.reap()
-        for check in (self._first_check, self.reloader.check):
+        self._fleet.reap()
+        self._job_server.reap()
+        self._web.reap()
+        for check in (self._first_check, self._reloader.check):
             if check is not None:
                 check.reap()
 
     def _pids(self) -> set[int]:
-        others = (self.keeper.child, self._first_check, self.reloader.check)
-        return {child.pid for child in (*self.pool.all(), *others) if child is not None}
+        others = (self._job_server.child, self._first_check, self._reloader.check)
+        return {child.pid for child in (*self._fleet.all(), *self._web.children, *others) if child is not None}
 
     # -- signals
 
@@ -267,10 +293,10 @@ class Daemon:
         return {
             signal.SIGTERM: self.stop,
             signal.SIGINT: self._interrupted,
-            signal.SIGQUIT: self.hasten,
-            signal.SIGHUP: self.reloader.ask,
-            signal.SIGTSTP: lambda: self.be_quiet(True),
-            signal.SIGCONT: lambda: self.be_quiet(False),
+            signal.SIGQUIT: self.stop_now,
+            signal.SIGHUP: self._reloader.ask,
+            signal.SIGTSTP: lambda: self.set_quiet(True),
+            signal.SIGCONT: lambda: self.set_quiet(False),
             signal.SIGTTIN: lambda: self.resize(+1),
             signal.SIGTTOU: lambda: self.resize(-1),
             signal.SIGUSR1: self._log_stacks,
@@ -278,46 +304,56 @@ class Daemon:
         }
 
     def _interrupted(self) -> None:
-        if self.life is Life.DRAINING:
-            self.hasten()
+        if self._lifecycle.state is DaemonState.DRAINING:
+            self.stop_now()
         else:
-            self.stop(hint="; Ctrl-C or INT once more ends them now")
+            self.stop(hint="; press Ctrl-C or send INT again to end them now")
 
-    def be_quiet(self, quiet: bool) -> None:
-        """Take no more jobs, or go on."""
-        if quiet != self.pool.quiet:
+    def set_quiet(self, quiet: bool) -> None:
+        """See `requests.Operator`."""
+        if quiet != self._fleet.quiet:
             logs.emit(log, logging.INFO, "daemon.quiet" if quiet else "daemon.resumed")
-            self.pool.be_quiet(quiet)
+            self._fleet.set_quiet(quiet)
 
     def resize(self, step: int) -> None:
-        """So many processes more, or fewer."""
-        if self.life in {Life.RUNNING, Life.RELOADING}:
-            self.pool.resize(self.pool.wanted + step)
-            logs.emit(log, logging.INFO, "daemon.resized", f"{self.pool.wanted} processes wanted")
+        """Change the number of worker processes by ``step``."""
+        if self._lifecycle.state in {DaemonState.RUNNING, DaemonState.RELOADING}:
+            self._fleet.resize(self._fleet.wanted + step)
+            logs.emit(log, logging.INFO, "daemon.resized", f"changing to {self._fleet.wanted} worker processes")
 
     def set_log_level(self, settings: Settings, level: Any) -> None:
-        """Log ``level`` and above, here and in every child, until the next reload."""
+        """See `requests.Operator`."""
         changed = dataclasses.replace(settings, log=dataclasses.replace(settings.log, level=level))
-        self.pool.apply(changed)
-        self.use_log(changed)
+        self._fleet.apply(changed)
+        self._use_log(changed)
 
-    def warn(self, verdict: Verdict) -> None:
-        """Log what the checker thinks may bite."""
-        for warning in verdict.warnings:
+    def reload(self, reply: Callable[[list[str]], object]) -> None:
+        """See `requests.Operator`."""
+        self._reloader.ask(reply)
+
+    def _on_reloaded(self, result: CheckResult, settings: Settings) -> None:
+        """Called when a reload has put these settings into effect."""
+        self._use_log(settings)
+        self._warn(result)
+
+    @staticmethod
+    def _warn(result: CheckResult) -> None:
+        for warning in result.warnings:
             logs.emit(log, logging.WARNING, "configuration.warning", warning)
 
-    def use_log(self, settings: Settings) -> None:
-        """Log as these settings say, here and in the job server; the workers are told by the pool."""
+    def _use_log(self, settings: Settings) -> None:
+        """Apply the log settings here, in the job server and the web child; the fleet sends them to the workers."""
         logs.configure(settings.log)
-        if self.keeper.child is not None:
-            self.keeper.child.send({"do": "log-level", "level": settings.log.level})
+        self._web.set_log_level(settings.log.level)
+        if self._job_server.child is not None:
+            self._job_server.child.send(messages.SetLogLevel(settings.log.level))
 
     def _log_stacks(self) -> None:
-        def log_them(answers: list[Message]) -> None:
+        def log_them(answers: list[Object]) -> None:
             for answer in answers:
                 rows = answer.pop("result", None) or []
-                logs.emit(log, logging.INFO, "worker.stacks", f"{len(rows)} jobs in progress", **answer)
+                logs.emit(log, logging.INFO, "worker.stacks", f"jobs in progress: {len(rows)}", **answer)
                 for row in rows:
                     logs.emit(log, logging.INFO, "job.stack", worker=answer["worker"], **row)
 
-        self.questions.ask("stacks", log_them)
+        self._queries.ask(messages.ListStacks, log_them)

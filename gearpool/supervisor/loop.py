@@ -1,7 +1,7 @@
-"""The supervisor's event loop: descriptors, timers and signals, one thread. Floor 4; stdlib only.
+"""The supervisor's event loop: file descriptors, timers and signals in one thread. Floor 4; stdlib only.
 
-Law: signal handlers do nothing; the number arrives through a pipe and is served like any other event. A callback never
-blocks, and one that raises is logged and does not end the loop: the supervisor outlives its own mistakes.
+Invariant: signal handlers do nothing; the signal number arrives through a pipe and is handled like any other event. An
+exception in a callback is logged and does not end the loop, so the supervisor survives its own bugs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gearpool import logs
-from gearpool.timing import LONGEST_NAP_S
+from gearpool.timing import MAX_WAIT_S
 
 log = logging.getLogger("gearpool.supervisor")
 
@@ -27,7 +27,7 @@ WRITE = selectors.EVENT_WRITE
 
 
 class Timer:
-    """A call to come; `cancel` it at any time."""
+    """A scheduled call."""
 
     __slots__ = ("at", "call", "order")
 
@@ -37,7 +37,7 @@ class Timer:
         self.call: Callable[[], object] | None = call
 
     def cancel(self) -> None:
-        """It will not be called; harmless if it was."""
+        """Cancel the call; does nothing if it was made already."""
         self.call = None
 
     def __lt__(self, other: Timer) -> bool:
@@ -45,7 +45,7 @@ class Timer:
 
 
 class Loop:
-    """Callbacks for descriptors, moments and signals. `run` returns after `stop`."""
+    """Calls back for descriptors, timers and signals. `run` returns after `stop`."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -57,43 +57,43 @@ class Loop:
         self.watch(self._wake_read, READ, self._signalled)
 
     def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
-        """Call ``call(mask)`` whenever ``fd`` is ready for ``events``; replaces an earlier watch of the same fd."""
+        """Call ``call(mask)`` whenever ``fd`` is ready for ``events``; replaces an earlier call for this ``fd``."""
         try:
             self._selector.modify(fd, events, call)
         except KeyError:
             self._selector.register(fd, events, call)
 
     def forget(self, fd: int) -> None:
-        """Watch ``fd`` no longer; harmless if it was not watched. To be called before it is closed."""
+        """Stop watching ``fd``, if it is watched. Call this before closing it."""
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(fd)
 
     def later(self, delay_s: float, call: Callable[[], object]) -> Timer:
-        """Call it ``delay_s`` seconds from now."""
+        """Make the call ``delay_s`` seconds from now."""
         timer = Timer(time.monotonic() + max(0.0, delay_s), next(self._order), call)
         heapq.heappush(self._timers, timer)
         return timer
 
     def soon(self, call: Callable[[], object]) -> Timer:
-        """Call it before the loop waits again."""
+        """Make the call before the loop waits again."""
         return self.later(0.0, call)
 
     def on_signal(self, number: int, call: Callable[[], object]) -> None:
-        """Call it for each signal ``number``, in the loop. To be called from the main thread."""
+        """Make the call in the loop for each signal ``number``. Only the main thread may use this."""
         self._signals[number] = call
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(number, _nothing)
 
     def stop(self) -> None:
-        """`run` returns when the current callbacks are done."""
+        """Have `run` return after the current callback."""
         self._running = False
 
     def run(self) -> None:
-        """Serve until `stop`."""
+        """Run until `stop` is called."""
         self._running = True
         while self._running:
             for key, mask in self._selector.select(self._wait()):
-                # An earlier callback of this round may have closed this one's descriptor.
+                # An earlier callback of this round may have closed this descriptor.
                 if self._running and self._selector.get_map().get(key.fd) is key:
                     self._guarded(key.data, mask)
             now = time.monotonic()
@@ -103,7 +103,7 @@ class Loop:
                     self._guarded(timer.call)
 
     def close(self) -> None:
-        """Give everything back. Signals have their default action again."""
+        """Release all resources and restore the default signal actions."""
         for number in self._signals:
             signal.signal(number, signal.SIG_DFL)
         if self._signals:
@@ -117,7 +117,7 @@ class Loop:
             heapq.heappop(self._timers)
         if not self._timers:
             return None
-        return min(max(0.0, self._timers[0].at - time.monotonic()), LONGEST_NAP_S)
+        return min(max(0.0, self._timers[0].at - time.monotonic()), MAX_WAIT_S)
 
     def _signalled(self, _mask: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -129,9 +129,9 @@ class Loop:
     def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
         try:
             call(*arguments)
-        except Exception as error:  # noqa: BLE001 - the law of this module
+        except Exception as error:  # noqa: BLE001 - the loop must survive
             logs.emit(log, logging.ERROR, "supervisor.error", f"internal error: {error!r}", exc_info=error)
 
 
 def _nothing(_number: int, _frame: object) -> None:
-    """The wakeup descriptor tells the loop; a handler must exist for that."""
+    """The loop learns of the signal by the wakeup descriptor, which only works if there is a handler."""

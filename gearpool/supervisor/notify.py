@@ -1,6 +1,6 @@
-"""systemd's notification protocol (sd_notify(3)): one datagram a message. Floor 4; stdlib only.
+"""Sends notifications to systemd, as sd_notify(3) does. Floor 4; stdlib only.
 
-Law: without NOTIFY_SOCKET nothing happens, and no failure to notify ever reaches the caller.
+Invariant: without NOTIFY_SOCKET nothing is sent, and a failure to send never reaches the caller.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """Tells the service manager how the daemon is."""
+    """Sends notifications to the service manager."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         path = environment.get("NOTIFY_SOCKET", "")
-        # "@" stands for the NUL of Linux's abstract namespace
+        # "@" stands for the NUL byte of Linux's abstract namespace.
         self._address = "\0" + path[1:] if path.startswith("@") else path
         self.watchdog_s = _watchdog_s(environment) if path else None
 
@@ -33,11 +33,11 @@ class Notifier:
             out.sendto("\n".join(lines).encode(), self._address)
 
     def ready(self, status: str) -> None:
-        """Started, or the reload is over."""
+        """The daemon has started, or a reload has ended."""
         self.send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
 
     def reloading(self) -> None:
-        """A reload begins; Type=notify-reload wants the moment with it."""
+        """A reload begins; Type=notify-reload requires the time."""
         self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=Reloading")
 
     def stopping(self, status: str) -> None:
@@ -49,16 +49,16 @@ class Notifier:
         self.send(f"STATUS={status}")
 
     def alive(self) -> None:
-        """Feed the watchdog."""
+        """Reset systemd's watchdog timer."""
         self.send("WATCHDOG=1")
 
     def extend(self, seconds: float, status: str) -> None:
-        """Ask for so much more time than TimeoutStartSec or TimeoutStopSec allows."""
+        """Extend TimeoutStartSec or TimeoutStopSec to at least ``seconds`` from now."""
         self.send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}", f"STATUS={status}")
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
-    """Seconds after which systemd takes us for dead, None if it does not watch."""
+    """Seconds after which systemd considers this process dead; None if it has no watchdog."""
     try:
         if int(environment.get("WATCHDOG_PID", os.getpid())) != os.getpid():
             return None

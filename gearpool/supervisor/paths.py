@@ -1,6 +1,6 @@
-"""Where a daemon's control socket is: one a configuration file, in the runtime directory. Floor 4; stdlib only.
+"""Finds the path of a daemon's control socket from its configuration file. Floor 4; stdlib only.
 
-The daemon and the commands that talk to it compute the same path from the same file, so nothing has to be configured.
+The daemon and the commands that talk to it compute the same path, so nothing has to be configured.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from gearpool.errors import ConfigurationError
 
-MOST = 107
-"""Bytes of a socket's path (sun_path of unix(7) less its NUL)."""
+MAX_PATH = 107
+"""Maximum length of a socket's path in bytes: sun_path of unix(7) without its NUL."""
 
 SYSTEM = Path("/run/gearpool")
-"""The runtime directory of root and of a service user: systemd's ``RuntimeDirectory=gearpool``, or made by tmpfiles."""
+"""The runtime directory of root and of a service user, created by systemd's ``RuntimeDirectory=`` or by tmpfiles."""
 
 
 def own_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where this process puts its socket.
+    """The directory in which this process creates its socket.
 
-    The directory that the service manager names; else the system's, for root or if it is this user's; else the
-    user's own. XDG_RUNTIME_DIR counts only if it is this user's: ``su`` leaves that of the user before.
+    The one that the service manager names; else the system's, for root or if this user owns it; else the user's own.
+    XDG_RUNTIME_DIR counts only if this user owns it, because ``su`` keeps the previous user's value.
     """
     if environment.get("RUNTIME_DIRECTORY"):
         return Path(environment["RUNTIME_DIRECTORY"].split(":")[0])
@@ -40,7 +40,7 @@ def own_directory(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def runtime_directories(environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """Where commands look for sockets: first where this process would put its own."""
+    """The directories in which commands look for sockets; `own_directory` comes first."""
     found = [own_directory(environment), SYSTEM]
     if environment.get("XDG_RUNTIME_DIR"):
         found.append(Path(environment["XDG_RUNTIME_DIR"]) / "gearpool")
@@ -50,29 +50,29 @@ def runtime_directories(environment: Mapping[str, str] = os.environ) -> list[Pat
 
 
 def others_directories() -> list[Path]:
-    """Runtime directories of other users, as far as they can be seen. Commands name them, but never trust them."""
+    """Runtime directories of other users, as far as visible. Commands mention them, but never trust them."""
     found: list[Path] = []
-    for parent, pattern in ((Path("/tmp"), "gearpool-*"), (Path("/run/user"), "*/gearpool")):  # noqa: S108 - only looked at
+    for parent, pattern in ((Path("/tmp"), "gearpool-*"), (Path("/run/user"), "*/gearpool")):  # noqa: S108 - only read
         with contextlib.suppress(OSError):
             found += sorted(parent.glob(pattern))
     return [path for path in found if _owner(path) not in {None, os.geteuid()}]
 
 
 def private_directory(path: Path) -> None:
-    """Make sure that it exists and that nobody but us can have put anything into it.
+    """Create the directory if needed, and make sure that no other user can have put anything into it.
 
     Raises:
-        ConfigurationError: it is somebody else's, or others may write to it.
-        OSError: it cannot be made.
+        ConfigurationError: another user owns it, or others may write to it.
+        OSError: it cannot be created.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = path.lstat()
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o022:
-        raise ConfigurationError(f"{path}: must be a directory of our own that others cannot write to")
+        raise ConfigurationError(f"{path} must be a directory that this user owns and that others cannot write to")
 
 
 def open_to_group(directory: Path, group_id: int) -> None:
-    """Let members of a group list and enter a directory of ours; the sockets in it have modes of their own.
+    """Let members of a group list and enter a directory; the sockets in it have their own modes.
 
     Raises:
         OSError: its mode cannot be changed.
@@ -84,7 +84,7 @@ def open_to_group(directory: Path, group_id: int) -> None:
 
 
 def closed_to_group(path: Path, group_id: int) -> Path | None:
-    """The nearest directory above ``path`` that a member of the group cannot enter; None if there is none."""
+    """The nearest directory above ``path`` that members of the group cannot enter; None if there is none."""
     for directory in path.parents:
         about = directory.stat()
         if not about.st_mode & (0o010 if about.st_gid == group_id else 0o001):
@@ -93,7 +93,7 @@ def closed_to_group(path: Path, group_id: int) -> Path | None:
 
 
 def group_id(name: str) -> int:
-    """The number of a group, which may be given as its name or as that number.
+    """The numeric id of a group, given as its name or as that id.
 
     Raises:
         ConfigurationError: there is no such group on this machine.
@@ -103,13 +103,13 @@ def group_id(name: str) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
-        raise ConfigurationError(f"there is no group {name} on this machine") from None
+        raise ConfigurationError(f"this machine has no group {name}") from None
 
 
 def working_directory(environment: Mapping[str, str] = os.environ) -> str:
-    """The working directory with the links by which it was entered, as ``pwd -L`` has it.
+    """The working directory with the symlinks by which it was entered, as printed by ``pwd -L``.
 
-    The kernel knows only the directory itself: after ``cd current`` it is the release that the link led to then.
+    The kernel only knows the resolved directory: after ``cd current``, the release that the symlink pointed to then.
 
     Raises:
         OSError: it has been removed.
@@ -123,33 +123,33 @@ def working_directory(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def absolute(path: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The path as it was given, made absolute; no link in it is followed, so that links lead where they lead *later*."""
-    if not os.path.isabs(path):  # noqa: PTH117 - strings all along: what was given is kept
+    """Make a path absolute without resolving symlinks, so that later changes of a symlink take effect."""
+    if not os.path.isabs(path):  # noqa: PTH117 - strings keep the path as it was given
         path = os.path.join(working_directory(environment), path)  # noqa: PTH118
     return os.path.normpath(path)
 
 
 def socket_name(configuration: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The file name for a configuration file: its stem for people, a digest of its path against collisions.
+    """The socket's file name for a configuration file: its stem for people, a digest of its path for uniqueness.
 
-    Of the path as it was given: where its links lead changes with every deploy by an atomic link and with every change
-    of a Kubernetes ConfigMap, and commands and health checks must still find the daemon.
+    The path is not resolved: a deployment that swaps a symlink, or a change of a Kubernetes ConfigMap, changes where it
+    leads, and commands and health checks must still find the daemon.
     """
     given = absolute(configuration, environment)
     digest = hashlib.sha256(os.fsencode(given)).hexdigest()[:12]
-    # ASCII only: what else is a letter depends on the locale, and its length in bytes, too.
+    # ASCII only, because other characters have a different length in bytes in different locales.
     stem = "".join(character if character.isascii() and character.isalnum() else "-" for character in Path(given).stem)
     return f"{stem[:24]}-{digest}.sock"
 
 
 def candidates(configuration: str, environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """Where the socket of that file's daemon may be."""
+    """The paths at which the daemon of this configuration file may have its socket."""
     name = socket_name(configuration, environment)
     return [directory / name for directory in runtime_directories(environment)]
 
 
 def all_sockets(environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """Every socket in the runtime directories, of daemons alive or dead."""
+    """Every socket in the runtime directories, of live and dead daemons."""
     found: list[Path] = []
     for directory in runtime_directories(environment):
         with contextlib.suppress(OSError):
@@ -158,7 +158,7 @@ def all_sockets(environment: Mapping[str, str] = os.environ) -> list[Path]:
 
 
 def who_may(path: Path) -> str:
-    """Whose a socket or directory is that we were refused, and what can be done about it; a clause for people."""
+    """Explain a denied access: who owns the socket or directory, and what to do; a clause for a message."""
     target = Path(os.path.realpath(path))
     for each in (target, *target.parents):
         with contextlib.suppress(OSError):
@@ -167,18 +167,18 @@ def who_may(path: Path) -> str:
     else:
         return "permission denied"
     owner = _user_name(about.st_uid)
-    remedy = f"try as that user: sudo -u {owner} gearpool ..."
+    remedy = f"run the command as that user: sudo -u {owner} gearpool ..."
     if stat.S_ISSOCK(about.st_mode) and about.st_mode & 0o060:
-        remedy += f"; or as a member of the group {_group_name(about.st_gid)}"
+        remedy += f"; or as a member of group {_group_name(about.st_gid)}"
     else:
-        remedy += "; `control: {group: NAME}` in the configuration lets a group in"
+        remedy += "; `control: {group: NAME}` in the configuration gives a group access"
     return f"permission denied: it belongs to {owner}; {remedy}"
 
 
 def whose(directory: Path) -> str:
-    """Of a runtime directory that is another user's; a clause for people."""
+    """Describe another user's runtime directory; a clause for a message."""
     owner = _user_name(_owner(directory) or 0)
-    return f"belongs to {owner}; if the daemon is theirs, try as that user: sudo -u {owner} gearpool ..."
+    return f"belongs to {owner}; if the daemon is theirs, run the command as that user: sudo -u {owner} gearpool ..."
 
 
 def _is_ours(directory: Path) -> bool:
@@ -202,7 +202,7 @@ def _user_name(number: int) -> str:
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
-        return f"#{number}"  # as sudo wants it
+        return f"#{number}"  # the form that sudo takes
 
 
 def _group_name(number: int) -> str:

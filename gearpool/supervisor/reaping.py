@@ -1,4 +1,4 @@
-"""Takes the exit status of processes that have ended; as PID 1 also of those that others left behind. Floor 4."""
+"""Collects the exit status of ended child processes; as PID 1 also of orphans. Floor 4."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def reap(own: Callable[[], object], pids: Callable[[], Iterable[int]]) -> None:
     """Call ``own()``, which reaps our children, and as PID 1 reap orphans until none is left.
 
     Args:
-        own: takes the exit status of those of our children that have ended.
-        pids: the process ids of our children that are not reaped yet.
+        own: collects the exit status of our children that have ended.
+        pids: returns the process ids of our children that are not reaped yet.
     """
     own()
     while os.getpid() == 1:

@@ -1,7 +1,6 @@
-"""Reload: read the file again, use it with new processes or without, or change nothing. Floor 4.
+"""Reloads the configuration, with new worker processes where the change needs them. Floor 4.
 
-Law: until the new processes are ready the old ones serve as if nothing happened; whatever goes wrong before that
-changes nothing but the log.
+Until the new processes are ready the old ones serve as before. A reload that fails before that changes nothing.
 """
 
 from __future__ import annotations
@@ -10,108 +9,133 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from gearpool import logs
+from gearpool import exit_codes, logs
 from gearpool.settings import Settings
-from gearpool.supervisor import changes, recycling, report
-from gearpool.supervisor.checking import Check, Verdict
-from gearpool.supervisor.states import Event, Life
+from gearpool.supervisor import difference, recycling
+from gearpool.supervisor.checking import Check, CheckResult
+from gearpool.supervisor.fleet import Fleet
+from gearpool.supervisor.lifecycle import Lifecycle
+from gearpool.supervisor.recycling import Recycler
+from gearpool.supervisor.report import Report
+from gearpool.supervisor.service_manager import ServiceManager
+from gearpool.supervisor.states import DaemonEvent, DaemonState
+from gearpool.supervisor.web_child import WebChild
 
-if TYPE_CHECKING:
-    from gearpool.supervisor.daemon import Daemon
-
-CONFIGURATION = 78
+_STOPPING = "the daemon is stopping"
 
 log = logging.getLogger("gearpool.supervisor")
 
 
 class Reloader:
-    """Reloads one daemon; what is asked during a reload is served by one more after it.
+    """Reloads one daemon. Requests that arrive during a reload are served by one more reload after it.
+
+    Args:
+        start_check: starts the checker.
+        folder: the working directory as it was given; None: do not change it.
+        lifecycle: the daemon's state.
+        fleet: the workers.
+        recycler: recycles workers by the limits of the configuration in effect.
+        report: counts the reloads.
+        service_manager: is notified of the reload.
+        web: serves HTTP; its new address must be usable before anything changes.
+        on_reloaded: called with each result that is put into effect.
 
     Attributes:
-        results: how many reloads went well and how many changed nothing.
-        code: what the checker said of the handlers' code in force.
-        check: the checker that runs now, if one does.
+        code: the checker's digest of the handlers' code in effect.
+        check: the running checker, if any.
     """
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    def __init__(
+        self,
+        start_check: Callable[[Callable[[CheckResult], object]], Check],
+        folder: str | None,
+        *,
+        lifecycle: Lifecycle,
+        fleet: Fleet,
+        recycler: Recycler,
+        report: Report,
+        service_manager: ServiceManager,
+        web: WebChild,
+        on_reloaded: Callable[[CheckResult, Settings], object],
+    ) -> None:
+        self._start_check = start_check
+        self._folder = folder
+        self._lifecycle = lifecycle
+        self._fleet = fleet
+        self._recycler = recycler
+        self._report = report
+        self._service_manager = service_manager
+        self._web = web
+        self._on_reloaded = on_reloaded
         self._again = False
         self._replies: list[Callable[[list[str]], object]] = []
-        self.results = {"ok": 0, "failed": 0}
         self.code = ""
         self.check: Check | None = None
         self._old_folder: int | None = None
 
     def ask(self, reply: Callable[[list[str]], object] | None = None) -> None:
-        """Reload now or as soon as possible; ``reply(problems)`` at the end, with no problems if it worked."""
-        daemon = self._daemon
-        if daemon.life in {Life.DRAINING, Life.STOPPED}:
+        """Reload now or as soon as possible; ``reply(problems)`` is called at the end, with none if it succeeded."""
+        if self._lifecycle.stopping:
             if reply is not None:
-                reply(["the daemon is leaving"])
+                reply([_STOPPING])
             return
         if reply is not None:
             self._replies.append(reply)
-        if daemon.life is not Life.RUNNING:
+        if self._lifecycle.state is not DaemonState.RUNNING:
             self._again = True
             return
         self._again = False
-        daemon.go(Event.RELOAD)
-        daemon.notifier.reloading()
-        logs.emit(log, logging.INFO, "daemon.reloading", "reading the configuration again", **report.files(daemon))
+        self._lifecycle.advance(DaemonEvent.RELOAD)
+        self._service_manager.reloading()
+        logs.emit(log, logging.INFO, "daemon.reloading", "reading the configuration again", **self._report.files)
         self._enter_folder()
         try:
-            self.check = Check(daemon.loop, daemon.options.check, daemon.starts, self._checked)
+            self.check = self._start_check(self._checked)
         except OSError as error:
             self._failed([f"cannot start the checker: {error}"], None)
 
     def catch_up(self) -> None:
-        """The daemon runs: serve what was asked before that."""
+        """The daemon has started: reload now if that was requested meanwhile."""
         if self._again:
             self.ask()
 
-    def abandon(self) -> None:
-        """The daemon leaves."""
+    def stop(self) -> None:
+        """Cancel a running reload, because the daemon stops."""
         if self.check is not None:
             self.check.cancel()
-        self._answer(["the daemon is leaving"])
+        self._answer([_STOPPING])
 
-    def _checked(self, verdict: Verdict) -> None:
+    def _checked(self, result: CheckResult) -> None:
         self.check = None
-        daemon = self._daemon
-        old, new = daemon.pool.settings, verdict.settings
-        if daemon.life is not Life.RELOADING or old is None:
+        old, new = self._fleet.settings, result.settings
+        if self._lifecycle.state is not DaemonState.RELOADING or old is None:
             return
-        problems = list(verdict.problems)
+        problems = list(result.problems)
         if new is not None:
-            problems += changes.refusals(old, new)
-            too_small = recycling.refusal(new, daemon.recycler.fresh_bytes)
+            problems += difference.refusals(old, new)
+            too_small = recycling.refusal(new, self._recycler.fresh_bytes)
             problems += [too_small] if too_small else []
+            problems += [] if problems else self._web.prepare(new)
         if problems or new is None:
-            self._failed(problems, CONFIGURATION)
-        elif verdict.code == self.code and changes.takes(old, new) is changes.Takes.NOTHING:
-            daemon.pool.apply(new)
-            self._done(verdict, new, "applied to the running processes")
+            self._failed(problems, exit_codes.CONFIGURATION)
+        elif result.code == self.code and difference.takes(old, new) is difference.Takes.NOTHING:
+            self._fleet.apply(new)
+            self._done(result, new, "applied the new configuration to the running processes")
         else:
-            self._introduce(verdict, new)
-
-    def _introduce(self, verdict: Verdict, new: Settings) -> None:
-        def ready() -> None:
-            self._done(verdict, new, "new processes serve, the old ones drain")
-
-        self._daemon.pool.introduce(new, ready, self._failed)
+            how = "the new processes are ready; draining the old ones"
+            self._fleet.roll_out(new, lambda: self._done(result, new, how), self._failed)
 
     def _enter_folder(self) -> None:
-        """Enter the working directory anew: by now a link in its path may lead to another release."""
+        """Enter the working directory again: a symlink in its path may point to another release by now."""
         self._old_folder = None
-        if self._daemon.options.folder is not None:
+        if self._folder is not None:
             with contextlib.suppress(OSError):
                 self._old_folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
-                os.chdir(self._daemon.options.folder)
+                os.chdir(self._folder)
 
-    def _leave_old_folder(self, *, back: bool = False) -> None:
-        """The reload is over; after one that changed nothing the workers to come begin where those of now did."""
+    def _close_old_folder(self, *, back: bool = False) -> None:
+        """Forget the previous working directory; with ``back`` return to it, because the reload has failed."""
         descriptor, self._old_folder = self._old_folder, None
         if descriptor is not None:
             with contextlib.suppress(OSError):
@@ -119,28 +143,29 @@ class Reloader:
                     os.fchdir(descriptor)
             os.close(descriptor)
 
-    def _done(self, verdict: Verdict, settings: Settings, how: str) -> None:
-        self.code = verdict.code
-        self.results["ok"] += 1
-        self._daemon.use_log(settings)
-        self._daemon.warn(verdict)
-        self._daemon.recycler.start()
-        self._leave_old_folder()
-        logs.emit(log, logging.INFO, "daemon.reloaded", how, **report.files(self._daemon))
-        self._end(Event.READY, [])
+    def _done(self, result: CheckResult, settings: Settings, how: str) -> None:
+        self.code = result.code
+        self._report.reloads["ok"] += 1
+        self._web.apply(settings)
+        self._on_reloaded(result, settings)
+        self._recycler.start()
+        self._close_old_folder()
+        logs.emit(log, logging.INFO, "daemon.reloaded", how, **self._report.files)
+        self._end(DaemonEvent.READY, [])
 
     def _failed(self, problems: list[str], _code: int | None) -> None:
-        if self._daemon.life is not Life.RELOADING:
+        if self._lifecycle.state is not DaemonState.RELOADING:
             return
-        self._leave_old_folder(back=True)
-        self.results["failed"] += 1
-        text = "nothing has changed: " + "; ".join(problems)
+        self._close_old_folder(back=True)
+        self._web.abandon()
+        self._report.reloads["failed"] += 1
+        text = "reload failed, nothing has changed: " + "; ".join(problems)
         logs.emit(log, logging.ERROR, "daemon.reload_failed", text, problems=problems)
-        self._end(Event.KEEP, problems)
+        self._end(DaemonEvent.KEEP, problems)
 
-    def _end(self, event: Event, problems: list[str]) -> None:
-        self._daemon.go(event)
-        self._daemon.manager.ready()
+    def _end(self, event: DaemonEvent, problems: list[str]) -> None:
+        self._lifecycle.advance(event)
+        self._service_manager.ready()
         if self._again:
             self.ask()
         else:

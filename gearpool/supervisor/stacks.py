@@ -1,7 +1,7 @@
-"""Memory shared with a child into which its faulthandler writes the stacks, at SIGUSR1. Floor 4.
+"""Gets the stacks of a child: on SIGUSR1 its faulthandler writes them into shared memory. Floor 4.
 
-Law: the child is signalled and read when its dump is complete, or after a limit: it may be stopped, or dead, or have no
-CPU time for a while. A dump is complete when it ends with a whole line and has not grown for a moment.
+Invariant: a dump is read when it is complete (it ends with a whole line and has stopped growing), but no later than
+`MAX_WAIT_S`, because the child may be stopped, dead or short of CPU time.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from gearpool.supervisor.loop import Loop, Timer
 from gearpool.timing import Clock
 
 VARIABLE = "GEARPOOL_STACKS_FD"
-"""Environment variable: the descriptor, for the child."""
-LOOK_S = 0.05
+"""Environment variable with the descriptor, for the child."""
+CHECK_S = 0.05
 QUIET_S = 0.15
-"""A dump that has not grown for so long is complete."""
+"""A dump that has not grown for this long is complete."""
 MAX_WAIT_S = 1.5
-"""What a child is given to write its stacks."""
+"""Time limit for a child to write its stacks."""
 
 _SMALL = 1 << 20
 _IMPORTING = re.compile(r'^ *File "([^"\n]+)", line (\d+),? in <module>$', re.MULTILINE)
@@ -29,10 +29,10 @@ _STARTS_US = re.compile(r"(^|/)gearpool/children/[a-z]+\.py$")
 
 
 class Stacks:
-    """The memory of one child. An OSError means that the system has no more.
+    """The shared memory of one child. The constructor raises OSError if the system has none left.
 
     Args:
-        loop: where the time passes.
+        loop: runs the timers.
         clock: as `time.monotonic`.
     """
 
@@ -49,44 +49,44 @@ class Stacks:
         """Have the child write its stacks.
 
         Args:
-            send: sends it a signal. It is not signalled again while it is already writing for somebody else.
-            then: called once with the stacks when they are complete, or after `MAX_WAIT_S` with what there is.
+            send: sends it a signal; not called while an earlier request is still being served.
+            then: called once with the stacks when they are complete, or after `MAX_WAIT_S` with what was written.
         """
         self._waiting.append(then)
         if self._timer is None:
             self.take()
             self._size = 0
             self._asked_at = self._grown_at = self._clock()
-            self._timer = self._loop.later(LOOK_S, self._look)
+            self._timer = self._loop.later(CHECK_S, self._check)
             send(signal.SIGUSR1)
 
     def take(self) -> str:
-        """What was written since the last call, empty if nothing was."""
+        """What was written since the last call, empty if nothing."""
         text = self._written()
         os.ftruncate(self.fd, 0)
         os.lseek(self.fd, 0, os.SEEK_SET)
         return text.decode("utf-8", "backslashreplace").strip("\0\n")
 
     def close(self) -> None:
-        """Give it back. Who still waits is given what was written until now."""
+        """Release the memory. Callers that still wait get what has been written."""
         if self._timer is not None:
             self._timer.cancel()
             text, waiting = self.take(), self._done()
-            self._loop.later(0.0, lambda: _tell(waiting, text))
+            self._loop.later(0.0, lambda: _deliver(waiting, text))
         os.close(self.fd)
 
     def _written(self) -> bytes:
         return os.pread(self.fd, min(os.fstat(self.fd).st_size, _SMALL), 0)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now, size = self._clock(), os.fstat(self.fd).st_size
         if size != self._size:
             self._size, self._grown_at = size, now
         is_quiet = size > 0 and now - self._grown_at >= QUIET_S
         if now - self._asked_at >= MAX_WAIT_S or (is_quiet and (size > _SMALL or self._written().endswith(b"\n"))):
-            _tell(self._done(), self.take())
+            _deliver(self._done(), self.take())
         else:
-            self._timer = self._loop.later(LOOK_S, self._look)
+            self._timer = self._loop.later(CHECK_S, self._check)
 
     def _done(self) -> list[Callable[[str], object]]:
         self._timer = None
@@ -94,13 +94,13 @@ class Stacks:
         return waiting
 
 
-def _tell(waiting: list[Callable[[str], object]], text: str) -> None:
+def _deliver(waiting: list[Callable[[str], object]], text: str) -> None:
     for then in waiting:
         then(text)
 
 
 def importing_line(stacks: str) -> str | None:
-    """``FILE:LINE`` of the innermost module that is being imported in ``stacks`` (innermost frame first), if one is."""
+    """``FILE:LINE`` in the innermost module being imported, if any; ``stacks`` has the innermost frame first."""
     for file, line in _IMPORTING.findall(stacks):
         if not _STARTS_US.search(file):
             return f"{file}:{line}"

@@ -1,7 +1,7 @@
-"""Watches over processes that are starting: warns with the line that hangs, and gives them up at a limit. Floor 4.
+"""Watches processes that are starting: warns about a slow start, and gives up on one that hangs. Floor 4.
 
-Law: one limit for every start: the check of the configuration, the first workers, replacements, those of a reload, of a
-recycling or of a resize, and the job server. Time counts only while the supervisor itself runs.
+Invariant: every start has the same time limit: the checker, every worker and the job server. Only time in which the
+supervisor itself runs counts.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from gearpool.supervisor.stacks import importing_line
 from gearpool.timing import Clock
 
 WARN_S = 15.0
-"""A start that takes so long is warned of; at half the limit if that is sooner."""
-LOOK_S = 1.0
+"""A warning is logged after this time, or at half the limit if that is sooner."""
+CHECK_S = 1.0
 MAX_GAP_S = 2.0
-"""At most so much of the time between two looks is counted: in the rest the supervisor did not run either."""
+"""At most this much of the time between two checks is counted; in a longer gap the supervisor did not run either."""
 
 log = logging.getLogger("gearpool.supervisor")
 
 
-class Starting(Protocol):
-    """A process that is to become ready."""
+class StartingProcess(Protocol):
+    """A process that has yet to become ready."""
 
     @property
     def pid(self) -> int:
@@ -36,18 +36,18 @@ class Starting(Protocol):
 
     @property
     def starting(self) -> bool:
-        """Whether it is still to become ready, and not told to leave."""
+        """Whether it has yet to become ready and is still wanted."""
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
 
     def ask_for_stacks(self, then: Callable[[str], object]) -> None:
-        """Have its faulthandler write where it is; ``then(stacks)`` is called once."""
+        """Have its faulthandler write its stacks; ``then(stacks)`` is called once."""
 
 
 @dataclass
 class _Start:
-    process: Starting
+    process: StartingProcess
     name: str
     overdue: Callable[[str], object]
     waited_s: float = 0.0
@@ -55,11 +55,11 @@ class _Start:
     given_up: bool = False
 
 
-class Starts:
-    """All processes of one daemon that are starting.
+class StartupWatch:
+    """Watches all starting processes of one daemon.
 
     Args:
-        loop: where the time passes.
+        loop: runs the timer.
         limit_s: how long a start may take.
         clock: as `time.monotonic`.
     """
@@ -68,33 +68,31 @@ class Starts:
         self._loop = loop
         self._limit_s = limit_s
         self._warn_s = min(WARN_S, limit_s / 2)
+        self._period_s = min(CHECK_S, self._warn_s / 2)
         self._clock = clock
-        self._looked = 0.0
-        self._starts: list[_Start] = []
+        self._checked_at = 0.0
+        self._starting: list[_Start] = []
         self._timer: Timer | None = None
 
-    def watch(self, process: Starting, name: str, overdue: Callable[[str], object]) -> None:
-        """Watch over ``process`` until it is ready or has ended.
+    def watch(self, process: StartingProcess, name: str, overdue: Callable[[str], object]) -> None:
+        """Watch ``process`` until it is ready or has ended.
 
         Args:
-            process: what starts.
-            name: what it is called in the log, such as ``worker 123``.
-            overdue: called with the reason when it has taken too long; it is to be killed then.
+            process: the process.
+            name: its name in log messages, such as ``worker 123``.
+            overdue: called with the reason when it has taken too long; should kill it.
         """
-        self._starts.append(_Start(process, name, overdue))
+        self._starting.append(_Start(process, name, overdue))
         if self._timer is None:
-            self._looked = self._clock()
-            self._again()
+            self._checked_at = self._clock()
+            self._timer = self._loop.later(self._period_s, self._check)
 
-    def _again(self) -> None:
-        self._timer = self._loop.later(min(LOOK_S, self._warn_s / 2), self._look)
-
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = self._clock()
-        gap = min(now - self._looked, MAX_GAP_S)
-        self._looked = now
-        self._starts = [start for start in self._starts if start.process.starting and not start.given_up]
-        for start in self._starts:
+        gap = min(now - self._checked_at, MAX_GAP_S)
+        self._checked_at = now
+        self._starting = [start for start in self._starting if start.process.starting and not start.given_up]
+        for start in self._starting:
             start.waited_s += gap
             if start.waited_s >= self._limit_s:
                 start.given_up = True
@@ -102,13 +100,10 @@ class Starts:
             elif start.waited_s >= self._warn_s and not start.warned:
                 start.warned = True
                 self._ask_where(start, self._warn)
-        if self._starts:
-            self._again()
-        else:
-            self._timer = None
+        self._timer = self._loop.later(self._period_s, self._check) if self._starting else None
 
     def _ask_where(self, start: _Start, then: Callable[[_Start, str], None]) -> None:
-        """Have it show where it is: SIGUSR1 what is on its CPU, SIGUSR2 the greenlet that imports, if that waits."""
+        """Get its stacks: SIGUSR1 dumps the threads, SIGUSR2 adds the importing greenlet if that waits in the event loop."""
         process = start.process
 
         def answered(stacks: str) -> None:
@@ -120,27 +115,13 @@ class Starts:
 
     def _warn(self, start: _Start, stacks: str) -> None:
         at = importing_line(stacks)
-        where = f" It is at {at}." if at else ""
-        logs.emit(
-            log,
-            logging.WARNING,
-            "start.slow",
-            f"{start.name} is not ready after {start.waited_s:.0f} s; it is given up after {self._limit_s:g} s.{where}",
-            worker=start.process.pid,
-            at=at,
-            stacks=stacks or None,
-        )
+        where = f" It is currently at {at}." if at else ""
+        text = f"{start.name} is not ready after {start.waited_s:.0f} s; it will be killed after {self._limit_s:g} s.{where}"
+        logs.emit(log, logging.WARNING, "start.slow", text, worker=start.process.pid, at=at, stacks=stacks or None)
 
     def _give_up(self, start: _Start, stacks: str) -> None:
         at = importing_line(stacks)
         reason = f"{start.name} was not ready after {self._limit_s:g} s" + (f"; it hangs at {at}" if at else "")
-        logs.emit(
-            log,
-            logging.ERROR,
-            "start.overdue",
-            f"{reason}; killing it",
-            worker=start.process.pid,
-            at=at,
-            stacks=stacks or None,
-        )
+        fields = {"worker": start.process.pid, "at": at, "stacks": stacks or None}
+        logs.emit(log, logging.ERROR, "start.overdue", f"{reason}; killing it", **fields)
         start.overdue(reason)

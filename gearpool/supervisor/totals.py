@@ -1,71 +1,100 @@
-"""Adds up what the workers say of themselves, those that have gone included. Floor 4; pure.
+"""Adds up what all workers have counted, including those that have ended. Floor 4; pure.
 
-Law: counters never fall when a child is replaced: what a child had counted when it went is kept. Gauges (jobs in
-progress, slots) go with it.
+Invariant: counters never fall when a worker is replaced, because its last counts are kept. Functions are added up by name:
+their order may differ from one configuration to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
 
-COUNTERS = frozenset({"outcomes", "duration_buckets", "duration_sum_s", "stalls", "stall_s", "reconnects"})
-"""Names, at any depth of a status, under which everything only grows."""
+from gearpool.figures import FunctionFigures, ProcessFigures
+from gearpool.metrics import BOUNDS, OUTCOMES, STALL_BOUNDS
 
-SECTIONS = ("functions", "servers", "slots", "stalls", "stall_s", "reconnects")
 
-Tree = dict[str, Any]
+class Counts(TypedDict):
+    """Counters of several workers. ``stalls`` has a function "" if some are of none that is known."""
+
+    functions: dict[str, FunctionFigures]
+    stalls: dict[str, int]
+    stall_buckets: list[int]
+    stall_sum_s: float
+    reconnects: int
 
 
 class Totals:
-    """The sum of all children that have gone, and with `view` also of those that live."""
+    """Keeps the sum of all workers that have ended; `view` adds the running ones."""
 
     def __init__(self) -> None:
-        self._past: Tree = {}
+        self._past = _nothing()
 
-    def retire(self, status: Mapping[str, Any]) -> None:
-        """A child has gone; this was its last status."""
-        self._past = added(self._past, counters_of({name: status[name] for name in SECTIONS if name in status}))
+    def add_ended(self, functions: Sequence[str], figures: ProcessFigures | None) -> None:
+        """Add what a worker with these functions had counted when it ended."""
+        if figures is not None:
+            self._past = _added(self._past, functions, figures)
 
-    def view(self, statuses: Iterable[Mapping[str, Any]]) -> Tree:
-        """The SECTIONS over all children, living and gone."""
+    def add_stall(self, function: str, seconds: float, *, counted: bool) -> None:
+        """Add a stall that ended with its process, which may have ``counted`` that it began."""
+        stalls, buckets = self._past["stalls"], list(self._past["stall_buckets"])
+        buckets[bisect_left(STALL_BOUNDS, seconds)] += 1
+        if not counted:
+            stalls = {**stalls, function: stalls.get(function, 0) + 1}
+        self._past = {
+            **self._past,
+            "stalls": stalls,
+            "stall_buckets": buckets,
+            "stall_sum_s": self._past["stall_sum_s"] + seconds,
+        }
+
+    def view(self, workers: Iterable[tuple[Sequence[str], ProcessFigures | None]] = ()) -> Counts:
+        """The counts of all workers, running and ended."""
         total = self._past
-        for status in statuses:
-            total = added(total, {name: status[name] for name in SECTIONS if name in status})
+        for functions, figures in workers:
+            if figures is not None:
+                total = _added(total, functions, figures)
         return total
 
 
-def jobs_run(status: Mapping[str, Any]) -> int:
-    """Runs of jobs that a child's status tells of."""
-    functions = status.get("functions") or {}
-    return sum(sum((one.get("outcomes") or {}).values()) for one in functions.values())
+def _nothing() -> Counts:
+    buckets = [0] * (len(STALL_BOUNDS) + 1)
+    return {"functions": {}, "stalls": {}, "stall_buckets": buckets, "stall_sum_s": 0.0, "reconnects": 0}
 
 
-def counters_of(tree: Mapping[str, Any]) -> Tree:
-    """The tree without what is not a counter."""
-    kept: Tree = {}
-    for name, value in tree.items():
-        if name in COUNTERS:
-            kept[name] = value
-        elif isinstance(value, Mapping):
-            inner = counters_of(value)
-            if inner:
-                kept[name] = inner
-    return kept
+def no_runs() -> FunctionFigures:
+    """A function that has never run."""
+    buckets = [0] * (len(BOUNDS) + 1)
+    return {"outcomes": dict.fromkeys(OUTCOMES, 0), "duration_buckets": buckets, "duration_sum_s": 0.0, "stalls": 0}
 
 
-def added(one: Any, other: Any) -> Any:
-    """Two trees of equal shape as one: numbers are added, lists by position, flags are or-ed, words: the latter's."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        names = [*one, *(name for name in other if name not in one)]
-        return {
-            name: added(one[name], other[name]) if name in one and name in other else one.get(name, other.get(name))
-            for name in names
-        }
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        return [added(mine, theirs) for mine, theirs in zip(one, other, strict=True)]
-    if isinstance(one, bool) and isinstance(other, bool):
-        return one or other
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return one + other
-    return other if other is not None else one
+def _added(total: Counts, names: Sequence[str], figures: ProcessFigures) -> Counts:
+    functions, stalls = dict(total["functions"]), dict(total["stalls"])
+    for name, counted in zip(names, figures["functions"], strict=False):
+        before = functions.get(name)
+        functions[name] = counted if before is None else _sum(before, counted)
+        if counted["stalls"]:
+            stalls[name] = stalls.get(name, 0) + counted["stalls"]
+    if figures["other_stalls"]:
+        stalls[""] = stalls.get("", 0) + figures["other_stalls"]
+    return {
+        "functions": functions,
+        "stalls": stalls,
+        "stall_buckets": _each(total["stall_buckets"], figures["stall_buckets"]),
+        "stall_sum_s": total["stall_sum_s"] + figures["stall_sum_s"],
+        "reconnects": total["reconnects"] + figures["reconnects"],
+    }
+
+
+def _sum(one: FunctionFigures, other: FunctionFigures) -> FunctionFigures:
+    mine, theirs = one["outcomes"], other["outcomes"]
+    return {
+        "outcomes": {name: mine.get(name, 0) + theirs.get(name, 0) for name in {**mine, **theirs}},
+        "duration_buckets": _each(one["duration_buckets"], other["duration_buckets"]),
+        "duration_sum_s": one["duration_sum_s"] + other["duration_sum_s"],
+        "stalls": one["stalls"] + other["stalls"],
+    }
+
+
+def _each(one: list[int], other: list[int]) -> list[int]:
+    return [mine + theirs for mine, theirs in zip(one, other, strict=True)]

@@ -1,7 +1,7 @@
-"""For the tests of people who use gearpool, and for our own. Floor 5.
+"""Tools for tests, of applications and of gearpool itself. Floor 5.
 
-`run_job` runs one handler without any server; `job_server` is a real job server inside the test process, which fails as
-its ``faults`` are told; `working` is a worker beside it. With pytest they are there as fixtures, see `plugin`.
+`run_job` runs one handler without any server; `job_server` is a real job server inside the test process, with scripted
+``faults``; `working` is a worker beside it. With pytest they are fixtures, see `plugin`.
 """
 
 from __future__ import annotations

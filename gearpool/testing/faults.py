@@ -1,8 +1,8 @@
-"""What a job server of `servers` does wrong when a test says so. Floor 5.
+"""Scripted faults of a job server in a test. Floor 5.
 
-Law: the faults are made of real bytes on real sockets, between the server and its peers: the server itself knows nothing
-of them, and a peer sees what a network, a crash or a broken server would show it. Without a fault every byte passes as it
-is. They hold for all connections, clients' and workers', those that are and those to come, until `Faults.clear`.
+Faults are made with real bytes on real sockets, between the server and its peers: the server knows nothing of them, and a
+peer sees what a network, a crash or a broken server would show it. Without a fault every byte passes unchanged. A fault
+holds for all connections, of clients and workers, present and future, until `Faults.clear`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from gearpool.server.streams import Stream
 Direction = Literal["sent", "received"]
 
 _PUSH_S = 0.005
-"""How soon bytes that did not fit into a socket are tried again."""
+"""Delay before bytes that did not fit into a socket are tried again."""
 _NOISE = b"This is not Gearman. "
 
 
 @dataclass
 class _State:
-    """The faults in force. Touched in the server's thread only."""
+    """The active faults. Used in the server's thread only."""
 
     delay_s: float = 0.0
     silent: bool = False
@@ -57,37 +57,37 @@ class Faults:
         self._streams: set[FaultyStream] = set()
 
     def refuse(self) -> None:
-        """New connections are refused; those that are go on."""
+        """Refuse new connections; existing ones stay."""
         self._call(lambda server: server.quiet())
 
     def drop(self) -> None:
-        """Every connection ends now; whoever connects again is served."""
+        """End every connection now; new ones are served."""
         self._call(lambda server: server.drop_connections())
 
     def drop_after(self, packets: int) -> None:
-        """Each connection ends when the server has sent so many more packets on it.
+        """End each connection when the server has sent this many more packets on it.
 
         The first of a new connection is the answer to the greeting of gearpool's clients and workers (ECHO_RES).
         """
         self._set(most=packets)
 
     def silence(self) -> None:
-        """The server takes connections and bytes, and answers nothing: a black hole.
+        """Accept connections and bytes, and answer nothing: a black hole.
 
-        What it is sent meanwhile is lost. Connections that were open then end with `clear`.
+        What is sent to the server meanwhile is lost. Connections that were open then end with `clear`.
         """
         self._set(silent=True)
 
     def delay(self, seconds: float) -> None:
-        """Everything the server sends arrives so much later."""
+        """Delay everything the server sends by this much."""
         self._set(delay_s=seconds)
 
     def garble(self, packets: int = 1) -> None:
-        """So many of the next packets that the server sends are noise of the same length."""
+        """Replace this many of the next packets of the server by noise of the same length."""
         self._set(garble=packets)
 
     def lose_next(self, packet: str, *, direction: Direction = "sent", count: int = 1) -> None:
-        """The next packet of this type gets lost on its way.
+        """Lose the next packet of this type.
 
         Args:
             packet: its name, as ``"JOB_CREATED"``.
@@ -101,11 +101,11 @@ class Faults:
         try:
             kind = PacketType[packet]
         except KeyError:
-            raise InvalidArgument(f"{packet!r} is the name of no packet") from None
+            raise InvalidArgument(f"{packet!r} is not the name of a packet") from None
         self._call(lambda _: self.losing.extend([(kind, direction)] * count))
 
     def clear(self) -> None:
-        """Everything works again."""
+        """End all faults."""
 
         def clear(server: JobServer) -> None:
             silent, self.state = self.state.silent, _State()
@@ -127,7 +127,7 @@ class Faults:
         self._streams.discard(stream)
 
     def loses(self, kind: int, direction: Direction) -> bool:
-        """Whether this packet gets lost."""
+        """Whether this packet is to be lost."""
         for each in self.losing:
             if each == (kind, direction):
                 self.losing.remove(each)
@@ -227,7 +227,7 @@ class FaultyStream:
         return self._stream.unsent
 
     def renew(self, *, broken: bool = False) -> None:
-        """Other faults are in force. ``broken``: bytes were lost, so that nothing can be made of what comes next."""
+        """The faults have changed. ``broken``: bytes were lost, so what follows cannot be decoded."""
         self._sent = 0
         if broken:
             self._shut()

@@ -1,7 +1,7 @@
 """`run_job`: one handler, one payload, no server; for tests of handlers. Floor 5.
 
-Law: nothing of a worker is imitated here. Decoding, limits, what an end means and what is done about it are the worker's
-own (`worker.single`, `policy`); only the waiting between two attempts is left out.
+It applies the worker's own decoding, time limits and retry policy (`worker.run_once`, `policy`); only the waiting between
+two attempts is left out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from gearpool import handlers
 from gearpool.jobs import End, Job
 from gearpool.policy import Action, decide
 from gearpool.settings import ErrorAction, PayloadKind, Report, RetrySettings
-from gearpool.worker.making import OnError, make_function
-from gearpool.worker.single import run_once
+from gearpool.worker.loading import OnError, make_function
+from gearpool.worker.run_once import run_once
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """pytest fixtures: a job server, its client and its worker. Floor 5.
 
-Law: pytest loads this in every run of everybody who has gearpool installed, so it imports nothing but pytest. gevent is
-loaded when a fixture is used, and nothing is ever monkey-patched.
+pytest loads this in every run wherever gearpool is installed, so it imports nothing but pytest. gevent is loaded when a
+fixture is used, and nothing is ever monkey-patched.
 """
 
 from __future__ import annotations

@@ -6,12 +6,15 @@ It runs in a native thread with a gevent hub of its own, so tests may block, use
 from __future__ import annotations
 
 import contextlib
+import queue
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from gevent.hub import get_hub
+from gevent.event import Event
 from gevent.monkey import get_original
 
+from gearpool.net.hub_calls import HubCalls
+from gearpool.net.hub_thread import HubThread
 from gearpool.server.shell import JobServer
 from gearpool.testing.faults import Faults
 from gearpool.timing import Deadline
@@ -29,21 +32,19 @@ class ThreadedJobServer:
     Attributes:
         server: the server itself; touch it only through `call`.
         port: where it listens, on 127.0.0.1; stays the same over `stop` and `start`.
-        faults: what it is to do wrong; see `gearpool.testing.faults`.
+        faults: scripted faults; see `gearpool.testing.faults`.
     """
 
     def __init__(self, **options: Any) -> None:
         self._options = options
-        self._start_thread = get_original("_thread", "start_new_thread")
-        self._lock_class = get_original("_thread", "allocate_lock")
         self.server: JobServer | None = None
-        self.host: str = options.get("listen", ("127.0.0.1", 0))[0]
-        self.port: int = options.get("listen", ("127.0.0.1", 0))[1]
+        self.host: str
+        self.port: int
+        self.host, self.port = options.get("listen", ("127.0.0.1", 0))
         self.faults: Faults = Faults(self.call)
-        self._hub: Any = None
-        self._wanted: list[Callable[[], None]] = []
-        self._doorbell: Any = None
-        self._ended: Any = None
+        self._thread: HubThread | None = None
+        self._calls: HubCalls
+        self._stopping: Event
 
     @property
     def address(self) -> str:
@@ -54,32 +55,29 @@ class ThreadedJobServer:
         """Start it, on the port it had before if it had one. Raises what `JobServer.start` raises."""
         if self.server is not None:
             return
-        problems: list[BaseException] = []
-        ready, ended = self._lock_class(), self._lock_class()
-        ready.acquire()
-        ended.acquire()
-
-        def main() -> None:
-            try:
-                self._main(problems, ready)
-            finally:
-                ended.release()
-
-        self._ended = ended
-        self._start_thread(main, ())
-        if not ready.acquire(timeout=_LIMIT_S):
-            raise TimeoutError("the job server did not start")
-        if problems:
-            raise problems[0]
+        # A native queue, since the starting thread may be monkey-patched and the server's is not.
+        started = get_original("queue", "SimpleQueue")()
+        self._thread = HubThread(lambda: self._main(started))
+        try:
+            problem = started.get(timeout=_LIMIT_S)
+        except queue.Empty:
+            raise TimeoutError("the job server did not start") from None
+        if problem is not None:
+            raise problem
 
     def stop(self, seconds: float = 0.0) -> None:
-        """Close everything; jobs that run may end within ``seconds``. What waited is lost."""
-        server = self.server
-        if server is None:
+        """Close everything; running jobs may end within ``seconds``. Waiting jobs are lost."""
+        server, thread = self.server, self._thread
+        if server is None or thread is None:
             return
         self.server = None
-        self._ask(lambda: self._finish(server, seconds))
-        if not self._ended.acquire(timeout=_LIMIT_S + seconds):
+
+        def end() -> None:
+            server.stop(Deadline.after(seconds))
+            self._stopping.set()
+
+        self._calls.post(end)
+        if not thread.join(_LIMIT_S + seconds):
             raise TimeoutError("the job server did not stop")
 
     def restart(self) -> None:
@@ -92,68 +90,26 @@ class ThreadedJobServer:
         server = self.server
         if server is None:
             raise RuntimeError("the job server is not running")
-        answer: list[_T] = []
-        errors: list[BaseException] = []
-        done = self._lock_class()
-        done.acquire()
-
-        def run() -> None:
-            try:
-                answer.append(function(server))
-            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-                errors.append(error)
-            done.release()
-
-        self._ask(run)
-        if not done.acquire(timeout=_LIMIT_S):
-            raise TimeoutError("the job server did not answer")
-        if errors:
-            raise errors[0]
-        return answer[0]
+        return self._calls.call(lambda: function(server), _LIMIT_S)
 
     def drop_connections(self) -> None:
-        """End every connection, as a network fault would; the server goes on."""
+        """End every connection, as a network fault would; the server keeps running."""
         self.call(lambda server: server.drop_connections())
 
-    def _ask(self, what: Callable[[], None]) -> None:
-        self._wanted.append(what)
-        self._doorbell.send()
-
-    def _main(self, problems: list[BaseException], ready: Any) -> None:
-        hub = self._hub = get_hub()
-        options = {**self._options, "listen": (self.host, self.port)}
+    def _main(self, started: Any) -> None:
         try:
-            server = JobServer(**options)
+            server = JobServer(**{**self._options, "listen": (self.host, self.port)})
             server.wrap = self.faults.wrap
             server.start()
         except BaseException as error:  # noqa: BLE001 - raised again in the starter's thread
-            problems.append(error)
-            ready.release()
-            hub.destroy(destroy_loop=True)
+            started.put(error)
             return
-        self._doorbell = hub.loop.async_()
-        self._doorbell.start(self._answer)
+        self._calls, self._stopping = HubCalls(), Event()
         self.port = server.port
         self.server = server
-        self._over = hub.loop.async_()
-        ready.release()
-        hub.wait(self._over)
-        self._doorbell.close()
-        self._over.close()
-        hub.destroy(destroy_loop=True)
-
-    def _answer(self) -> None:
-        while self._wanted:
-            self._wanted.pop(0)()
-
-    def _finish(self, server: JobServer, seconds: float) -> None:
-        import gevent
-
-        def stop() -> None:
-            server.stop(Deadline.after(seconds))
-            self._over.send()
-
-        gevent.spawn(stop)
+        started.put(None)
+        self._stopping.wait()
+        self._calls.close()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """A real worker inside the test process, beside the job server of `servers`. Floor 5.
 
 It runs in a native thread with a gevent hub of its own, so tests may block or be greenlets themselves. Its handlers run
-in that thread: what waits with gevent waits together, what blocks holds up the others.
+in that thread, concurrently as far as they yield.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from gevent.hub import get_hub
-from gevent.monkey import get_original
-
 from gearpool.client import Client
 from gearpool.errors import GearpoolError, UsageError
+from gearpool.net.hub_thread import HubThread
 from gearpool.timing import Deadline
 from gearpool.worker import Worker
 
@@ -34,10 +32,8 @@ class ThreadedWorker:
     def __init__(self, servers: Any, **options: Any) -> None:
         self._servers = servers
         self._options = options
-        self._start_thread = get_original("_thread", "start_new_thread")
-        self._lock_class = get_original("_thread", "allocate_lock")
         self._worker: Worker | None = None
-        self._ended: Any = None
+        self._thread: HubThread | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -53,9 +49,7 @@ class ThreadedWorker:
         if self._worker is not None:
             return
         self._worker = Worker(self._servers, **self._options)
-        self._ended = self._lock_class()
-        self._ended.acquire()
-        self._start_thread(self._main, (self._worker,))
+        self._thread = HubThread(self._worker.run)
 
     def add(self, name: str, handler: Callable[..., Any], *, wait: float = 10.0, **options: Any) -> None:
         """Serve ``name``.
@@ -63,7 +57,7 @@ class ThreadedWorker:
         Args:
             name: the function's name.
             handler: the handler.
-            wait: return when the job servers know it, and give up after so many seconds; 0: return at once.
+            wait: return when the job servers know it, and raise TimeoutError after this many seconds; 0: return at once.
             options: those of `Worker.add_ability`.
 
         Raises:
@@ -83,7 +77,8 @@ class ThreadedWorker:
         if worker is None:
             return
         worker.stop()
-        if not self._ended.acquire(timeout=2 * _LIMIT_S):
+        assert self._thread is not None
+        if not self._thread.join(2 * _LIMIT_S):
             raise TimeoutError("the worker did not stop")
 
     def _running(self) -> Worker:
@@ -103,14 +98,6 @@ class ThreadedWorker:
                 if deadline.expired():
                     raise TimeoutError(f"no job server knows a worker of {name} after {seconds:g} s")
                 time.sleep(0.005)
-
-    def _main(self, worker: Worker) -> None:
-        hub = get_hub()
-        try:
-            worker.run()
-        finally:
-            hub.destroy(destroy_loop=True)
-            self._ended.release()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
-"""Jobs that are reported without waiting for their handler, which cannot be ended. Floor 3.
+"""Reports jobs without waiting for their handler, which cannot be ended. Floor 3.
 
-A handler that swallows even its killing, or that is in the midst of an import at the end of its grace, would hold its slot
-and its client for ever. Law: what such a handler says of its job later goes nowhere, and when it ends nobody asks why.
+A handler that ignores even GreenletExit, or is importing a module at the end of its grace period, would keep its slot and
+its client waiting for ever. What such a handler sends later is discarded, and so is its outcome.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from gevent import GreenletExit
 from gearpool.jobs import Draining, End, Job, Outcome
 from gearpool.worker.importing import is_importing
 from gearpool.worker.runs import Run
-from gearpool.worker.verdicts import Verdicts
+from gearpool.worker.verdicts import Verdicts, outcome_of
 
 
 class Abandoned:
-    """Those of one pool.
+    """The abandoned runs of one process.
 
     Args:
-        verdicts: reports them.
-        replace: called with the reason why this process should be replaced; None: nobody can.
+        replace: called with the reason why this process should be replaced; None without a supervisor.
     """
 
     def __init__(self, verdicts: Verdicts, replace: Callable[[str], None] | None) -> None:
@@ -33,16 +32,16 @@ class Abandoned:
         return job in self._jobs
 
     def overdue(self, run: Run) -> None:
-        """The grace of ``run`` is over: report what it was interrupted for, and give back its slot."""
-        self._report(run, self._verdicts.outcome(run, run.thrown[0]))
+        """The grace period of ``run`` is over: report why it was interrupted, and release its slot."""
+        self._report(run, outcome_of(run.thrown[0], run.thrown))
 
     def stuck(self, run: Run) -> None:
-        """This process cannot get rid of ``run``: have it replaced."""
+        """``run`` cannot be ended: request a replacement of this process."""
         if self.replace is not None:
             self.replace(f"a handler of {run.job.function} cannot be ended")
 
     def cut_off(self, run: Run) -> None:
-        """The drain is over: kill the handler, and report its job, or hand it back, whether or not it ends. In the hub."""
+        """The drain deadline has passed: kill the handler, and report its job even if it does not end. Called in the hub."""
         if run.abandoned:
             return
         if not is_importing(run.greenlet.gr_frame):
@@ -51,10 +50,10 @@ class Abandoned:
             self._report(run, Outcome(End.DRAINED, error=Draining("the process is going away")))
 
     def ended(self, run: Run) -> None:
-        """The handler of one of them has ended at last."""
+        """The handler of an abandoned run has ended after all."""
         self._jobs.discard(run.job)
 
     def _report(self, run: Run, outcome: Outcome) -> None:
-        run.abandoned = True
+        run.abandon()
         self._jobs.add(run.job)
         self._verdicts.conclude(run, outcome)

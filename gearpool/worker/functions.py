@@ -1,4 +1,4 @@
-"""One function in this process: its handler made callable, its rules, gates and counters, over all servers. Floor 3."""
+"""One function in this process: its handler, error rules, gates and counters, shared by all its lanes. Floor 3."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 import json
 import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, NamedTuple
 
 from gearpool.handlers import LoadedHandler
 from gearpool.jobs import Job
@@ -14,125 +14,130 @@ from gearpool.metrics import Counters
 from gearpool.policy import Rules
 from gearpool.protocol.names import function_name
 from gearpool.settings import FunctionSettings
+from gearpool.worker.admission import FunctionSlots
 from gearpool.worker.gates import Breaker, Rate
-from gearpool.worker.slots import FunctionSlots
-from gearpool.worker.suspects import Notes
 
 FAIR_S = 0.005
-"""Seconds of CPU time that may be grabbed and not yet started: beyond it the jobs belong to another process."""
+"""Grab at most as many jobs as can be started within this CPU time: another process may be free sooner."""
+
+
+class Note(NamedTuple):
+    """The supervisor's record of one job that ran when a process died.
+
+    Attributes:
+        kills: process deaths that it is blamed for.
+        suspected: process deaths of which it is one of several possible causes.
+    """
+
+    kills: int
+    suspected: int
+
+
+Notes = dict[bytes, Note]
+"""The notes on jobs of one function on one server, by `jobs.job_key`. Nearly always empty."""
 
 
 class Function:
     """Shared by the lanes of one function.
 
     Args:
-        settings: what the configuration says of it.
-        handler: the loaded handler.
         rules: ``settings.on_error`` with its classes resolved.
-        index: its place in the process's list of functions, for the shared page.
-        most: the process's number of slots.
+        index: its index in the process's list of functions, for the shared page.
+        max_slots: the number of slots of the process.
     """
 
-    def __init__(self, settings: FunctionSettings, handler: LoadedHandler, rules: Rules, index: int, most: int) -> None:
+    def __init__(
+        self, settings: FunctionSettings, handler: LoadedHandler, rules: Rules, index: int, max_slots: int
+    ) -> None:
         self.settings = settings
         self.handler = handler
         self.rules = rules
         self.index = index
         self.name = settings.name
         self.wire_name = function_name(settings.name)
-        self.slots = FunctionSlots(settings.concurrency or most, settings.weight)
+        self.slots = FunctionSlots(settings.concurrency or max_slots, settings.weight)
         self.counters = Counters()
         self.waiting = 0
         self.paused = False
         self._notes: dict[str, Notes] = {}
-        self.rate = Rate(settings.rate_per_s, time.monotonic()) if settings.rate_per_s else None
-        self.breaker = Breaker(settings.breaker) if settings.breaker else None
+        rate = Rate(settings.rate_per_s, time.monotonic()) if settings.rate_per_s else None
+        self._set_gates(rate, Breaker(settings.breaker) if settings.breaker else None)
         self.cost_s = 0.0
         self.takes_job, self.call = _callable(settings, handler)
         self.encode = _encode_json if settings.payload == "json" else _encode
 
     @property
-    def cap(self) -> int:
-        """How many jobs one grab may ask for: no more than can be started in about FAIR_S."""
+    def max_grabs(self) -> int:
+        """How many jobs may be grabbed at once: as many as can be started in about FAIR_S."""
         if self.cost_s <= FAIR_S / self.slots.limit:
             return self.slots.limit
         return max(1, int(FAIR_S / self.cost_s))
 
-    def cost(self, seconds: float) -> None:
-        """A job took ``seconds`` of CPU until it ended or first waited; the estimate follows by a fifth."""
+    def measure(self, seconds: float) -> None:
+        """Update the average: a job used ``seconds`` of CPU time until it ended or first yielded."""
         if self.cost_s == 0.0:
             self.cost_s = seconds
         else:
             self.cost_s += (seconds - self.cost_s) * 0.2
 
     def allowed(self, now: float) -> int | None:
-        """How many jobs the gates let through now; None without limit."""
+        """How many jobs the rate, the breaker and a pause allow to be grabbed now; None without limit."""
         if self.paused:
             return 0
-        most: int | None = None
-        if self.rate is not None:
-            most = self.rate.allowed(now)
-        if self.breaker is not None:
-            probes = self.breaker.allowed(now)
-            if probes is not None:
-                most = probes if most is None else min(most, probes)
-        return most
+        limits = [allowed for gate in self._gates if (allowed := gate.allowed(now)) is not None]
+        return min(limits, default=None)
 
     def gate_wait_s(self, now: float) -> float:
-        """Seconds until the gates let something through."""
-        wait = 0.0
-        if self.rate is not None:
-            wait = self.rate.wait_s(now)
-        if self.breaker is not None:
-            wait = max(wait, self.breaker.wait_s(now))
-        return wait
+        """Seconds until the rate and the breaker allow a grab."""
+        return max((gate.wait_s(now) for gate in self._gates), default=0.0)
 
-    def asked(self, count: int) -> None:
-        """``count`` jobs are asked for."""
-        if self.rate is not None:
-            self.rate.take(count)
-        if self.breaker is not None:
-            self.breaker.asked(count)
+    def count_grabs(self, count: int) -> None:
+        """``count`` grabs are sent."""
+        for gate in self._gates:
+            gate.take(count)
 
-    def did_not_come(self, count: int) -> None:
-        """``count`` jobs that were asked for did not come."""
-        if self.rate is not None:
-            self.rate.give_back(count)
-        if self.breaker is not None:
-            self.breaker.gave_back(count)
+    def return_grabs(self, count: int) -> None:
+        """``count`` grabs brought no job, or one that is not run."""
+        for gate in self._gates:
+            gate.give_back(count)
+
+    def _set_gates(self, rate: Rate | None, breaker: Breaker | None) -> None:
+        self.rate, self.breaker = rate, breaker
+        self._gates: list[Rate | Breaker] = [gate for gate in (rate, breaker) if gate is not None]
 
     def notes_of(self, server: str) -> Notes:
-        """What is known of jobs on this server that were there when a process died; the same object each time."""
+        """The notes on this function's jobs on ``server``; always the same object."""
         return self._notes.setdefault(server, {})
 
-    def apply(self, settings: FunctionSettings, most: int) -> None:
-        """Take over changed limits while running; handler and payload stay what they are."""
-        now = time.monotonic()
+    def apply(self, settings: FunctionSettings, max_slots: int) -> None:
+        """Apply changed limits while running; handler and payload encoding do not change."""
+        now, rate, breaker = time.monotonic(), self.rate, self.breaker
         if not settings.rate_per_s:
-            self.rate = None
-        elif self.rate is None:
-            self.rate = Rate(settings.rate_per_s, now)
-        elif self.rate.per_s != settings.rate_per_s:
-            self.rate.change(settings.rate_per_s, now)
+            rate = None
+        elif rate is None:
+            rate = Rate(settings.rate_per_s, now)
+        elif rate.per_s != settings.rate_per_s:
+            rate.change(settings.rate_per_s, now)
         if settings.breaker != self.settings.breaker:
-            self.breaker = Breaker(settings.breaker) if settings.breaker else None
-        self.slots.limit = settings.concurrency or most
-        self.slots.weigh(settings.weight)
+            breaker = Breaker(settings.breaker) if settings.breaker else None
+        self._set_gates(rate, breaker)
+        self.slots.limit = settings.concurrency or max_slots
+        self.slots.set_weight(settings.weight)
         self.settings = settings
 
 
 def _callable(settings: FunctionSettings, handler: LoadedHandler) -> tuple[bool, Callable[..., Any]]:
-    """Whether the call takes the job too, and the call: for plain bytes handlers the handler itself."""
+    """Whether the callable takes the job, too, and the callable; for a plain bytes handler, that is the handler itself."""
     function, takes_job = handler.function, handler.takes_job
     if settings.payload == "bytes" and not handler.is_generator:
         return takes_job, function
-    decode: Any = {"bytes": _as_is, "text": bytes.decode, "json": json.loads}[settings.payload]
+    decode: Any = {"bytes": bytes, "text": bytes.decode, "json": json.loads}[settings.payload]
     encode = _encode_json if settings.payload == "json" else _encode
     if handler.is_generator:
 
         def stream(argument: bytes, job: Job) -> Any:
-            parts = function(decode(argument), job) if takes_job else function(decode(argument))
-            return _drive(parts, job, encode)
+            chunks = function(decode(argument), job) if takes_job else function(decode(argument))
+            return _send_chunks(chunks, job, encode)
 
         return True, stream
     if takes_job:
@@ -140,20 +145,16 @@ def _callable(settings: FunctionSettings, handler: LoadedHandler) -> tuple[bool,
     return False, lambda argument: function(decode(argument))
 
 
-def _drive(parts: Generator[Any, None, Any], job: Job, encode: Callable[[Any], bytes]) -> Any:
+def _send_chunks(chunks: Generator[Any, None, Any], job: Job, encode: Callable[[Any], bytes]) -> Any:
     try:
         while True:
             try:
-                part = next(parts)
+                chunk = next(chunks)
             except StopIteration as stop:
                 return stop.value
-            job.data(encode(part))
+            job.data(encode(chunk))
     finally:
-        parts.close()
-
-
-def _as_is(argument: bytes) -> bytes:
-    return argument
+        chunks.close()
 
 
 def _encode(result: Any) -> bytes:
@@ -172,7 +173,7 @@ def _encode(result: Any) -> bytes:
         return bytes(result)
     if inspect.isgenerator(result):
         result.close()
-        raise TypeError("the handler returned a generator; to stream, be a generator function yourself")
+        raise TypeError("the handler returned a generator; to stream, the handler itself must be a generator function")
     raise TypeError(f"the handler returned {type(result).__name__}; expected bytes, str or None (or payload: json)")
 
 

@@ -1,6 +1,6 @@
-"""What keeps a function from grabbing although slots are free: its rate, and its breaker. Floor 3; pure, fake clock.
+"""Rate limit and circuit breaker of a function: they hold back grabs although slots are free. Floor 3; pure.
 
-Law: a gate only ever says how many jobs may be asked for now and when to ask again. A job that was grabbed is run.
+Invariant: a gate only decides how many jobs may be grabbed now and when to ask again. A job that was grabbed is run.
 """
 
 from __future__ import annotations
@@ -12,47 +12,47 @@ from gearpool.settings import BreakerSettings
 
 
 class Rate:
-    """A token bucket: ``per_s`` jobs started a second, at most one second's worth saved up (at least one)."""
+    """A token bucket: ``per_s`` jobs a second, with a burst of at most one second's worth (at least one job)."""
 
     def __init__(self, per_s: float, now: float) -> None:
         self.per_s = per_s
-        self._most = max(1.0, per_s)
-        self._tokens = self._most
+        self._burst = max(1.0, per_s)
+        self._tokens = self._burst
         self._at = now
 
     def change(self, per_s: float, now: float) -> None:
         """A new rate from now on."""
         self._fill(now)
         self.per_s = per_s
-        self._most = max(1.0, per_s)
-        self._tokens = min(self._tokens, self._most)
+        self._burst = max(1.0, per_s)
+        self._tokens = min(self._tokens, self._burst)
 
     def allowed(self, now: float) -> int:
-        """How many jobs may start now."""
+        """How many jobs may be grabbed now."""
         self._fill(now)
         return int(self._tokens)
 
     def take(self, count: int) -> None:
-        """``count`` jobs are asked for."""
+        """``count`` grabs are sent."""
         self._tokens -= count
 
     def give_back(self, count: int) -> None:
-        """``count`` of them did not come."""
-        self._tokens = min(self._most, self._tokens + count)
+        """``count`` grabs brought no job."""
+        self._tokens = min(self._burst, self._tokens + count)
 
     def wait_s(self, now: float) -> float:
-        """Seconds until one more is allowed; 0.0 if one is."""
+        """Seconds until a grab is allowed; 0.0 if one is allowed now."""
         self._fill(now)
         return max(0.0, (1.0 - self._tokens) / self.per_s)
 
     def _fill(self, now: float) -> None:
         if now > self._at:
-            self._tokens = min(self._most, self._tokens + (now - self._at) * self.per_s)
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self.per_s)
             self._at = now
 
 
 class BreakerState(enum.Enum):
-    """CLOSED lets jobs through, OPEN none, PROBING exactly one."""
+    """CLOSED allows all jobs, OPEN none, PROBING exactly one."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -60,7 +60,7 @@ class BreakerState(enum.Enum):
 
 
 class Breaker:
-    """Stops the grabbing after consecutive failures, so that the jobs wait on the server for another host.
+    """Stops grabbing after consecutive failures, so that the jobs stay on the server, where other hosts can take them.
 
     CLOSED → OPEN after ``failures`` failures in a row within ``within_s``; OPEN → PROBING after ``pause_s``;
     PROBING → CLOSED when the probe succeeds, → OPEN when it fails.
@@ -74,7 +74,7 @@ class Breaker:
         self._probes = 0
 
     def allowed(self, now: float) -> int | None:
-        """How many jobs may be asked for: None without limit, 0 none."""
+        """How many jobs may be grabbed now; None without limit."""
         if self.state is BreakerState.CLOSED:
             return None
         if self.state is BreakerState.OPEN:
@@ -84,24 +84,24 @@ class Breaker:
             self._probes = 0
         return 1 - self._probes
 
-    def asked(self, count: int) -> None:
-        """``count`` jobs are asked for."""
+    def take(self, count: int) -> None:
+        """``count`` grabs are sent."""
         if self.state is BreakerState.PROBING:
             self._probes += count
 
-    def gave_back(self, count: int) -> None:
-        """``count`` of them did not come, or will not be run to an end."""
+    def give_back(self, count: int) -> None:
+        """``count`` grabs brought no job, or one that will not be run."""
         if self.state is BreakerState.PROBING:
             self._probes = max(0, self._probes - count)
 
     def wait_s(self, now: float) -> float:
-        """Seconds until something may be asked for; infinite while a probe is out."""
+        """Seconds until a grab is allowed; infinite while the probe job is running."""
         if self.state is BreakerState.OPEN:
             return max(0.0, self._until - now)
         return math.inf if self.state is BreakerState.PROBING and self._probes else 0.0
 
     def succeeded(self) -> bool:
-        """A job ended well. True if this closed the breaker."""
+        """A job succeeded. True if this closed the breaker."""
         self._failed_at.clear()
         closed = self.state is BreakerState.PROBING
         if closed:

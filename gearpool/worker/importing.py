@@ -1,10 +1,10 @@
-"""Whether a handler is in the midst of an import, where nothing may be raised into it. Floor 3.
+"""Detects whether a handler is importing a module: then no exception may be raised in it. Floor 3; pure.
 
-A module that is left half-way through its import is taken out of ``sys.modules``, but what it has done so far stays: what
-it registered (prometheus_client's metrics, SQLAlchemy's tables, Django's models), and the modules that it had imported.
-The next import runs it a second time, and that fails, in every later job of the process.
+A module whose import is interrupted is removed from ``sys.modules``, but its side effects stay: what it registered
+(prometheus_client's metrics, SQLAlchemy's tables, Django's models), and the modules that it had imported. The next import
+runs it a second time and fails, in every later job of the process.
 
-Law: looking changes nothing, and works for a greenlet that is suspended as for the code that a signal has interrupted.
+This works both for a suspended greenlet and for the code that a signal has interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from types import FrameType
 
 _MACHINERY = "<frozen importlib"
-"""What the file names of Python's own import machinery begin with: ``importlib._bootstrap`` is compiled in."""
+"""Prefix of the file names of Python's import machinery (``importlib._bootstrap`` is compiled in)."""
 
 
 def is_importing(frame: FrameType | None) -> bool:

@@ -1,12 +1,13 @@
-"""Tells one life of a job server from the next, by its process id. Floor 3.
+"""Detects by its process id that a job server has restarted. Floor 3.
 
-A server that restarts gives the handles that it gave before to other jobs. A process that is connected sees that its
-connections are lost; one that starts does not know whether the server is still the one of which it was told. Law: where
-something is known of jobs by their handles, none is run before the server has said who it is. A server that does not say
-is taken for the same.
+A restarted server reuses its old handles for other jobs. A worker that was connected notices the lost connection, but a
+new worker process cannot know whether the notes on jobs that it was given are still valid.
 
-Source: gearmand 1.1.20 and 2.0.0 answer ``getpid`` with ``OK PID``, as our own server does. In a container it may be 1
-each time: then only lost connections tell.
+Invariant: where there are notes on jobs by their handles, no job is run before the server has been asked for its process
+id. A server that does not answer is assumed not to have restarted.
+
+Source: gearmand 1.1.20 and 2.0.0 answer ``getpid`` with ``OK PID``, as our own server does. In a container the process
+id may always be 1; then only lost connections reveal a restart.
 """
 
 from __future__ import annotations
@@ -26,19 +27,15 @@ from gearpool.timing import Deadline
 from gearpool.worker.suspects import Suspects
 
 ASK_S = 3.0
-"""How long a server has to say who it is."""
+"""How long a server has to answer."""
 
 
 class Incarnations:
-    """The process ids of one pool's servers.
-
-    Args:
-        servers: all of them.
-        suspects: what is known of jobs.
+    """The process ids of the servers of one pool.
 
     Attributes:
-        pids: by server, as far as they are known; a supervisor sets those that other processes have learned.
-        on_learned: called with a server's name and its process id when that is new. Without it nobody is asked.
+        pids: the known process ids by server; a supervisor sets those that other processes have learned.
+        on_learned: called with a server's name and its new process id. Without it, no server is asked.
     """
 
     def __init__(self, servers: Iterable[ServerSettings], suspects: Suspects) -> None:
@@ -48,7 +45,7 @@ class Incarnations:
         self.on_learned: Callable[[str, str], None] | None = None
 
     def connected(self, name: str) -> None:
-        """There is a connection to a server that had none. Waits for its answer if that matters for the jobs to come."""
+        """Ask a server that had no connection before. Waits for its answer if there are notes that depend on it."""
         if self.on_learned is None or name not in self._servers:
             return
         if self._suspects.knows_handles(name):
@@ -83,5 +80,5 @@ def _pid_of(server: ServerSettings) -> str | None:
 
 
 def _connected(server: ServerSettings) -> socket.socket:
-    # No greeting: after an ECHO the connection speaks the binary protocol, and this asks in the text protocol.
+    # No greeting: it would switch the connection to the binary protocol, and `getpid` is a text command.
     return dialing.connect(server, Deadline.after(ASK_S), modules=greenlets.modules(), greet=False)

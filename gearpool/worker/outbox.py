@@ -1,7 +1,7 @@
-"""What a session has to say and has not sent yet. Floor 3.
+"""The send buffer of a session. Floor 3.
 
-Law: `flush` never waits. What the kernel does not take becomes the backlog, goes out when the server reads again, and
-until then nothing else does: the order of packets is the order of `parts`.
+Invariant: `flush` never blocks, and packets are sent in the order of `parts`. Data that the kernel does not accept becomes
+the backlog, and nothing else is sent before it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from gevent.event import Event
 from gearpool.net.greenlet_streams import GreenletStream
 
 MAX_BACKLOG = 8 * 1024 * 1024
-"""Bytes unsent beyond which `job.data` waits."""
+"""Unsent bytes beyond which `job.data` blocks."""
 
 
 class Outbox:
-    """The way out of one connection.
+    """The send buffer of one connection.
 
     Args:
-        stream: where to.
-        emptied: called in the hub when a backlog has gone out.
+        emptied: called in the hub when a backlog has been sent.
         broken: called with the reason when the connection breaks.
 
     Attributes:
-        parts: bytes to be sent, in order; append to it and see that somebody calls `flush`.
-        blocked: the server does not read what was sent before.
-        closed: the connection is gone; what is to be said goes nowhere.
+        parts: bytes to be sent, in order. After appending, `flush` must be called.
+        blocked: there is a backlog.
+        closed: the connection is closed; nothing is sent any more.
     """
 
     def __init__(self, stream: GreenletStream, emptied: Callable[[], None], broken: Callable[[str], None]) -> None:
@@ -42,7 +41,7 @@ class Outbox:
         self.closed = False
 
     def flush(self) -> None:
-        """Send what fits now."""
+        """Send as much as the kernel accepts now."""
         if self.blocked or self.closed:
             return
         parts = self.parts
@@ -56,24 +55,24 @@ class Outbox:
         if sent < len(data):
             self.blocked = True
             self._backlog = memoryview(data)[sent:]
-            self._stream.when_writable(self._go_on)
+            self._stream.when_writable(self._send_backlog)
 
     def wait_for_room(self) -> None:
-        """Wait while too much is unsent; returns at once when the connection is gone."""
+        """Block while the backlog exceeds MAX_BACKLOG; returns at once when the connection is closed."""
         while len(self._backlog) > MAX_BACKLOG and not self.closed:
             self._room.clear()
             self._room.wait()
 
     def close(self) -> None:
-        """Send nothing more; whoever waits for room goes on."""
+        """Discard what is unsent, and release those in `wait_for_room`."""
         self.closed = True
         self.blocked = False
         self.parts.clear()
         self._backlog = memoryview(b"")
         self._room.set()
 
-    def _go_on(self) -> None:
-        """In the hub: the server reads again."""
+    def _send_backlog(self) -> None:
+        """Called in the hub when the socket is writable."""
         if self.closed:
             return
         try:
@@ -83,7 +82,7 @@ class Outbox:
             return
         self._backlog = self._backlog[sent:]
         if self._backlog:
-            self._stream.when_writable(self._go_on)
+            self._stream.when_writable(self._send_backlog)
         else:
             self.blocked = False
             self._emptied()

@@ -1,11 +1,11 @@
-"""What a job starts counts as the job: greenlets, threads, and tasks of thread pools know who started them. Floor 3.
+"""Attributes the greenlets, threads and thread-pool tasks that a job starts to that job. Floor 3.
 
-Law: a greenlet belongs to the job in which it was started, and what it starts does, too. A task given to a thread pool
-belongs to the job that gave it, whoever started the pool's threads. Nothing here costs a job that starts nothing: gevent
-calls us when a greenlet is started, and the few ways into native threads are wrapped.
+Invariant: a greenlet belongs to the job that started it, and so does everything that the greenlet starts. A task given to
+a thread pool belongs to the job that submitted it, no matter who started the pool's threads. This costs nothing for a job
+that starts nothing: gevent calls back when a greenlet is started, and the few functions that start threads are wrapped.
 
-What is not seen, and is only suspected when the process dies: greenlets of `gevent.spawn_raw`, threads started by native
-code, and tasks handed to threads of somebody's own through a queue.
+Not attributed are greenlets of `gevent.spawn_raw`, threads started by native code, and tasks that reach an application's
+own threads through a queue. When the process dies, all running jobs are suspected of these.
 """
 
 from __future__ import annotations
@@ -16,58 +16,60 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gevent import Greenlet, getcurrent, threadpool
 from gevent.monkey import get_original, is_module_patched
 
+from gearpool.jobs import Interrupt
 from gearpool.page import NO_FUNCTION, Activity, Page, tagged
+from gearpool.worker.greenlet_pool import GreenletPool
+from gearpool.worker.running import Running
 from gearpool.worker.runs import Run
-
-if TYPE_CHECKING:
-    from gearpool.worker.pool import Pool
 
 _get_ident = get_original("_thread", "get_ident")
 _EXECUTOR_S: Any = getattr(futures.thread, "_worker", None)
-"""What the threads of a `ThreadPoolExecutor` run."""
+"""The target of the threads of a `ThreadPoolExecutor`."""
 
 
 class Origin:
-    """The job that started something: what is shown of it, and its run as long as that lasts.
+    """The job that started a greenlet or a task: what the page shows of it, and its run until that ends.
 
-    It outlives the job, and so it keeps neither the payload nor the handler's frames.
+    It may outlive the job, so it refers to neither the payload nor the handler's frames.
 
     Attributes:
-        run: the run; None when it has ended.
-        function: the function's name; ``index`` its place on the page, ``server`` its server's.
+        run: the run; None once it has ended.
+        function: the function's name; ``index`` and ``server`` are the function's and the server's index on the page.
         handle: the job's handle.
         unique: its unique id.
+        interrupt: what was raised in something that the job started; the job must end with it, too.
     """
 
-    __slots__ = ("function", "handle", "index", "run", "server", "unique")
+    __slots__ = ("function", "handle", "index", "interrupt", "run", "server", "unique")
 
     def __init__(self, run: Run) -> None:
         self.run: Run | None = run
         self.function = run.job.function
-        self.index = run.session.function.index
-        self.server = run.session.server_index
+        self.index = run.replies.function.index
+        self.server = run.replies.server_index
         self.handle = run.job.raw_handle
         self.unique = run.job.raw_unique
+        self.interrupt: Interrupt | None = None
 
     @property
     def tag(self) -> int:
-        """As on the page: the job, or what it left behind."""
+        """How the page shows it: as the job, or as left behind by it."""
         return tagged(self.index, Activity.JOB if self.run is not None else Activity.LEFT, self.server)
 
 
 def origin_of(greenlet: Any) -> Origin | None:
-    """The job that started ``greenlet``, which does not run a job itself; None if none did."""
+    """The job that started ``greenlet``; None if no job did."""
     origin: Origin | None = getattr(greenlet, "gearpool_origin", None)
     return origin
 
 
 def origin_of_run(run: Run) -> Origin:
-    """The origin of what ``run`` starts."""
+    """The origin of everything that ``run`` starts."""
     origin: Origin | None = run.origin
     if origin is None:
         origin = run.origin = Origin(run)
@@ -75,28 +77,24 @@ def origin_of_run(run: Run) -> Origin:
 
 
 def returns_to(greenlet: Any, ancestor: Any) -> bool:
-    """Whether ``greenlet``, and what it raises, ends in ``ancestor``: one of gevent's own ends in the event loop."""
+    """Whether ``greenlet`` returns to ``ancestor`` when it ends, as a raw greenlet does; gevent's return to the hub."""
     while greenlet is not None and greenlet is not ancestor:
         greenlet = greenlet.parent
     return greenlet is not None
 
 
 class Ownership:
-    """Marks what the jobs of a pool start.
+    """Marks the greenlets and threads that jobs start."""
 
-    Args:
-        pool: whose jobs.
-        page: where the supervisor sees what runs in native threads.
-    """
-
-    def __init__(self, pool: Pool, page: Page) -> None:
-        self._pool = pool
+    def __init__(self, running: Running, greenlets: GreenletPool, page: Page) -> None:
+        self._running = running
+        self._greenlets = greenlets
         self._page = page
         self._main = _get_ident()
         self._undo: list[Callable[[], None]] = []
 
     def install(self) -> None:
-        """Begin; idempotent. In the thread that serves."""
+        """Start marking; idempotent. Call it in the thread that runs the jobs."""
         if self._undo:
             return
         Greenlet.add_spawn_callback(self._on_spawn)
@@ -108,22 +106,22 @@ class Ownership:
             self._wrap(threading.Thread, "start", self._start_thread)
 
     def uninstall(self) -> None:
-        """Everything is as it was before `install`."""
+        """Undo `install`."""
         while self._undo:
             self._undo.pop()()
 
     def origin(self) -> Origin | None:
-        """The job that started the greenlet on the CPU; None for one that runs a job itself, or was started by none."""
+        """The job that started the greenlet on the CPU; None if no job did, or if it runs a job itself."""
         me = getcurrent()
         return origin_of(me) or self.inherited(me)
 
     def inherited(self, greenlet: Any) -> Origin | None:
-        """The job of a greenlet that is none of gevent's own, and so returns to its parent when it ends."""
-        pool, parent = self._pool, greenlet.parent
+        """The job of a raw greenlet: that of the greenlet to which it returns when it ends."""
+        running, parent = self._running, greenlet.parent
         while parent is not None:
-            run = pool.runs.get(parent)
-            if run is None and parent in pool.leaders:
-                run = pool.leaders[parent].single_out()
+            run = running.runs.get(parent)
+            if run is None and parent in running.leaders:
+                run = running.leaders[parent].single_out()
             if run is not None:
                 return None if run.ended else origin_of_run(run)
             origin = origin_of(parent)
@@ -133,21 +131,21 @@ class Ownership:
         return None
 
     def current(self) -> Origin | None:
-        """The origin of what the calling code starts; None if it is no job's."""
-        if self._pool.crew.forked:
-            return None  # in a copy there are no jobs of ours
+        """The origin of what the calling code starts; None outside of jobs."""
+        if self._greenlets.forked:
+            return None  # the jobs are the parent's
         me = getcurrent()
         origin = origin_of(me)
         if origin is not None or _get_ident() != self._main:
             return origin
-        run = self._pool.current()
+        run = self._running.current()
         if run is None:
             return self.inherited(me)
         return None if run.ended else origin_of_run(run)
 
     def _on_spawn(self, greenlet: Any) -> None:
-        # The greenlets that run jobs are nobody's, whoever happened to need one more of them.
-        if greenlet not in self._pool.crew.members:
+        # Greenlets that run jobs belong to no job, even if one is started while another job is on the CPU.
+        if greenlet not in self._greenlets.members:
             origin = self.current()
             if origin is not None:
                 greenlet.gearpool_origin = origin
@@ -160,7 +158,7 @@ class Ownership:
             return wrapper(original, *arguments, **named) if self._undo else original(*arguments, **named)
 
         def undo() -> None:
-            # Somebody may have wrapped it again since then; ours does nothing any more.
+            # Other code may have wrapped it again since; our wrapper is inactive now.
             if getattr(owner, name) is wrapped:
                 setattr(owner, name, original)
 
@@ -170,18 +168,18 @@ class Ownership:
     def _submit(self, original: Callable[..., Any], pool: Any, /, *arguments: Any, **named: Any) -> Any:
         if not arguments:
             return original(pool, **named)
-        # A task that is nobody's is wrapped, too: the thread that runs it may be some job's.
+        # A task submitted outside of jobs is wrapped, too: the thread that runs it may have been started by a job.
         task, *rest = arguments
         return original(pool, functools.partial(self._run_task, self.current(), task), *rest, **named)
 
     def _start_thread(self, original: Callable[..., Any], thread: threading.Thread) -> Any:
         origin = self.current()
-        # The threads of an executor serve one job after another: only their tasks are somebody's.
+        # The threads of an executor work for one job after another: their tasks are marked instead.
         if origin is not None and getattr(thread, "_target", None) is not _EXECUTOR_S:
             run = thread.run
 
             def owned() -> None:
-                del thread.__dict__["run"]  # it hides the class's
+                del thread.__dict__["run"]  # it shadows the method
                 self._run_task(origin, run)
 
             thread.__dict__["run"] = owned
@@ -217,7 +215,7 @@ class Ownership:
             self._show(before)
 
     def _show(self, origin: Origin | None) -> None:
-        """The greenlet goes on without a switch: say here what is on the CPU."""
+        """Update the page: the greenlet continues without a switch that would be traced."""
         page, now = self._page, time.monotonic()
         if origin is None:
             page.write(now, NO_FUNCTION, Activity.OTHER, b"", b"")

@@ -1,68 +1,77 @@
-"""All of one worker process: its functions on all servers, their slots, greenlets, limits and retries. Floor 3.
+"""The worker pool of one process: serves functions on all servers, within shared slots and limits. Floor 3.
 
-Law: this is the same for the daemon's children, for the `Worker` library and in tests; it takes what it needs as
-arguments, knows no file and no supervisor, and nothing of it is global.
+The daemon's children, the `Worker` library and tests use the same pool: it takes what it needs as arguments, knows neither
+files nor a supervisor, and has no global state.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
-from gevent import getcurrent
 from gevent.event import Event
 from gevent.hub import get_hub
 
-from gearpool import logs
-from gearpool.jobs import KILLED, Draining, Job, Killed, is_named, known_of
-from gearpool.page import Page
+from gearpool.drain_times import HANDLER_S
+from gearpool.figures import Figures
+from gearpool.jobs import Draining
+from gearpool.net.greenlet_streams import GreenletStream
+from gearpool.page import NO_SERVER, Page
 from gearpool.protocol.codec import DEFAULT_MAX_PACKET
 from gearpool.settings import ReconnectSettings, ServerSettings
 from gearpool.timing import Deadline
 from gearpool.worker.abandoned import Abandoned
-from gearpool.worker.batch import Batch
-from gearpool.worker.crew import Crew
+from gearpool.worker.admission import Admission
+from gearpool.worker.dead_letters import DeadLetters
+from gearpool.worker.engine import Engine
+from gearpool.worker.failures import Failures
 from gearpool.worker.functions import Function
-from gearpool.worker.grabs import Grabs
+from gearpool.worker.greenlet_pool import GreenletPool
 from gearpool.worker.incarnations import Incarnations
 from gearpool.worker.lane import Lane
-from gearpool.worker.letters import Letters
-from gearpool.worker.limits import Limits
-from gearpool.worker.patience import Patience, tick
-from gearpool.worker.reach import Reach
 from gearpool.worker.retries import Retries
-from gearpool.worker.runs import Run, Runs, drop_locals
+from gearpool.worker.running import Running
+from gearpool.worker.server_health import ServerHealth
 from gearpool.worker.server_log import ServerLog
+from gearpool.worker.server_timeouts import ServerTimeouts, make_tick
 from gearpool.worker.session import Session
 from gearpool.worker.shares import ServerShare
-from gearpool.worker.slots import Slots
 from gearpool.worker.suspects import Suspects
+from gearpool.worker.time_limits import TimeLimits
 from gearpool.worker.verdicts import Verdicts
 
 log = logging.getLogger("gearpool.worker")
 
-DRAINING_GRACE_S = 1.0
-"""How long a handler has to end after Draining, before it is killed; and a connection to end after its last job."""
-TELL_EVERY_S = 3.0
+PROGRESS_EVERY_S = 3.0
 
 
-class Pool:
+class WorkerPool:
     """Serves functions on servers with the greenlets of this process.
 
     Args:
-        functions: what is served; disabled ones are not registered.
-        servers: where.
-        concurrency: jobs at once in this process.
+        functions: the functions to serve; disabled ones are not registered.
+        servers: the job servers.
+        concurrency: the maximum number of concurrent jobs in this process.
         reconnect: the back-off for lost servers.
         worker_id: client id template for SET_CLIENT_ID; default HOST-PID-FUNCTION.
-        base: the folder from which relative paths start.
-        page: where to show what is on the CPU, if anybody looks.
-        stuck: called with the reason when this process should be replaced.
-        max_packet: the largest packet taken from a server, in bytes.
-        patience: how long servers are waited for.
+        base: the folder that relative paths refer to.
+        page: where a supervisor sees what is on the CPU; None without one.
+        figures: where a supervisor reads what the functions count, by their index; None without one.
+        replace: called with the reason when this process should be replaced; None without a supervisor.
+        max_packet: the largest packet accepted from a server, in bytes.
+        timeouts: how long to wait for servers.
+        clock: ``time.monotonic``, or a fake in tests.
+
+    Attributes:
+        functions: the functions by name.
+        lanes: one for each function and server.
+        failures: what has failed, for a supervisor.
+        sessions: the open connections, including those of removed functions.
+        engine: what the sessions share.
     """
 
     def __init__(
@@ -75,317 +84,237 @@ class Pool:
         worker_id: str | None = None,
         base: str = ".",
         page: Page | None = None,
-        stuck: Callable[[str], None] | None = None,
+        figures: Figures | None = None,
+        replace: Callable[[str], None] | None = None,
         max_packet: int = DEFAULT_MAX_PACKET,
-        patience: Patience | None = None,
+        timeouts: ServerTimeouts | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.functions = {function.name: function for function in functions}
+        self._figures = figures
+        if figures is not None:
+            for function in self.functions.values():
+                function.counters = figures.functions[function.index]
         self.servers = tuple(servers)
-        self.slots = Slots(concurrency)
-        self.crew = Crew()
-        self.sessions: set[Session] = set()
         self.lanes: list[Lane] = []
-        self.runs: Runs = {}
-        self.leaders: dict[Any, Batch] = {}
-        self.quiet = False
-        self.page = page
-        self.max_packet = max_packet
-        self.patience = patience or Patience()
-        self.verdicts = Verdicts(self)
-        self.retries = Retries(self)
-        self.suspects = Suspects(self.functions, self.crew.run, self.verdicts.refuse, self.drop_slot)
-        self.incarnations = Incarnations(self.servers, self.suspects)
-        self.server_log = ServerLog(log, self.incarnations.connected, self.suspects.server_lost)
-        self.letters = Letters(base)
-        self.abandoned = Abandoned(self.verdicts, stuck)
-        self.limits = Limits(self.abandoned.overdue, self.abandoned.stuck, self._on_tick)
-        self.draining = False
-        self.log_jobs = False
-        """Log each job that is complete, at info; those that are not are logged anyway."""
-        self.budget: int | None = None
-        """How many more jobs may be grabbed; None without limit."""
-        self.short: set[Grabs] = set()
-        """Who would have grabbed, had there been any of it left."""
-        self.on_settled: Callable[[int], None] | None = None
-        """Called with how many jobs have come to their end."""
-        self._reach = {str(server): Reach(reconnect or ReconnectSettings()) for server in self.servers}
-        self._shares = {name: ServerShare(alone=len(self._reach) == 1) for name in self._reach}
-        self.worker_id = worker_id
-        self._feed_due = False
+        self.sessions: set[Session] = set()
+        self.admission = admission = Admission(concurrency)
+        self.greenlets = greenlets = GreenletPool()
+        self.server_log = server_log = ServerLog(log)
+        self.failures = Failures()
+        self.retries = retries = Retries(admission, greenlets.run)
+        self.verdicts = verdicts = Verdicts(
+            admission, greenlets, retries, DeadLetters(base), server_log, self.failures, self._resume_sessions
+        )
+        self.suspects = suspects = Suspects(self.functions, admission, greenlets.run, verdicts.refuse)
+        self.incarnations = Incarnations(self.servers, suspects)
+        server_log.on_reconnected = figures.reconnected if figures is not None else None
+        server_log.on_connected, server_log.on_lost = self.incarnations.connected, suspects.server_lost
+        self.abandoned = abandoned = Abandoned(verdicts, replace)
+        self.limits = TimeLimits(abandoned.overdue, abandoned.stuck, self.tick)
+        self.running = running = Running(admission, verdicts, abandoned, self.limits, page)
+        self.engine = Engine(
+            admission=admission,
+            greenlets=greenlets,
+            running=running,
+            verdicts=verdicts,
+            retries=retries,
+            suspects=suspects,
+            abandoned=abandoned,
+            server_log=server_log,
+            timeouts=timeouts or ServerTimeouts(),
+            max_packet=max_packet,
+            worker_id=worker_id,
+        )
+        self._health = {str(server): ServerHealth(reconnect or ReconnectSettings()) for server in self.servers}
+        self._shares = {name: ServerShare(only_server=len(self._health) == 1) for name in self._health}
+        self._clock = clock
         self._loop: Any = None
-        self._tick: Any = None
+        self._ticker: Any = None
         self._ticked_at = 0.0
-        self.blocked_by: list[Job] = []  # seen on the CPU for long since the last look at the sessions
-        self._hastened = Event()
+        self._stop_now = Event()
 
-    # Life.
+    # Lifecycle.
 
     def start(self) -> None:
-        """Bind to the event loop of the calling thread, and connect everywhere. Returns at once.
+        """Bind to the event loop of the calling thread and start connecting. Returns at once; idempotent.
 
-        Only from here on is the pool tied to a thread: it may be made in another one, or before a fork.
+        The pool may be created in another thread, or before a fork.
         """
         if self._loop is not None:
             return
         self._loop = get_hub().loop
-        self.crew.start()
-        self._tick = self._loop.timer(self.patience.tick_s, self.patience.tick_s)
-        self._tick.start(self._on_tick)
-        self._ticked_at = time.monotonic()
+        self.greenlets.start()
+        self.admission.start(self._loop.run_callback)
+        self._ticker = self._loop.timer(self.engine.timeouts.tick_s, self.engine.timeouts.tick_s)
+        self._ticker.start(self.tick)
+        self._ticked_at = self._clock()
         for function in self.functions.values():
             if function.settings.enabled:
-                self.open(function)
+                self.add(function)
 
-    def open(self, function: Function) -> None:
+    def add(self, function: Function) -> None:
         """Serve ``function`` on every server."""
         self.functions[function.name] = function
-        for server in self.servers:
-            known = self._reach[str(server)], self._shares[str(server)]
-            self.lanes.append(Lane(self, function, server, *known))
+        for index, server in enumerate(self.servers):
+            name = str(server)
+            open_session = functools.partial(self.open_session, function, name, index)
+            self.lanes.append(
+                Lane(function, server, open_session, self._health[name], self.server_log, self.engine.timeouts.stable_s)
+            )
 
-    def shut(self, name: str) -> None:
-        """Serve the function ``name`` no more; its running jobs go on to their end."""
+    def remove(self, name: str) -> None:
+        """Stop serving the function ``name``; its running jobs are finished."""
         for lane in [lane for lane in self.lanes if lane.function.name == name]:
             self.lanes.remove(lane)
-            lane.retire()
+            lane.drain()
         self.functions.pop(name, None)
 
-    def hush(self) -> None:
-        """Grab no more until `resume`; what runs goes on."""
-        self.quiet = True
+    def open_session(self, function: Function, server: str, index: int, stream: GreenletStream) -> Session:
+        """A session for ``function`` over a new connection to the server at ``index``."""
+        share = self._shares.get(server) or ServerShare()
+        index = min(index, NO_SERVER)
+        session = Session(self.engine, function, server, index, stream, share, self.sessions.discard)
+        self.sessions.add(session)
+        return session
 
-    def resume(self) -> None:
-        """Grab again."""
-        self.quiet = False
-        for session in list(self.sessions):
-            session.resume()
+    def quiet(self) -> None:
+        """Grab no more jobs until `resume`; running jobs continue."""
+        self.admission.quiet = True
 
-    def hasten(self) -> None:
-        """The drain deadline is now."""
-        self._hastened.set()
+    def resume(self, name: str | None = None) -> None:
+        """Grab jobs again after `quiet`, or, with a name, after `pause`.
 
-    def stop(self, deadline: Deadline, tell: Callable[[int, list[str]], None] | None = None) -> bool:
-        """Stop grabbing, finish what runs, close. Waits in the calling greenlet. True if nothing was cut off.
+        Raises:
+            KeyError: the function is not served.
+        """
+        if name is None:
+            self.admission.quiet = False
+            self._resume_sessions()
+        else:
+            function = self.functions[name]
+            function.paused = False
+            self._resume_sessions(function)
+
+    def stop(self, deadline: Deadline, on_progress: Callable[[int, list[str]], None] | None = None) -> bool:
+        """Grab no more jobs, finish the running ones, and close. Blocks the calling greenlet. True if no job was cut off.
 
         Args:
-            deadline: when what still runs gets `Draining`; a short grace later it is killed and handed back, or failed.
-            tell: called every few seconds with how many jobs are waited for and some of their names.
+            deadline: when `Draining` is raised in running handlers. After `drain_times.HANDLER_S` they are killed, and their
+                jobs are handed back or failed.
+            on_progress: called every few seconds with the number of running jobs and a description of some of them.
         """
-        self.draining = self.quiet = True
+        self.quiet()
+        self.verdicts.draining = True
         for lane in self.lanes:
-            lane.retire()
+            lane.drain()
         self.retries.hand_back()
         self.suspects.hand_back()
-        # Connections that are still to be closed hold nothing back.
-        clean = self._wait_idle(deadline, tell) or not (self.runs or self.busy)
+        # Connections that are not closed yet do not count.
+        clean = self._wait_idle(deadline, on_progress) or not (self.running.runs or self.busy)
         if not clean:
-            self._each_run(lambda run: self.limits.throw(run, Draining("the process is going away")))
-            if not self._wait_idle(Deadline.after(DRAINING_GRACE_S), None):
-                self._each_run(self.abandoned.cut_off)
-                self._wait_idle(Deadline.after(DRAINING_GRACE_S), None)
+            self.running.in_hub(lambda run: self.limits.throw(run, Draining("the process is going away")))
+            if not self._wait_idle(Deadline.after(HANDLER_S), None):
+                self.running.in_hub(self.abandoned.cut_off)
+                self._wait_idle(Deadline.after(HANDLER_S), None)
         self.close()
         return clean
 
+    def stop_now(self) -> None:
+        """Let the deadline given to `stop` expire now."""
+        self._stop_now.set()
+
     def close(self) -> None:
-        """Close everything now; the server hands out again what is not reported."""
-        if self._tick is not None:
-            self._tick.stop()
-            self._tick.close()
-            self._tick = None
+        """Close everything now; servers hand out unreported jobs again. Idempotent."""
+        if self._ticker is not None:
+            self._ticker.stop()
+            self._ticker.close()
+            self._ticker = None
         for lane in self.lanes:
-            lane.stop()
+            lane.close()
         for session in list(self.sessions):
             session.close("stopped")
         self.server_log.tell(all_of_them=True)
         self.limits.close()
         self.retries.hand_back()
-        self.crew.close()
+        self.greenlets.close()
 
     def disconnect(self) -> None:
-        """End the connections from a thread other than the pool's, whose event loop does not run now.
+        """Shut the connections down from another thread, while the pool's event loop does not run.
 
-        Only the sockets are touched. `close` frees the rest.
+        This only affects the sockets; `close` frees the rest.
         """
         for lane in self.lanes:
             lane.disconnect()
 
-    def _wait_idle(self, deadline: Deadline, tell: Callable[[int, list[str]], None] | None) -> bool:
-        told = time.monotonic()
-        while self.sessions or self.runs:
-            if deadline.expired() or self._hastened.is_set():
-                self._hastened.clear()
+    def after_fork(self) -> None:
+        """Called in a process forked by a handler: give up the connections and all other jobs, which are the parent's."""
+        for session in list(self.sessions):
+            session.close("forked")
+        self.greenlets.forked = True
+        if self.running.page is not None:
+            self.running.page.detach()
+        if self._figures is not None:
+            self._figures.detach()
+
+    def descriptors(self) -> list[int]:
+        """The file descriptors of the open connections."""
+        return [lane.descriptor for lane in self.lanes if lane.connected]
+
+    def tick(self) -> None:
+        """Check all sessions; called about once a second, and when a time limit fires late."""
+        now = self._clock()
+        tick = make_tick(now - self._ticked_at, now, self.engine.timeouts.tick_s)
+        if tick.paused_s:
+            # The pause began up to one tick before the tick was due, so it may have been longer by that much.
+            paused_s = min(now - self._ticked_at, 2 * tick.paused_s)
+            self.limits.extend(paused_s, self._ticked_at + self.engine.timeouts.tick_s, self.running.blocked_by)
+        self.running.blocked_by.clear()
+        self._ticked_at = now
+        for session in list(self.sessions):
+            session.tick(tick)
+        self.server_log.tell()
+
+    def _wait_idle(self, deadline: Deadline, on_progress: Callable[[int, list[str]], None] | None) -> bool:
+        reported = time.monotonic()
+        runs = self.running.runs
+        while self.sessions or runs:
+            if deadline.expired() or self._stop_now.is_set():
+                self._stop_now.clear()
                 return False
-            if tell is not None and time.monotonic() - told >= TELL_EVERY_S:
-                told = time.monotonic()
-                tell(len(self.runs), [repr(run.job) for run in list(self.runs.values())[:5]])
+            if on_progress is not None and time.monotonic() - reported >= PROGRESS_EVERY_S:
+                reported = time.monotonic()
+                on_progress(len(runs), [repr(run.job) for run in list(runs.values())[:5]])
             gevent.sleep(min(0.02, deadline.remaining() + 0.001))
         return True
 
-    def _each_run(self, do: Callable[[Run], None]) -> None:
-        """``do`` for every run, in the hub, as throwing wants."""
-        for run in list(self.runs.values()):
-            self._loop.run_callback(do, run)
-        gevent.sleep(0)
-
-    def _on_tick(self) -> None:
-        now = time.monotonic()
-        look = tick(now - self._ticked_at, now, self.patience.tick_s)
-        if look.away_s:
-            # It began within a tick's time after the last look: up to so much more.
-            away_s = min(now - self._ticked_at, 2 * look.away_s)
-            self.limits.excuse(away_s, self._ticked_at + self.patience.tick_s, self.blocked_by)
-        self.blocked_by.clear()
-        self._ticked_at = now
+    def _resume_sessions(self, function: Function | None = None) -> None:
+        """Let the sessions of ``function``, or of all functions, grab again."""
         for session in list(self.sessions):
-            session.tick(look)
-        self.server_log.tell()
-
-    # What sessions tell.
-
-    def begin(self, run: Run) -> None:
-        """``run`` has waited for the first time, or begins beside the batch."""
-        self.runs[run.greenlet] = run
-        if self.page is not None:
-            run.row = self.page.jobs.add(run.session.tag, run.job.raw_handle, run.job.raw_unique)
-        timeout_s = run.session.function.settings.timeout_s
-        if timeout_s is not None:
-            self.limits.arm(run, timeout_s)
-
-    def returned(self, run: Run, result: bytes, now: float) -> None:
-        """The handler of ``run`` returned. Called in its greenlet."""
-        drop_locals(*run.thrown)
-        if not self._over_with(run):
-            return
-        session, job = run.session, run.job
-        function = session.function
-        session.holding -= 1
-        if self.log_jobs:
-            self.log_complete(job, now - job.started)
-        sent = session.reports.complete(job, result)
-        function.counters.ended("complete" if sent else "orphaned", now - job.started)
-        if function.breaker is not None:
-            self.verdicts.succeeded(function)
-        self.settled(1)
-        self.drop_slot(function)
-
-    def give_back(self, grabs: int) -> None:
-        """So many grabs brought no job: others may have their turn, if there is a ``budget``."""
-        if self.budget is not None and grabs:
-            self.budget += grabs
-            short, self.short = self.short, set()
-            for who in short:
-                who.feed()
-
-    def settled(self, jobs: int) -> None:
-        """``jobs`` jobs have come to their end: reported, or handed back."""
-        if self.on_settled is not None:
-            self.on_settled(jobs)
-
-    def log_complete(self, job: Job, seconds: float) -> None:
-        """Log one job that is complete."""
-        logs.emit(
-            log, logging.INFO, "job.complete", **known_of(job), outcome="complete", duration_s=round(seconds, 6),
-        )  # fmt: skip
-
-    def ended(self, run: Run, error: BaseException) -> None:
-        """The handler of ``run`` raised. Called in its greenlet."""
-        if self._over_with(run):
-            self.verdicts.conclude(run, self.verdicts.outcome(run, error))
-        drop_locals(error, *run.thrown)
-
-    def _over_with(self, run: Run) -> bool:
-        """The handler has ended. False if it was reported long ago."""
-        run.ended = True
-        me = run.greenlet
-        self.runs.pop(me, None)
-        self.limits.disarm(run)
-        if run.row:
-            assert self.page is not None
-            self.page.jobs.remove(run.row)
-        if run.origin is not None:
-            run.origin.run = None
-        if me.gr_context is not None:
-            me.gr_context = None
-        if run.abandoned:
-            self.abandoned.ended(run)
-            return False
-        return True
-
-    def drop_slot(self, function: Function) -> None:
-        """A job has given up its slot."""
-        if self.slots.release(function.slots):
-            self.feed_soon()
-
-    def feed_soon(self) -> None:
-        """Somebody waits for slots, and some are free: share them out after this turn."""
-        if not self._feed_due and self._loop is not None:
-            self._feed_due = True
-            self._loop.run_callback(self._feed)
-
-    def _feed(self) -> None:
-        self._feed_due = False
-        self.slots.feed()
-
-    def resume_function(self, function: Function) -> None:
-        """A gate of ``function`` has opened."""
-        for session in list(self.sessions):
-            if session.function is function:
+            if function is None or session.function is function:
                 session.resume()
 
     @property
     def busy(self) -> bool:
-        """Whether any session holds jobs, or may be given some."""
+        """Whether any session has jobs or unanswered grabs."""
         return any(session.busy for session in self.sessions)
 
-    # What operators ask.
+    # For operators.
 
     def pause(self, name: str) -> None:
-        """Grab no more jobs of ``name``.
+        """Grab no more jobs of the function ``name`` until `resume`.
 
         Raises:
-            KeyError: it is not served here.
+            KeyError: the function is not served.
         """
         self.functions[name].paused = True
 
-    def unpause(self, name: str) -> None:
-        """Grab jobs of ``name`` again."""
-        function = self.functions[name]
-        function.paused = False
-        self.resume_function(function)
-
-    def resize(self, name: str, concurrency: int) -> None:
-        """At most ``concurrency`` jobs of ``name`` at once in this process, from now on."""
-        self.functions[name].slots.limit = concurrency
-        self.feed_soon()
-
     def kill(self, handle: str) -> bool:
-        """End the job ``handle`` (or ``server/handle``), which runs or waits for its retry. False if it is not here."""
-        for run in list(self.runs.values()):
-            if not run.abandoned and is_named(run.job, handle):
-                if not any(isinstance(each, Killed) for each in run.thrown):
-                    self._loop.run_callback(self.limits.interrupt, run, Killed(KILLED))
-                return True
+        """Kill the job ``handle`` (or ``server/handle``), running or waiting for its retry. False if it is not here."""
+        if self.running.kill(handle):
+            return True
         waiting = self.retries.take(handle)
         if waiting is None:
             return False
-        self.verdicts.kill(waiting.session, waiting.job)
+        self.verdicts.kill(waiting.replies, waiting.job)
         return True
-
-    def current(self) -> Run | None:
-        """The run on the CPU now, if the calling code runs inside a handler; for signal handlers."""
-        me = getcurrent()
-        run = self.runs.get(me)
-        if run is None:
-            batch = self.leaders.get(me)
-            if batch is not None:
-                run = batch.single_out()
-        return run
-
-    def on_cpu(self) -> Job | None:
-        """The job whose handler is on the CPU now; as `current`, but nothing is changed."""
-        me = getcurrent()
-        run = self.runs.get(me)
-        if run is not None:
-            return None if run.ended else run.job
-        batch = self.leaders.get(me)
-        return batch.on_cpu if batch is not None else None

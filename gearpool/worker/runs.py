@@ -1,78 +1,81 @@
-"""The runs in progress of this process: jobs whose handler has waited at least once, by greenlet. Floor 3.
+"""One run of a job whose handler has yielded at least once, or has run too long. Floor 3.
 
-Law: an interrupt is thrown at a run, not at a greenlet: greenlets are used again, so whoever throws checks that the
-greenlet still runs that job. A job that never waits never gets a Run unless it overstays.
+Interrupts are raised through a run and not in the greenlet directly: greenlets are reused, and the run knows whether it
+has ended. A job whose handler never yields gets no `Run`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gearpool.jobs import Interrupt, Job
-
-if TYPE_CHECKING:
-    from gearpool.worker.session import Session
+from gearpool.jobs import Job
+from gearpool.states import advance
+from gearpool.worker.replies import Replies
+from gearpool.worker.states import RUN, RunEvent, RunState
 
 
 class Run:
     """One run of one job in a greenlet.
 
     Attributes:
-        ended: the handler has returned or raised; nothing may be thrown at it any more.
-        abandoned: it was reported without waiting for its end; what it does now concerns nobody.
-        thrown: the interrupts thrown at it so far, in order.
-        holds_slot: False once its slot has been given back.
-        watched_at: ``time.monotonic()`` since when its time limit is watched.
-        excused_s: how much time it was given back, since its process was stopped or blocked.
-        origin: what `ownership` marks with it what it starts; None as long as it has started nothing.
-        row: where the table of jobs in flight shows it.
+        replies: where the outcome is reported.
+        state: see `states.RUN`; nothing is raised in a run that has ended.
+        thrown: the exceptions raised in it so far, in order.
+        due: its deadline (``time.monotonic()``); None without a time limit.
+        watched_at: ``time.monotonic()`` at which its time limit was armed.
+        extended_s: by how much its limit was extended because its process was stopped or blocked.
+        origin: how `ownership` marks the greenlets it starts; None if it has started none.
+        row: its row in the page's table of jobs in flight.
     """
 
     __slots__ = (
-        "abandoned",
-        "due",
-        "ended",
-        "excused_s",
-        "greenlet",
-        "holds_slot",
-        "job",
-        "origin",
-        "row",
-        "session",
-        "thrown",
-        "watched_at",
-    )
+        "due", "extended_s", "greenlet", "job", "origin", "replies", "row", "state", "thrown", "watched_at",
+    )  # fmt: skip
 
-    def __init__(self, session: Session, job: Job, greenlet: Any) -> None:
-        self.session = session
+    def __init__(self, replies: Replies, job: Job, greenlet: Any) -> None:
+        self.replies = replies
         self.job = job
         self.greenlet = greenlet
+        self.state = RunState.RUNNING
         self.due: float | None = None
-        self.watched_at = self.excused_s = 0.0
-        self.ended = False
-        self.abandoned = False
-        self.holds_slot = True
+        self.watched_at = self.extended_s = 0.0
         self.thrown: list[BaseException] = []
         self.origin: Any = None
         self.row = 0
 
-    def throw(self, interrupt: BaseException) -> None:
-        """Raise ``interrupt`` in the handler, which is waiting; called in the hub. Returns when it waits again."""
-        if self.ended:
-            return
-        self.thrown.append(interrupt)
-        self.greenlet.throw(interrupt)
+    @property
+    def ended(self) -> bool:
+        """The handler has returned or raised."""
+        return self.state is RunState.ENDED
 
     @property
-    def interrupted(self) -> BaseException | None:
-        """The last interrupt thrown at it."""
-        return self.thrown[-1] if self.thrown else None
+    def abandoned(self) -> bool:
+        """It was reported without waiting for the handler, which still runs."""
+        return self.state is RunState.ABANDONED
 
+    def interrupted(self, interrupt: BaseException) -> BaseException:
+        """Note that ``interrupt`` is about to be raised in the handler, and return it."""
+        self.state = advance(RUN, self.state, RunEvent.INTERRUPT)
+        self.thrown.append(interrupt)
+        return interrupt
 
-Runs = dict[Any, Run]
-"""By greenlet."""
+    def throw(self, interrupt: BaseException) -> None:
+        """Raise ``interrupt`` in the handler, which has yielded. Call it in the hub; returns at its next yield."""
+        if not self.ended:
+            self.greenlet.throw(self.interrupted(interrupt))
+
+    def abandon(self) -> None:
+        """Its job is reported without waiting for the handler."""
+        self.state = advance(RUN, self.state, RunEvent.ABANDON)
+
+    def end(self) -> bool:
+        """The handler has ended. False if its job was reported before."""
+        abandoned = self.state is RunState.ABANDONED
+        self.state = advance(RUN, self.state, RunEvent.END)
+        return not abandoned
+
 
 _SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -80,8 +83,8 @@ _SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GE
 def drop_locals(*errors: BaseException) -> None:
     """Empty the frames that a handler has left through an exception; lines and names in its traceback stay.
 
-    A handler, or a library that it uses, may keep the exception: for its last error, or since it raises the same object
-    each time. The frames would keep the payload, the job and whatever else the handler had in its hands.
+    A handler, or a library it uses, may keep the exception (as the last error, say, or because it raises the same object
+    each time). Its frames would keep the payload, the job and all the handler's objects alive.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = list(errors)
@@ -96,9 +99,6 @@ def drop_locals(*errors: BaseException) -> None:
             frame = trace.tb_frame
             # Before Python 3.13 clearing would close a generator that is only suspended.
             if not frame.f_code.co_flags & _SUSPENDABLE:
-                with contextlib.suppress(RuntimeError):  # it runs, or waits in another greenlet
+                with contextlib.suppress(RuntimeError):  # it runs, or is suspended in another greenlet
                     frame.clear()
             trace = trace.tb_next
-
-
-__all__ = ["Interrupt", "Run", "Runs", "drop_locals"]

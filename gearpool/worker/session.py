@@ -1,19 +1,19 @@
-"""One connection of a lane: asks for jobs of one function, runs them, sends what they report. Floor 3.
+"""One connection of a lane: grabs jobs of one function, has them run, and sends their results. Floor 3.
 
-Law: a session is replaced, not repaired. It holds many jobs at once; what it was asked for and what it ran dies with its
-connection, because the server hands everything out again. A job that came is either under way as a grab or pending, never
-both and never neither, whenever anything else may run: so slots balance wherever a connection ends.
+A session is replaced, not repaired. It has many jobs at once; when its connection ends, the server hands all of them out
+again. Invariant: whenever other code may run, each job that was grabbed is counted either as an unanswered grab or as
+pending, never as both or neither. So no slot is lost wherever a connection ends.
 
-The way of a job: `grabs` says when to ask and for how many, [GRAB_JOB_UNIQ × n, PRE_SLEEP] in one write; the greenlet that
-reads the answer (the leader, `lead`) has the `batch` run the jobs; what becomes of them the `reports` put into the
-`outbox`, and `speak` sends it together with the next grabs. So nobody ever waits for a round trip a job.
+`grabs` decides when to grab and how many: [GRAB_JOB_UNIQ × n, PRE_SLEEP] in one write. The greenlet that reads the answer
+(the leader, `_lead`) has the `batch` run the jobs. Their results go into the `outbox`, which `send` flushes together with
+the next grabs, so no job costs a round trip.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from gevent import getcurrent
 from gevent.event import Event
@@ -22,32 +22,27 @@ from gevent.hub import get_hub
 from gearpool.errors import RemoteProtocolError
 from gearpool.jobs import Interrupt, Job
 from gearpool.net.greenlet_streams import GreenletStream
-from gearpool.page import NO_SERVER, Activity, tagged
 from gearpool.protocol.codec import Decoder, Packet, request
 from gearpool.protocol.names import text
 from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
+from gearpool.protocol.roles import Role, refusal
+from gearpool.states import advance
 from gearpool.worker.batch import Batch
+from gearpool.worker.engine import Engine
 from gearpool.worker.functions import Function
 from gearpool.worker.grabs import Grabs
 from gearpool.worker.identity import identity
 from gearpool.worker.outbox import Outbox
-from gearpool.worker.patience import Patience, Silence, Tick
-from gearpool.worker.reports import Reports
+from gearpool.worker.replies import Replies
+from gearpool.worker.server_timeouts import SilenceTimer, Tick
 from gearpool.worker.shares import ServerShare
-
-if TYPE_CHECKING:
-    from gearpool.worker.pool import Pool
+from gearpool.worker.states import SESSION, SessionEvent, SessionState
+from gearpool.worker.unexpected import PACKET_BYTES, UnexpectedPackets
 
 READ = 64 * 1024
-"""Bytes asked for at once. From 128 KiB on glibc maps each buffer anew: 18 us a read instead of 2.4 (measured)."""
-SLOWEST_B_PER_S = 4096
-"""A grab may stay unanswered for longer while its answer comes at least so fast: a job may be large and the way slow."""
-ODD_BURST = 1000
-"""Packets that nothing of ours gave a reason for, which a server may send at once before its connection is given up."""
-ODD_MOST = 100 * ODD_BURST
-ODD_PER_S = 50
-ODD_BYTES = 1024
-"""So many bytes of such a packet count as a further one."""
+"""Bytes per read. From 128 KiB on, glibc maps a new buffer each time: 18 us per read instead of 2.4 (measured)."""
+MIN_BYTES_PER_S = 4096
+"""While data arrives at least this fast, a grab may stay unanswered for longer: the job may be large."""
 
 _ECHO = request(PacketType.ECHO_REQ, b"gearpool")
 _ASSIGN = PacketType.JOB_ASSIGN_UNIQ
@@ -56,194 +51,195 @@ _NOOP = PacketType.NOOP
 
 
 class Session:
-    """Serves one function over one connection until it is lost, retired or closed.
+    """Serves one function over one connection until it is lost, drained or closed.
 
     Args:
-        pool: what it belongs to: slots, crew, runs, limits.
-        function: what it serves.
         server: the server's name for logs.
-        stream: the connection, on which SET_CLIENT_ID and CAN_DO have not been sent yet.
-        share: what the server may keep unanswered, over all its sessions.
+        server_index: the server's index in the configuration.
+        stream: a new connection, on which nothing has been sent.
+        share: limits the server's unanswered grabs over all its sessions.
+        on_close: called once when the session is closed.
 
     Attributes:
-        changed: set when the session is closed or retired: its lane looks.
-        server_index: its server's place in the configuration.
-        tag: what the page shows with its jobs.
-        notes: what is known of jobs that were there when a process died.
+        changed: set when the session starts draining or is closed, for its lane.
+        state: see `states.SESSION`.
         reason: why it was closed.
-        retired: it grabs no more.
-        holding: jobs that came and are not reported yet: running beside the batch, waiting for a retry, or to be handed
-            back.
-        handed_back: how many of those will not be reported: the server hands them out again when the connection ends.
+        grabs: decides when to grab, and how many jobs.
+        replies: the reports it still owes its server.
+        batch: the jobs that its leader runs.
     """
 
     def __init__(
-        self, pool: Pool, function: Function, server: str, stream: GreenletStream, share: ServerShare | None = None
+        self,
+        engine: Engine,
+        function: Function,
+        server: str,
+        server_index: int,
+        stream: GreenletStream,
+        share: ServerShare,
+        on_close: Callable[[Session], None],
     ) -> None:
         self.function = function
         self.server = server
-        self.notes = function.notes_of(server)
-        self.server_index = next((n for n, each in enumerate(pool.servers) if str(each) == server), NO_SERVER)
-        self.tag = tagged(function.index, Activity.JOB, self.server_index)
         self.changed = Event()
+        self.state = SessionState.OPEN
         self.reason = ""
-        self.retired = False
-        self.holding = 0
-        self.handed_back = 0
-        self.outbox = Outbox(stream, self.speak, self.close)
-        self.reports = Reports(pool, server, self.outbox, self._soon, self.notes)
-        self._share = share or ServerShare()
-        self._grabs = Grabs(pool, function, self._soon, self._share)
-        self._batch = Batch(pool, self, self._lead)
-        self._pool = pool
+        self.outbox = Outbox(stream, self.send, self.close)
+        self.replies = Replies(
+            function,
+            server,
+            server_index,
+            self.outbox,
+            soon=self._soon,
+            hand_back=self._on_hand_back,
+            run_again=self._run_again,
+            is_abandoned=engine.abandoned.__contains__,
+            on_reported=engine.suspects.reported,
+        )
+        self._engine = engine
+        self._share = share
+        self.grabs = Grabs(engine.admission, function, self._soon, share)
+        self.batch = Batch(engine, self.replies, self._lead, self.send)
+        self._on_close = on_close
         self._stream = stream
         self._loop = get_hub().loop
-        self._decoder = Decoder(RESPONSE_MAGIC, pool.max_packet)
-        self._patience: Patience = pool.patience
-        self._silence, self._unanswered = Silence(), Silence()
-        self._heard = True
+        self._decoder = Decoder(RESPONSE_MAGIC, engine.max_packet)
+        self._silence, self._unanswered = SilenceTimer(), SilenceTimer()
+        self._data_received = True
         self._bytes = self._bytes_at_mark = 0
         self._echoes = 0
-        """ECHO_REQ that are not answered."""
-        self._may_be_odd = float(ODD_BURST)
-        self._reasons = 0
-        """Of what we sent, for how much `_may_be_odd` was raised already."""
-        self._speak_due = False
-        self._parted_s: float | None = None
-        """How long ago its retired connection was ended on our side."""
+        """The number of unanswered ECHO_REQ packets."""
+        self._unexpected = UnexpectedPackets()
+        self._send_scheduled = False
+        self._finished_s = 0.0
+        """For how long our side of the connection has been closed."""
 
-    # Life.
+    # Lifecycle.
 
     def start(self) -> None:
-        """Register and begin to serve."""
-        self.outbox.parts.append(request(PacketType.SET_CLIENT_ID, identity(self._pool.worker_id, self.function.name)))
+        """Register the function and start serving."""
+        worker_id = identity(self._engine.worker_id, self.function.name)
+        self.outbox.parts.append(request(PacketType.SET_CLIENT_ID, worker_id))
         self.outbox.parts.append(request(PacketType.CAN_DO, self.function.wire_name))
-        self._pool.sessions.add(self)
-        self._pool.crew.run(self._lead)
+        self._engine.greenlets.run(self._lead)
 
     @property
     def closed(self) -> bool:
-        """The connection is gone; results of what it ran go nowhere."""
+        """Whether the connection is closed; later results are discarded."""
         return self.outbox.closed
 
     @property
-    def busy(self) -> bool:
-        """It holds jobs, or may be given some."""
-        return bool(self._grabs.under_way or self._batch.busy or self.holding)
+    def draining(self) -> bool:
+        """Whether it grabs no more jobs; it may be closed already."""
+        return self.state not in {SessionState.OPEN, SessionState.LOST}
 
     @property
-    def asked(self) -> int:
-        """Grabs under way, each with a reserved slot."""
-        return self._grabs.under_way
+    def busy(self) -> bool:
+        """Whether it has jobs or unanswered grabs."""
+        return bool(self.grabs.under_way or self.batch.busy or self.replies.unreported)
 
     def resume(self) -> None:
-        """A gate has opened, or the pool is no longer quiet."""
-        self._grabs.resume()
+        """Grab again: a gate has opened, or the process is no longer quiet."""
+        self.grabs.resume()
 
-    def run_again(self, job: Job) -> None:
-        """See `Batch.run_again`."""
-        self._batch.run_again(job)
-
-    def hand_back(self) -> None:
-        """Do not report one of its jobs: end the connection when the others on it are done, and let the server have it.
-
-        Gearman has no packet for giving back one job; CANT_DO would give back all of them.
-        """
-        self.handed_back += 1
-        self.retire()
-        self._soon()
-
-    def retire(self) -> None:
-        """Grab no more; close when everything that was under way is reported. What is held back then is handed back."""
-        if not self.retired:
-            self.retired = True
+    def drain(self) -> None:
+        """Grab no more; close when all jobs are reported. Idempotent."""
+        if self.state is SessionState.OPEN:
+            self.state = advance(SESSION, self.state, SessionEvent.DRAIN)
             self.changed.set()
-            self._grabs.stop()
+            self.grabs.stop()
             self._soon()
 
     def close(self, reason: str = "") -> None:
-        """Close now. The server hands out again what is not reported."""
+        """Close now; the server hands out unreported jobs again. Idempotent."""
         if self.closed:
             return
+        self.state = advance(SESSION, self.state, SessionEvent.CLOSE)
         self.reason = reason
-        pool = self._pool
-        pool.sessions.discard(self)
+        engine = self._engine
+        self._on_close(self)
         self.outbox.close()
-        not_begun = self._batch.close()
-        self.function.did_not_come(not_begun)
-        will_not_run = not_begun + self._grabs.close()
-        pool.give_back(will_not_run)
-        if pool.slots.release(self.function.slots, will_not_run):
-            pool.feed_soon()
-        self.reports.close(reason)
-        pool.retries.forget(self)
-        pool.suspects.forget(self)
+        not_started = self.batch.close()
+        self.function.return_grabs(not_started)
+        will_not_run = not_started + self.grabs.close()
+        engine.admission.refund(will_not_run)
+        engine.admission.release(self.function.slots, will_not_run)
+        self.replies.close(reason)
+        engine.retries.forget(self.replies)
+        engine.suspects.forget(self.replies)
         self._stream.close()
         self.changed.set()
 
     def tick(self, tick: Tick) -> None:
-        """Called every second or so: grab again when idle, and notice a server that is dead or answers nothing."""
+        """Called about once a second: grab again when idle, and detect a server that is dead or does not answer."""
         if self.closed:
             return
-        patience, silence = self._patience, self._silence
-        if self._parted_s is not None:
-            self._parted_s += tick.heard_s
-            if tick.in_time and self._parted_s >= patience.part_s:
-                # The server should have closed its side at once; it is dead, or it never saw the end.
-                self.close("retired")
+        timeouts, silence = self._engine.timeouts, self._silence
+        if self.state is SessionState.FINISHED:
+            self._finished_s += tick.active_s
+            if tick.in_time and self._finished_s >= timeouts.finish_s:
+                # The server should have closed its side at once: it is dead, or has not noticed.
+                self.close("drained")
             return
-        self._may_be_odd = max(self._may_be_odd, min(ODD_BURST, self._may_be_odd + ODD_PER_S * tick.heard_s))
-        if self._heard or self._batch.pending:
-            # While jobs are pending nobody reads: what the server said meanwhile is not read yet.
-            self._heard = False
-            silence.broken()
+        self._unexpected.refill(tick.active_s)
+        if self._data_received or self.batch.pending:
+            # Nothing is read while jobs are pending, so there may be unread packets.
+            self._data_received = False
+            silence.reset()
         else:
-            silence.lasts(tick, patience)
-        if silence.is_over(patience.silent_s, tick, patience):
-            self.close(f"no answer for {silence.seconds:.0f} s")
+            silence.add(tick, timeouts)
+        if silence.exceeds(timeouts.silent_s, tick, timeouts):
+            self.close(f"the server has sent nothing for {silence.seconds:.0f} s")
         elif self._leaves_grabs_unanswered(tick):
-            # Whatever else it says, it keeps slots that other servers may need.
-            self._share.doubted = True
-            self.close(f"asked for jobs, the server has not answered for {self._unanswered.seconds:.0f} s")
-        elif silence.must_ask(patience):
-            self._ask_again(tick.now)
+            # Even if it sends other packets, it withholds slots that other servers may need.
+            self._share.unresponsive = True
+            self.close(f"the server has not answered a request for jobs for {self._unanswered.seconds:.0f} s")
+        elif silence.should_probe(timeouts):
+            self._probe(tick.now)
 
     def _leaves_grabs_unanswered(self, tick: Tick) -> bool:
-        patience, unanswered = self._patience, self._unanswered
-        if self._grabs.are_answered():
-            unanswered.broken()
+        timeouts, unanswered = self._engine.timeouts, self._unanswered
+        if self.grabs.are_answered():
+            unanswered.reset()
             self._bytes_at_mark = self._bytes
-        elif not self._batch.pending:
-            unanswered.lasts(tick, patience)
-        limit_s = patience.doubted_s if self._share.doubted else patience.unanswered_s
-        if not unanswered.is_over(limit_s, tick, patience):
+        elif not self.batch.pending:
+            unanswered.add(tick, timeouts)
+        limit_s = timeouts.unresponsive_s if self._share.unresponsive else timeouts.unanswered_s
+        if not unanswered.exceeds(limit_s, tick, timeouts):
             return False
-        return self._bytes - self._bytes_at_mark < SLOWEST_B_PER_S * unanswered.seconds
+        return self._bytes - self._bytes_at_mark < MIN_BYTES_PER_S * unanswered.seconds
 
-    def _ask_again(self, now: float) -> None:
-        under_way = self._grabs.under_way
-        if self._grabs.ask_again(now, self._patience.regrab_s):
-            self._ask(now)
-        if self._grabs.under_way == under_way:
+    def _probe(self, now: float) -> None:
+        under_way = self.grabs.under_way
+        if self.grabs.regrab_due(now, self._engine.timeouts.regrab_s):
+            self._grab(now)
+        if self.grabs.under_way == under_way:
             self._echoes += 1
             self.outbox.parts.append(_ECHO)
         self.outbox.flush()
 
-    # Hearing.
+    def _on_hand_back(self) -> None:
+        self.drain()
+        self._soon()
 
-    def _lead(self) -> None:  # noqa: C901 - written out: this runs for each read
-        """Run what is pending, speak, read; until leadership passes on or the connection ends."""
+    def _run_again(self, job: Job) -> None:
+        self.batch.run_again(job)
+
+    # Reading.
+
+    def _lead(self) -> None:  # noqa: C901 - inlined: this runs for each read
+        """Run pending jobs, send and read, until another greenlet becomes the leader or the connection ends."""
         me = getcurrent()
-        batch, pool = self._batch, self._pool
+        batch, outbox = self.batch, self.outbox
         batch.begin(me)
-        receive, decoder, grabs = self._stream.receive, self._decoder, self._grabs
+        receive, decoder, grabs = self._stream.receive, self._decoder, self.grabs
         pending, monotonic = batch.pending, time.monotonic
         try:
-            while not self.closed:
+            while not outbox.closed:
                 if pending and not batch.run(me):
                     return
-                self.speak()
-                if self.closed:
+                self.send()
+                if outbox.closed:
                     return
                 missing = decoder.missing
                 data = receive(READ if missing < READ else min(missing, 64 * READ))
@@ -251,7 +247,7 @@ class Session:
                     self.close(self.reason or "closed by the server")
                     return
                 now = monotonic()
-                self._heard = True
+                self._data_received = True
                 self._bytes += len(data)
                 none = 0
                 before = len(pending)
@@ -267,118 +263,108 @@ class Session:
                         others = [(kind, arguments)]
                     else:
                         others.append((kind, arguments))
-                # The payloads in them are the jobs', which may be over before more comes.
+                # Do not keep the payloads alive until the next read.
                 data, arguments = b"", []
                 if none or len(pending) > before:
                     try:
                         grabs.answered(len(pending) - before, none)
                     except BaseException:
-                        # They have no slots; the grabs keep theirs until `close`.
+                        # These jobs have no slots; the grabs keep theirs until `close`.
                         while len(pending) > before:
                             pending.pop()
                         raise
                 if others is not None:
-                    self._hear_others(others)
+                    self._handle_others(others)
         except (OSError, RemoteProtocolError) as error:
             self.close(str(error) or type(error).__name__)
         except Interrupt:
-            # Thrown at a job that had just ended. Nothing of it is left; the session goes on under a new leader.
+            # Raised for a job that had just ended. The session continues with a new leader.
             if not self.closed:
                 batch.leader = None
-                pool.crew.run(self._lead)
-        except BaseException as error:  # noqa: BLE001 - a defect of ours must not leave a function unserved for ever
+                self._engine.greenlets.run(self._lead)
+        except BaseException as error:  # noqa: BLE001 - a bug must not leave the function unserved for ever
             self.close(f"internal error: {error!r}")
-            pool.server_log.emit(
-                logging.ERROR, "worker.error", f"{error!r}; the connection is given up, its jobs come again",
+            self._engine.server_log.emit(
+                logging.ERROR, "worker.error", f"{error!r}; the connection is closed; the server hands out its jobs again",
                 key=self.function.name, function=self.function.name, server=self.server, exc_info=error,
             )  # fmt: skip
         finally:
-            pool.leaders.pop(me, None)
+            self._engine.running.leaders.pop(me, None)
 
-    def _hear_others(self, packets: list[Packet]) -> None:
-        """What neither brings a job nor says that there is none or that there may be one.
+    def _handle_others(self, packets: list[Packet]) -> None:
+        """Handle packets other than jobs, NO_JOB and NOOP.
 
         Raises:
-            RemoteProtocolError: not for a worker, or more of it than a server has reason to send.
+            RemoteProtocolError: a packet is not for a worker, or there are too many unexpected ones.
         """
         for kind, arguments in packets:
             if kind is PacketType.ECHO_RES and self._echoes:
                 self._echoes -= 1
-            elif kind is PacketType.JOB_CREATED and self.reports.letter_answered(None):
+            elif kind is PacketType.JOB_CREATED and self.replies.dead_letter_answered(None):
                 continue
             elif kind is PacketType.ERROR:
-                self._hear_error(text(arguments[0]), text(arguments[1]))
+                self._handle_error(text(arguments[0]), text(arguments[1]))
             elif kind is not _NOOP and kind is not PacketType.ECHO_RES:
-                raise RemoteProtocolError(f"{kind.name} is not for a worker")
+                raise refusal(kind, Role.WORKER)
             else:
-                self._hear_odd(1)
+                self._count_unexpected(1)
             if arguments:
-                self._hear_odd(len(arguments[-1]) // ODD_BYTES)
+                self._count_unexpected(len(arguments[-1]) // PACKET_BYTES)
 
-    def _hear_error(self, code: str, message: str) -> None:
-        if code != "JOB_NOT_FOUND" and self.reports.letter_answered(ConnectionError(f"{code}: {message}")):
+    def _handle_error(self, code: str, message: str) -> None:
+        unknown_job = code == "JOB_NOT_FOUND"
+        if not unknown_job and self.replies.dead_letter_answered(ConnectionError(f"{code}: {message}")):
             return
-        self._hear_odd(1)
-        if code == "JOB_NOT_FOUND":
-            # The server does not say which: it was requeued or cancelled meanwhile, or the server has restarted.
-            self.function.counters.outcomes["orphaned"] += 1
-            self._pool.server_log.emit(
+        self._count_unexpected(1)
+        fields = {"function": self.function.name, "server": self.server}
+        key = f"{self.server} {self.function.name}"
+        if unknown_job:
+            # The server does not say which job: it was cancelled or requeued, or the server has restarted.
+            self.function.counters.untimed("orphaned")
+            self._engine.server_log.emit(
                 logging.WARNING, "job.orphaned",
                 "the server no longer knows a job that was reported: it was cancelled, or handed to another worker",
-                key=f"{self.server} {self.function.name}",
-                function=self.function.name, server=self.server, running=self.holding,
+                key=key, running=self.replies.unreported, **fields,
             )  # fmt: skip
         else:
-            self._pool.server_log.emit(
-                logging.ERROR, "server.error", message, key=f"{self.server} {self.function.name}",
-                function=self.function.name, server=self.server, code=code,
-            )  # fmt: skip
+            self._engine.server_log.emit(logging.ERROR, "server.error", message, key=key, code=code, **fields)
 
-    def _hear_odd(self, count: int) -> None:
-        """Something came that nobody asked for.
+    def _count_unexpected(self, packets: int) -> None:
+        # The server may answer each report with an error.
+        self._unexpected.count(packets, self.grabs.answered_total + self.replies.streamed)
 
-        Raises:
-            RemoteProtocolError: it was too much.
-        """
-        self._may_be_odd -= count
-        if self._may_be_odd < 0:
-            # Each report of a job may be answered with an error: as many are no wonder.
-            reasons = self._grabs.answered_so_far + self.reports.streamed
-            self._may_be_odd += min(reasons - self._reasons, ODD_MOST)
-            self._reasons = reasons
-            if self._may_be_odd < 0:
-                raise RemoteProtocolError("the server sends packets without end that nothing gave it a reason for")
-
-    # Speaking.
+    # Sending.
 
     def _soon(self) -> None:
-        """Ask and flush when the greenlets that are ready now have had their turn."""
-        if not self._speak_due and not self.closed:
-            self._speak_due = True
-            self._loop.run_callback(self.speak)
+        """Schedule `send` in this iteration of the event loop."""
+        if not self._send_scheduled and not self.closed:
+            self._send_scheduled = True
+            self._loop.run_callback(self.send)
 
-    def speak(self) -> None:
-        """Ask for jobs if there are any and slots for them, and send what is to be sent. Never waits."""
-        self._speak_due = False
-        outbox, grabs = self.outbox, self._grabs
+    def send(self) -> None:
+        """Grab jobs if there may be some and slots are free, and flush the outbox. Never blocks."""
+        self._send_scheduled = False
+        outbox, grabs = self.outbox, self.grabs
         if outbox.closed:
             return
         if grabs.woken:
-            self._ask(time.monotonic())
+            self._grab(time.monotonic())
         if outbox.parts:
             outbox.flush()
-        if self.retired and not (outbox.closed or outbox.blocked or grabs.under_way or self._batch.pending):
-            self._part()
+        if self.state is SessionState.DRAINING and not (
+            outbox.closed or outbox.blocked or grabs.under_way or self.batch.busy
+        ):
+            self._finish()
 
-    def _ask(self, now: float) -> None:
-        """What is behind a backlog can wait until that is gone: `speak` is called again then."""
-        if not (self.retired or self.outbox.blocked):
-            packets = self._grabs.ask(now, len(self._batch.pending))
+    def _grab(self, now: float) -> None:
+        """Grab, unless there is a backlog: `send` is called again when it has been sent."""
+        if self.state is SessionState.OPEN and not self.outbox.blocked:
+            packets = self.grabs.grab(now, len(self.batch.pending))
             if packets:
                 self.outbox.parts.append(packets)
 
-    def _part(self) -> None:
-        """Retired: end the connection once nothing runs; the server hands out again what is held back."""
-        if self._parted_s is None and not self._batch.busy and self.holding <= self.handed_back:
-            self._parted_s = 0.0
+    def _finish(self) -> None:
+        """Close our side of the connection once all jobs are reported, except those that are handed back."""
+        if self.replies.all_reported:
+            self.state = advance(SESSION, self.state, SessionEvent.FINISH)
             self._stream.finish()

@@ -1,8 +1,8 @@
-"""What one server may hold of this process's slots by leaving grabs unanswered. Floor 3; pure.
+"""Limits how many slots one server can hold by leaving grabs unanswered. Floor 3; pure.
 
-Law: a slot is reserved from the grab on, so a server that does not answer keeps slots from the others. With several
-servers one may have at most half of them reserved like that, of the process's as of each function's; and a server that let
-a grab become too old is asked for one job at a time until it answers.
+A slot is reserved when the grab is sent, so a server that does not answer withholds slots from the others. With several
+servers, one may hold at most half of the process's slots and half of each function's in this way. A server that let a
+grab expire is asked for one job at a time until it answers.
 """
 
 from __future__ import annotations
@@ -10,60 +10,60 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Asker(Protocol):
+class ShareWaiter(Protocol):
     """The grabs of one session."""
 
-    def feed(self) -> None:
-        """The server may be asked for more."""
+    def on_slots(self) -> None:
+        """The server may be asked for more jobs."""
 
 
 class ServerShare:
-    """One server, over all sessions of this process.
+    """The unanswered grabs of one server, over all sessions of this process.
 
     Args:
-        alone: there is no other server that could be starved.
+        only_server: there is no other server to be starved.
 
     Attributes:
-        unanswered: grabs under way; `Grabs` counts them.
-        doubted: it let a grab become too old and has not answered one since.
-        waiting: who would have asked for more; `feed` when grabs are answered or lost.
+        unanswered: grabs that are not answered; counted by `Grabs`.
+        unresponsive: it let a grab expire and has not answered one since.
+        waiters: those that may ask once `resume` is called because grabs were answered or lost.
     """
 
-    def __init__(self, *, alone: bool = True) -> None:
+    def __init__(self, *, only_server: bool = True) -> None:
         self.unanswered = 0
-        self.doubted = False
-        self._alone = alone
-        self.waiting: dict[Asker, None] = {}
+        self.unresponsive = False
+        self._only_server = only_server
+        self.waiters: dict[ShareWaiter, None] = {}
 
     @property
     def limited(self) -> bool:
-        """Whether `allowed` has to be asked at all."""
-        return self.doubted or not self._alone
+        """Whether `allowed` needs to be consulted."""
+        return self.unresponsive or not self._only_server
 
-    def allowed(self, who: Asker, slots: int, function_slots: int, unanswered: int) -> int:
-        """How many more grabs may be sent now; if none, ``who`` is fed when that changes.
+    def allowed(self, waiter: ShareWaiter, slots: int, function_slots: int, unanswered: int) -> int:
+        """How many more grabs may be sent now. If none, ``waiter.on_slots()`` is called when that changes.
 
         Args:
-            who: who asks.
-            slots: the process's slots.
-            function_slots: the function's slots.
-            unanswered: the asker's own grabs under way.
+            waiter: the grabs of the session that asks.
+            slots: the slots of the process.
+            function_slots: the slots of the function.
+            unanswered: the session's own unanswered grabs.
         """
-        if self.doubted:
-            most = 1 - self.unanswered
+        if self.unresponsive:
+            allowed = 1 - self.unanswered
         else:
-            most = min(max(1, slots // 2) - self.unanswered, max(1, function_slots // 2) - unanswered)
-        if most <= 0:
-            self.waiting[who] = None
+            allowed = min(max(1, slots // 2) - self.unanswered, max(1, function_slots // 2) - unanswered)
+        if allowed <= 0:
+            self.waiters[waiter] = None
             return 0
-        return most
+        return allowed
 
-    def feed(self) -> None:
-        """Fewer grabs are under way: let those ask who could not."""
-        waiting, self.waiting = self.waiting, {}
-        for who in waiting:
-            who.feed()
+    def resume(self) -> None:
+        """Fewer grabs are unanswered: notify the waiters."""
+        waiters, self.waiters = self.waiters, {}
+        for waiter in waiters:
+            waiter.on_slots()
 
-    def forget(self, who: Asker) -> None:
-        """``who`` asks for nothing any more."""
-        self.waiting.pop(who, None)
+    def forget(self, waiter: ShareWaiter) -> None:
+        """Remove a waiter whose session has ended."""
+        self.waiters.pop(waiter, None)

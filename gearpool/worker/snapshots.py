@@ -1,24 +1,23 @@
-"""What a pool does, as plain values, for operators and metrics. Floor 3.
+"""The state of a pool as plain values, for operators and metrics. Floor 3.
 
-Law: looking changes nothing, and what comes out is JSON as it is.
+Invariant: taking a snapshot changes nothing, and the result can be encoded as JSON.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gearpool.jobs import Job, known_of
+from gearpool.metrics import FunctionSnapshot, WorkerSnapshot
 from gearpool.worker.gates import BreakerState
-
-if TYPE_CHECKING:
-    from gearpool.worker.pool import Pool
+from gearpool.worker.pool import WorkerPool
 
 
-def jobs(pool: Pool) -> list[dict[str, Any]]:
-    """The jobs in progress and waiting, oldest first."""
+def jobs(pool: WorkerPool) -> list[dict[str, Any]]:
+    """The jobs that are running or waiting for a retry."""
     now = time.monotonic()
-    rows = [_row(run.job, "running", now - run.job.started) for run in pool.runs.values()]
+    rows = [_row(run.job, "running", now - run.job.started) for run in pool.running.runs.values()]
     rows += [_row(job, "waiting", -delay) for job, delay in pool.retries.jobs()]
     return rows
 
@@ -32,12 +31,12 @@ def _row(job: Job, state: str, age_s: float) -> dict[str, Any]:
     }
 
 
-def snapshot(pool: Pool) -> dict[str, Any]:
-    """Functions, servers and slots of this process; counters only grow."""
-    functions = {}
+def snapshot(pool: WorkerPool) -> WorkerSnapshot:
+    """Functions, servers and slots of this process; counters never decrease."""
+    functions: dict[str, FunctionSnapshot] = {}
     asked: dict[str, int] = {}
     for session in pool.sessions:
-        asked[session.function.name] = asked.get(session.function.name, 0) + session.asked
+        asked[session.function.name] = asked.get(session.function.name, 0) + session.grabs.under_way
     for function in pool.functions.values():
         functions[function.name] = {
             **function.counters.snapshot(),
@@ -53,8 +52,8 @@ def snapshot(pool: Pool) -> dict[str, Any]:
     return {
         "functions": functions,
         "servers": servers,
-        "slots": {"limit": pool.slots.limit, "used": pool.slots.used},
+        "slots": {"limit": pool.admission.limit, "used": pool.admission.used},
         "reconnects": pool.server_log.reconnects,
-        "in_progress": len(pool.runs),
-        "quiet": pool.quiet,
+        "in_progress": len(pool.running.runs),
+        "quiet": pool.admission.quiet,
     }

@@ -1,4 +1,4 @@
-"""A Flask application with one `Client` in its module: made, and used, before gunicorn forks when it preloads."""
+"""A Flask application with one `Client` in its module: created and used before gunicorn forks, if it preloads."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ app = Flask(__name__)
 
 @app.errorhandler(JobTimedOut)
 def timed_out(error: JobTimedOut) -> ResponseReturnValue:
-    """A job that takes too long."""
+    """Answer 504 when a job times out."""
     return {"error": "timed out", "job": error.handle}, 504
 
 
 @app.get("/ready")
 def ready() -> ResponseReturnValue:
-    """Whether the job server answers."""
+    """Report whether the job server answers."""
     return {"pid": os.getpid(), "loaded_in": loaded_in, "echo": client.echo(b"ready").decode()}
 
 
 @app.get("/reverse/<text>")
 def reverse(text: str) -> ResponseReturnValue:
-    """Waits for a job."""
+    """Run a job and wait for its result."""
     return {"result": client.submit_job("reverse", text).decode(), "pid": os.getpid()}
 
 
 @app.get("/several/<int:count>")
 def several(count: int) -> ResponseReturnValue:
-    """Many jobs at once."""
+    """Run many jobs concurrently."""
     return [result.decode() for result in client.map("reverse", [f"item {number}" for number in range(count)])]
 
 
 @app.get("/never")
 def never() -> ResponseReturnValue:
-    """A job that nobody does."""
+    """Run a job for which there is no worker."""
     return {"result": client.submit_job("nobody", "x", timeout=1.0).decode()}
 
 
 @app.post("/later/<text>")
 def later(text: str) -> ResponseReturnValue:
-    """Hands a job over."""
+    """Submit a background job."""
     return {"job": str(client.submit_background_job("later", text))}, 202

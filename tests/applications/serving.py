@@ -1,4 +1,4 @@
-"""Runs a web application's real server in a process of its own and speaks HTTP to it."""
+"""Run a web application's server in a separate process and send HTTP requests to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Site:
         self._log = log
 
     def ask(self, path: str, *, method: str = "GET") -> tuple[int, Any]:
-        """Status and decoded JSON of the answer."""
+        """Return the status and the decoded JSON of a response."""
         request = urllib.request.Request(self._base + path, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
@@ -44,18 +44,18 @@ class Site:
                 return error.code, json.load(error)
 
     def ask_all(self, paths: list[str]) -> list[tuple[int, Any]]:
-        """The same for many at once."""
+        """Send many requests concurrently."""
         with ThreadPoolExecutor(8) as threads:
             return list(threads.map(self.ask, paths))
 
     def log(self) -> str:
-        """What the server has printed."""
+        """Return the server's output so far."""
         return self._log.read_text()
 
 
 @contextlib.contextmanager
 def serving(*argv: str, server: str, ready: str = "/ready") -> Iterator[Site]:
-    """The module ``argv[0]`` with the other arguments, which are told the listening socket as ``{fd}``.
+    """Run the module ``argv[0]`` with the other arguments, in which ``{fd}`` is the listening socket.
 
     Args:
         argv: the module and its arguments.
@@ -96,5 +96,5 @@ def serving(*argv: str, server: str, ready: str = "/ready") -> Iterator[Site]:
 
 
 def reverses(text: str) -> str:
-    """The path that asks for this text in reverse."""
+    """Return the path that reverses this text."""
     return "/reverse/" + urllib.parse.quote(text)

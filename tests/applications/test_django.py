@@ -17,7 +17,7 @@ UVICORN = ["uvicorn", "tests.applications.site.asgi:application", "--fd", "{fd}"
 
 
 @pytest.mark.parametrize("argv", [GUNICORN, UVICORN], ids=["gunicorn", "uvicorn"])
-def test_views_wait_for_jobs(argv: list[str]) -> None:
+def test_views_wait_for_job_results(argv: list[str]) -> None:
     with (
         job_server() as server,
         working(server, reverse=lambda arg: arg[::-1]),
@@ -31,7 +31,7 @@ def test_views_wait_for_jobs(argv: list[str]) -> None:
             assert site.ask_all(paths) == [(200, {"result": text[::-1]}) for text in texts]
 
 
-def test_a_management_command_hands_jobs_over() -> None:
+def test_a_management_command_submits_background_jobs() -> None:
     with job_server() as server:
         done = subprocess.run(
             [sys.executable, "-m", "django", "enqueue", "25"],

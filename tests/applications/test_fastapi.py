@@ -21,7 +21,7 @@ def letters(arg: bytes) -> Iterator[bytes]:
         yield letter.encode()
 
 
-def test_a_fastapi_application_awaits_jobs_streams_them_and_hands_them_over() -> None:
+def test_a_fastapi_application_awaits_streams_and_submits_jobs() -> None:
     with (
         job_server() as server,
         working(server, reverse=lambda arg: arg[::-1], fail=fail, letters=letters),

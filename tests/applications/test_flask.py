@@ -14,7 +14,7 @@ from tests.applications.serving import reverses, serving
     [["-k", "sync", "-w", "3"], ["-k", "gthread", "--threads", "4", "-w", "2"], ["-k", "gevent", "-w", "2"]],
     ids=["sync", "gthread", "gevent"],
 )
-def test_a_flask_application_has_its_jobs_done(kind: list[str], preload: list[str]) -> None:
+def test_a_flask_application_submits_jobs_and_gets_results(kind: list[str], preload: list[str]) -> None:
     gunicorn = ["gunicorn", "tests.applications.flask_app:app", "--bind", "fd://{fd}", *kind, *preload]
     with (
         job_server() as server,

@@ -17,30 +17,30 @@ _client: Client | None = None
 
 
 def use_client_of(server: str) -> None:
-    """In a spawned child: a client of its own."""
+    """In a spawned child: create a client."""
     global _client
     _client = Client(server, job_timeout=20)
 
 
 def inherit(server: str) -> None:
-    """In a forked child: the parent's client."""
+    """In a forked child: use the parent's client."""
     assert _client is not None
 
 
 def reverse(text: str) -> str:
-    """In a child: waits for a job."""
+    """In a child: run a job and wait for its result."""
     assert _client is not None
     return _client.submit_job("reverse", text).decode()
 
 
 def fails(function: str) -> None:
-    """In a child: a job that ends badly."""
+    """In a child: run a job that fails."""
     assert _client is not None
     _client.submit_job(function, "x", timeout=5.0 if function != "nobody" else 1.0)
 
 
 def reverse_async(server: str, texts: list[str]) -> list[str]:
-    """In a child: jobs awaited on a loop of its own."""
+    """In a child: await jobs on a new event loop."""
 
     async def use() -> list[str]:
         async with AsyncClient(server, job_timeout=20) as client:
@@ -65,7 +65,7 @@ def server() -> Iterator[ThreadedJobServer]:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_children_of_a_process_pool_have_their_jobs_done(server: ThreadedJobServer, method: str) -> None:
+def test_children_of_a_process_pool_submit_jobs_and_get_results(server: ThreadedJobServer, method: str) -> None:
     use_client_of(server.address)
     assert reverse("parent") == "tnerap"
     with ProcessPoolExecutor(

@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark program in turn, a row each. ``python -m tests.benchmarks echo sleeps`` runs some.
+"""``make bench``: run every benchmark and print its rows. ``python -m tests.benchmarks echo sleeps`` runs some.
 
 Ratios within one run are what counts: these programs share one core and one machine, whose speed drifts.
 """
@@ -10,7 +10,7 @@ import sys
 
 from _pytest.outcomes import OutcomeException
 
-PROGRAMS = ["echo", "sleeps", "fairness", "footprint", "embedded", "bystander", "client", "asyncio"]
+PROGRAMS = ["echo", "sleeps", "fairness", "footprint", "embedded", "bystander", "client", "asyncio", "scrape"]
 
 
 def main() -> int:

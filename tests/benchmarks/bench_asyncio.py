@@ -1,4 +1,4 @@
-"""The asyncio client: its speed beside the threads', its memory, and what a hung server does to an application.
+"""The asyncio client: its speed compared with the threaded client, its memory, and how a hung server affects an application.
 
 ``echo ADDRESS CLIENT ITEMS``, ``background ADDRESS ITEMS`` and ``hung`` as arguments make this a child process that is
 measured; ``python -m tests.benchmarks.bench_asyncio hung`` prints the last figures on its own.
@@ -32,7 +32,7 @@ LIMIT_S = 3.0
 
 
 def rows() -> Iterator[Row]:
-    """Speed, memory, and the time of those who wait for a server that does not answer."""
+    """Measure speed, memory, and how punctually time limits expire while a server does not answer."""
     with one_core_gearmand() as server, daemon(server.port, ECHO):
         turns = [(_child("echo", server.address, name, ITEMS)[0]) for _ in range(ROUNDS) for name in ("async", "sync")]
         ours, threads = median(turns[::2]), median(turns[1::2])
@@ -42,7 +42,7 @@ def rows() -> Iterator[Row]:
         ">= 0.5",
         f"{ours:.0f} jobs/s against {threads:.0f}",
     )
-    # Without its larger table gearmand itself slows down twentyfold on the way.
+    # With its default hash table gearmand itself becomes twenty times slower during the run.
     with one_core_gearmand("--hashtable-buckets=100003") as server:
         rate, before, peak = _child("background", server.address, MANY)
     yield Row(
@@ -100,11 +100,11 @@ async def _background(address: str, items: int) -> None:
 
 
 async def _hung() -> None:
-    """Stops a gearmand under jobs that are awaited, and prints how late the last ended and how long a thread took."""
+    """Suspend a gearmand while jobs are awaited; print how late the last one ended and how long a thread took."""
     with running_gearmand() as server:
         assert server.process is not None
         async with AsyncClient(server.address, connect_timeout=1.0) as client:
-            # Under ids of their own: about those the server is asked soon and often.
+            # With unique IDs of their own: the client queries the status of those soon and often.
             before = [asyncio.ensure_future(_lateness(client, f"u{number}")) for number in range(JOBS)]
             await asyncio.sleep(0.5)
             os.kill(server.process.pid, signal.SIGSTOP)
@@ -118,7 +118,7 @@ async def _hung() -> None:
 
 
 async def _lateness(client: AsyncClient, unique: str) -> float:
-    """By how many seconds a job that cannot end misses its limit."""
+    """Return by how many seconds a job that never ends exceeds its time limit."""
     start = time.perf_counter()
     try:
         await client.submit_job("nobody", PAYLOAD, unique=unique, timeout=LIMIT_S)
@@ -128,7 +128,7 @@ async def _lateness(client: AsyncClient, unique: str) -> float:
 
 
 async def _slowest_thread(until: asyncio.Future[list[float]]) -> float:
-    """The longest that ``asyncio.to_thread`` takes meanwhile, seconds."""
+    """Return the longest time that ``asyncio.to_thread`` takes meanwhile, in seconds."""
     slowest = 0.0
     while not until.done():
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How long a quiet connection waits for its ECHO while others attack the server: ours, with gearmand beside it.
+"""How long an idle connection waits for its ECHO while other connections overload the server, ours and gearmand.
 
 The server has one core, the attackers and the bystander the other. The bystander asks every few milliseconds for as long
 as the attack lasts, and a little longer; the goal is its longest wait. The machine's other work is taken off as far as
@@ -33,7 +33,7 @@ AT_LEAST_S = 3.0
 AT_MOST_S = 20.0
 PAUSE_S = 0.003
 DESCRIPTORS = 600
-"""What servers may open while idle connections are made: enough of them to use up."""
+"""The servers' limit of open files while idle connections are opened: low enough to be exhausted."""
 
 
 class Waits(NamedTuple):
@@ -57,7 +57,7 @@ class Waits(NamedTuple):
 
 
 def rows() -> Iterator[Row]:
-    """A row an attack."""
+    """Return one row for each attack."""
     for name, attack in ATTACKS.items():
         options = () if attack is not idle_connections else ("--file-descriptors", str(DESCRIPTORS))
         with embedded(*options) as place:
@@ -69,14 +69,14 @@ def rows() -> Iterator[Row]:
 
 
 def under(attack: Callable[[int], None], place: Place) -> Waits:
-    """Attack from a process of its own, and ask meanwhile."""
+    """Attack from a separate process, and measure meanwhile."""
     attacker = get_context("spawn").Process(target=_attack, args=(attack.__name__, place.port))
     ask = _ask_on_new_connections if attack is idle_connections else _ask
     attacker.start()
     waits = [*ask(place, time.monotonic() + AT_LEAST_S, attacker.is_alive)]
     attacker.kill()
     attacker.join()
-    # That attackers are gone is work for the server, too.
+    # Cleaning up after the attackers' disconnect is work for the server, too.
     waits += ask(place, time.monotonic() + 1.0, lambda: False)
     own = [each.own for each in waits]
     return Waits(max(own), median(own), max(each.clock for each in waits))
@@ -93,7 +93,7 @@ NEVER = Wait(float("inf"), float("inf"))
 
 
 class Watch:
-    """Measures one wait from now on."""
+    """Measures one wait, starting now."""
 
     def __init__(self, pid: int) -> None:
         self._server = [*Path(f"/proc/{pid}/task").glob("*/schedstat")]
@@ -101,13 +101,13 @@ class Watch:
         self._begun = time.monotonic()
 
     def _times(self) -> tuple[float, float]:
-        """What the server has used of a CPU, and what it and this thread have waited for one, in milliseconds."""
+        """Return the server's CPU time, and how long it and this thread have waited for a CPU, in milliseconds."""
         server = [[int(each) for each in file.read_text().split()] for file in self._server]
         mine = int(Path("/proc/thread-self/schedstat").read_text().split()[1])
         return sum(each[0] for each in server) / 1e6, (sum(each[1] for each in server) + mine) / 1e6
 
     def read(self) -> Wait:
-        """The wait so far."""
+        """Return the time waited so far."""
         clock = (time.monotonic() - self._begun) * 1000
         used, delayed = self._times()
         return Wait(min(clock, max(used - self._used, clock - (delayed - self._delayed))), clock)
@@ -154,7 +154,7 @@ def _ask_on_new_connections(place: Place, until: float, lasts: Callable[[], bool
 
 
 class Attacker:
-    """Connections that send as fast as the server takes it, and read what they are told to read."""
+    """Connections that send as fast as the server reads."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -164,18 +164,18 @@ class Attacker:
         return socket.create_connection(("127.0.0.1", self._port), AT_MOST_S)
 
     def say(self, sock: socket.socket, data: bytes, *, reads: bool = True) -> None:
-        """Send all of it and take what comes back, until the server has answered all."""
+        """Send all of it and, for a while, read the replies."""
         with contextlib.suppress(OSError):
             reader = threading.Thread(target=_read_all, args=(sock,), daemon=True) if reads else None
             if reader is not None:
                 reader.start()
             sock.sendall(data)
             if reader is not None:
-                # An ECHO would come back in the middle of lists: the time it takes is enough.
+                # An ECHO cannot mark the end, as its reply could arrive in the middle of a list: wait this long instead.
                 reader.join(AT_LEAST_S)
 
     def flood(self, data: bytes, connections: int = 1, seconds: float = AT_LEAST_S) -> None:
-        """Send ``data`` over and over on some connections, and read what comes back."""
+        """Send ``data`` repeatedly on some connections, and read the replies."""
         selector = selectors.DefaultSelector()
         for _ in range(connections):
             connection = self.connect()
@@ -208,7 +208,7 @@ def _submissions(count: int, kind: PacketType = T.SUBMIT_JOB, function: bytes = 
 
 
 def nothing(port: int) -> None:
-    """Nobody attacks."""
+    """No attack."""
 
 
 def show_jobs(port: int) -> None:
@@ -227,13 +227,13 @@ def other_lists(port: int) -> None:
 
 
 def one_unique(port: int) -> None:
-    """One unique id submitted 200 000 times, and its connection ends."""
+    """One unique id submitted 200 000 times, and its connection is closed."""
     attacker = Attacker(port)
     attacker.say(attacker.connect(), request(T.SUBMIT_JOB, b"f", b"u", b"") * 200_000)
 
 
 def functions(port: int) -> None:
-    """200 000 CAN_DO, then PRE_SLEEP and GRAB_JOB again and again."""
+    """200 000 CAN_DO, then PRE_SLEEP and GRAB_JOB repeatedly."""
     attacker = Attacker(port)
     sock = attacker.connect()
     attacker.say(sock, b"".join(request(T.CAN_DO, b"%d" % number) for number in range(200_000)))
@@ -256,7 +256,7 @@ def grabs(port: int) -> None:
 
 
 def leaving_client(port: int) -> None:
-    """A client with 200 000 waiting jobs goes."""
+    """A client with 200 000 waiting jobs disconnects."""
     attacker = Attacker(port)
     sock = attacker.connect()
     attacker.say(sock, _submissions(200_000))
@@ -264,7 +264,7 @@ def leaving_client(port: int) -> None:
 
 
 def leaving_worker(port: int) -> None:
-    """A worker with 100 000 jobs goes."""
+    """A worker with 100 000 jobs disconnects."""
     attacker = Attacker(port)
     attacker.say(attacker.connect(), _submissions(100_000, T.SUBMIT_JOB_BG))
     sock = attacker.connect()
@@ -273,7 +273,7 @@ def leaving_worker(port: int) -> None:
 
 
 def slow_reader(port: int) -> None:
-    """WORK_DATA without end for a client that does not read."""
+    """An endless stream of WORK_DATA for a client that does not read."""
     attacker = Attacker(port)
     deaf, worker = attacker.connect(), attacker.connect()
     worker.sendall(request(T.CAN_DO, b"f"))
@@ -298,7 +298,7 @@ def due_together(port: int) -> None:
 
 
 def idle_connections(port: int) -> None:
-    """More idle connections than the server may have; here the bystander connects anew each time."""
+    """More idle connections than the server allows; here the bystander reconnects each time."""
     attacker = Attacker(port)
     held = []
     end = time.monotonic() + AT_LEAST_S

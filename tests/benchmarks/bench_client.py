@@ -26,7 +26,7 @@ PAYLOAD = b"0123456789abcdef"
 
 
 def rows() -> Iterator[Row]:
-    """Speed, then memory."""
+    """Measure speed, then memory."""
     with one_core_gearmand() as server:
         ours, beside_ours, beside_theirs = [], [], []
         for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Echo through gearmand: gearpool against libgearman's worker and against the ceiling, in turn, on one core."""
+"""Echo through gearmand: gearpool against libgearman's worker and against a minimal C worker, alternating, on one core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JOBS = {1: 10_000, 10: 40_000, 100: 200_000, 1000: 200_000}
 
 
 def rows() -> Iterator[Row]:
-    """One row for each window."""
+    """Return one row for each window."""
     with one_core_gearmand() as server:
         for window, jobs in JOBS.items():
             ours, theirs, ceiling = [], [], []

@@ -21,11 +21,11 @@ ECHOES = 200_000
 SUBMISSIONS = 200_000
 QUEUED = 1_000_000
 QUEUED_THERE = 200_000
-"""gearmand's hash table has 991 buckets: a million would take it minutes, and a submission then a third of a millisecond."""
+"""gearmand's hash table has 991 buckets: a million jobs would take it minutes."""
 SIZE = 8
-"""Beside the eight bytes of the load's own, so a payload of 16."""
+"""In addition to the load generator's eight bytes, which makes a payload of 16."""
 DURABLE = {100: (20_000, 1_000), 1000: (50_000, 2_000)}
-"""Durable submissions by window: how many to ours, and how many to gearmand, which commits each by itself."""
+"""Durable submissions by window: the number sent to ours, and to gearmand, which commits each job separately."""
 
 
 class Place(NamedTuple):
@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 @contextlib.contextmanager
 def embedded(*options: str) -> Iterator[Place]:
-    """``gearpool server`` on the common core."""
+    """Run ``gearpool server`` on the shared core."""
     argv = pinned(sys.executable, "-m", "gearpool", "server", "--listen", "127.0.0.1:0", *options)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -52,14 +52,14 @@ def embedded(*options: str) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def gearmand(*options: str) -> Iterator[Place]:
-    """gearmand there."""
+    """Run gearmand on the shared core."""
     with one_core_gearmand(*options) as server:
         assert server.process is not None
         yield Place(server.port, server.process.pid)
 
 
 def rows() -> Iterator[Row]:
-    """Echo, submissions, memory, durable submissions."""
+    """Measure echo, submissions, memory and durable submissions."""
     yield from _echo()
     yield from _queueing()
     for window, (ours, theirs) in DURABLE.items():
@@ -106,7 +106,7 @@ def _queueing() -> Iterator[Row]:
 
 
 class Queue(NamedTuple):
-    """Submissions a second while empty and while full, and bytes a queued job."""
+    """Return submissions per second with an empty and a full queue, and bytes per queued job."""
 
     empty: float
     full: float
@@ -115,7 +115,7 @@ class Queue(NamedTuple):
 
 def _queue(place: Place, jobs: int) -> Queue:
     before = resident_bytes(place.pid)
-    # The first tenth counts as empty: with what comes between the two, ``jobs`` are queued.
+    # The first tenth counts as empty; with the jobs submitted after it, ``jobs`` are queued.
     empty = load(place.port, "waiting", jobs // 10, 1000, SIZE, background=True).rate
     load(place.port, "waiting", jobs - jobs // 10, 1000, SIZE, background=True)
     bytes_each = (resident_bytes(place.pid) - before) / jobs

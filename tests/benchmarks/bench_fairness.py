@@ -1,4 +1,4 @@
-"""CPU-bound handlers on two cores: do two processes share the work although each could grab all of it?"""
+"""CPU-bound handlers on two cores: whether two processes share the work although each could grab all of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JOBS = 600
 
 
 def rows() -> Iterator[Row]:
-    """The time of two processes on two cores against half of one's on one."""
+    """Compare the time of two processes on two cores with half of the time of one process on one core."""
     if len(os.sched_getaffinity(0)) < 2:
         return
     with running_gearmand() as server:

@@ -1,4 +1,4 @@
-"""What gearpool costs while nothing happens, and how soon it is ready."""
+"""The CPU time and memory of an idle daemon, and its startup time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IDLE_S = 30.0
 
 
 def rows() -> Iterator[Row]:
-    """Idle with 50 functions on 3 servers; start to ready."""
+    """Measure an idle daemon with 50 functions on 3 servers, and the time from start to ready."""
     functions = "".join(f"  f{number}: bench_handlers.echo\n" for number in range(50))
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(running_gearmand()) for _ in range(3)]

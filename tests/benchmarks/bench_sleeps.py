@@ -1,4 +1,4 @@
-"""Handlers that wait: how many at once, how quickly, in how much memory."""
+"""Handlers that wait: concurrency, speed and memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FUNCTIONS = """  second: {handler: bench_handlers.second, timeout: 30s}
 
 
 def rows() -> Iterator[Row]:
-    """10 000 sleepers at once; and naps of a millisecond."""
+    """Measure 10 000 concurrent sleeps, and sleeps of a millisecond."""
     with one_core_gearmand() as server:
         with daemon(server.port, FUNCTIONS, core=None, concurrency=10_000) as site:
             load(server.port, "second", 100, 100)

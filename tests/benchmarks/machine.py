@@ -1,4 +1,4 @@
-"""What the benchmark programs share: native peers built from source, one core for everybody, and rows to print."""
+"""Shared by the benchmarks: native peers built from source, pinning to one core, and the rows of the report."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.processes import Gearmand, free_port, need, running_gearmand
 
 HERE = Path(__file__).parent
 CORE = str(max(os.sched_getaffinity(0)))
-"""All take part on one core: with free placement the same worker differs fivefold from minute to minute."""
+"""Everything runs on one core: otherwise the results of the same worker vary fivefold from minute to minute."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report: a ratio and what it should be."""
+    """One row of the report: a ratio and its goal."""
 
     name: str
     ratio: float
@@ -34,18 +34,18 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether the ratio keeps the goal, ``>= x`` or ``<= x``."""
+        """Return whether the ratio meets the goal, ``>= x`` or ``<= x``."""
         relation, bound = self.goal.split()
         return self.ratio >= float(bound) if relation == ">=" else self.ratio <= float(bound)
 
     def __str__(self) -> str:
-        """The line."""
+        """Format the row as a line."""
         return f"{'ok  ' if self.met else 'MISS'} {self.name:58s} {self.ratio:8.2f}  (goal {self.goal})  {self.detail}"
 
 
 @cache
 def native(name: str) -> str:
-    """The path of a program built from ``native/NAME.c``."""
+    """Build ``native/NAME.c`` and return the program's path."""
     folder = Path(tempfile.mkdtemp(prefix="gearpool-bench-"))
     program = folder / name
     libraries = ["-lgearman"] if "gearman" in name else []
@@ -54,13 +54,13 @@ def native(name: str) -> str:
 
 
 def pinned(*argv: str, core: str = CORE) -> list[str]:
-    """``argv`` on one core."""
+    """Return ``argv`` pinned to one core."""
     return ["taskset", "-c", core, *argv]
 
 
 @contextlib.contextmanager
 def background(*argv: str, core: str = CORE) -> Iterator[subprocess.Popen[bytes]]:
-    """A program for the duration of a block."""
+    """Run a program for the duration of a block."""
     process = subprocess.Popen(pinned(*argv, core=core), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         time.sleep(0.5)
@@ -72,7 +72,7 @@ def background(*argv: str, core: str = CORE) -> Iterator[subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Load:
-    """What the load generator saw: jobs a second, and the median of their latencies in microseconds."""
+    """The load generator's measurements: jobs per second, and the median latency in microseconds."""
 
     rate: float
     p50: float
@@ -90,7 +90,7 @@ def load(port: int, function: str, jobs: int, window: int, size: int = 8, *, bac
 
 @contextlib.contextmanager
 def one_core_gearmand(*options: str) -> Iterator[Gearmand]:
-    """A gearmand on the common core."""
+    """Run a gearmand on the shared core."""
     with running_gearmand(*options) as server:
         assert server.process is not None
         subprocess.run(["taskset", "-a", "-cp", CORE, str(server.process.pid)], check=True, stdout=subprocess.DEVNULL)
@@ -99,7 +99,7 @@ def one_core_gearmand(*options: str) -> Iterator[Gearmand]:
 
 @contextlib.contextmanager
 def daemon(port: int, functions: str, *, core: str | None = CORE, **top: object) -> Iterator[Site]:
-    """gearpool as a user would run it, serving ``functions`` (lines of YAML) on ``127.0.0.1:port``."""
+    """Run gearpool as a user would, serving ``functions`` (lines of YAML) on ``127.0.0.1:port``."""
     with tempfile.TemporaryDirectory() as folder:
         lines = [f"{key}: {json.dumps(value)}" for key, value in {"servers": f"127.0.0.1:{port}", **top}.items()]
         lines.append("log: {format: json}")
@@ -121,7 +121,7 @@ def daemon(port: int, functions: str, *, core: str | None = CORE, **top: object)
 
 
 def resident_bytes(pid: int) -> int:
-    """What the process has in memory; see proc(5), statm."""
+    """Return the resident memory of a process in bytes; see proc(5), statm."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,4 +1,4 @@
-"""kill -9 of whatever runs, again and again, under load. GEARPOOL_KILLS says how often (default 10)."""
+"""Random processes are killed repeatedly under load. GEARPOOL_KILLS is how often (default 10)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.processes import Gearmand, free_port, wait_for
 KILLS = int(os.environ.get("GEARPOOL_KILLS", "10"))
 
 
-def test_nothing_is_lost_when_workers_are_killed_at_any_moment(sites: Sites, gearmand: Gearmand) -> None:
+def test_no_job_is_lost_when_workers_are_killed_at_any_moment(sites: Sites, gearmand: Gearmand) -> None:
     site = sites(configuration(gearmand.address, processes=2)).start().until_serving()
     stop = threading.Event()
     submitted: list[str] = []
@@ -41,7 +41,7 @@ def test_nothing_is_lost_when_workers_are_killed_at_any_moment(sites: Sites, gea
             victims = wait_for(lambda: site.workers("starting", "ready"), "a worker")
             with contextlib.suppress(ProcessLookupError):  # it may have ended since
                 os.kill(rng.choice(victims), signal.SIGKILL)
-            # Any moment: while it starts, registers, works.
+            # At a random moment: while it starts, registers or works.
             time.sleep(rng.random() * 0.5)
     finally:
         stop.set()
@@ -53,7 +53,7 @@ def test_nothing_is_lost_when_workers_are_killed_at_any_moment(sites: Sites, gea
 
 
 @pytest.mark.timeout(300)
-def test_nothing_acknowledged_is_lost_when_workers_and_the_embedded_server_are_killed_at_any_moment(
+def test_no_acknowledged_job_is_lost_when_workers_and_the_embedded_server_are_killed_at_any_moment(
     sites: Sites,
 ) -> None:
     port = free_port()
@@ -67,7 +67,7 @@ def test_nothing_acknowledged_is_lost_when_workers_and_the_embedded_server_are_k
     def submit() -> None:
         number = 0
         while not stop.is_set():
-            # A client of its own each time: the one before may have taken its server for dead and be waiting.
+            # A new client each time: the previous one may have marked the server as down and be backing off.
             with contextlib.suppress(GearpoolError), Client(f"127.0.0.1:{port}") as client:
                 while not stop.is_set():
                     number += 1
@@ -83,7 +83,7 @@ def test_nothing_acknowledged_is_lost_when_workers_and_the_embedded_server_are_k
             victims = wait_for(lambda: children_of(supervisor), "a child")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(rng.choice(victims), signal.SIGKILL)
-            # A job server that is killed again and again comes back a second later: leave time for a load.
+            # A job server that is killed repeatedly is restarted after a second: leave time for jobs in between.
             time.sleep(rng.random() * 1.5)
     finally:
         stop.set()

@@ -1,4 +1,4 @@
-"""Job servers that go away, by a kill and by silence. GEARPOOL_OUTAGE_S says for how long (default 6)."""
+"""Job servers that are killed or become unreachable. GEARPOOL_OUTAGE_S is the outage in seconds (default 6)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.processes import Gearmand, need, wait_for
 OUTAGE_S = float(os.environ.get("GEARPOOL_OUTAGE_S", "6"))
 
 
-class Door:
-    """Listens where a job server was, counts those who come, and turns them away."""
+class ClosedServer:
+    """Listens on a job server's port, and counts and closes incoming connections."""
 
     def __init__(self, port: int) -> None:
-        self.visits = 0
+        self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", port))
         self._thread = threading.Thread(target=self._turn_away)
         self._thread.start()
@@ -34,7 +34,7 @@ class Door:
         with contextlib.suppress(OSError):
             while True:
                 self._listener.accept()[0].close()
-                self.visits += 1
+                self.connections += 1
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -42,7 +42,7 @@ class Door:
         self._thread.join()
 
 
-def test_a_server_that_is_away_costs_few_connects_and_little_cpu_and_is_served_when_it_is_back(
+def test_an_unreachable_server_costs_few_connects_and_little_cpu_and_is_served_when_it_returns(
     sites: Sites, gearmand: Gearmand
 ) -> None:
     site = sites(configuration(gearmand.address)).start().until_serving()
@@ -50,24 +50,23 @@ def test_a_server_that_is_away_costs_few_connects_and_little_cpu_and_is_served_w
     with Client(gearmand.address) as client:
         list(client.submit_background_jobs("nap", [f"job{n} 0.1" for n in range(100)]))
     gearmand.kill()
-    door = Door(gearmand.port)
+    closed = ClosedServer(gearmand.port)
     pids = [site.process.pid, *children_of(site.process.pid)]
     before, began = sum(map(cpu_s, pids)), time.monotonic()
     time.sleep(OUTAGE_S)  # the outage itself
     used, lasted = sum(map(cpu_s, pids)) - before, time.monotonic() - began
-    door.close()
-    # One scout looks for a lost server, however many functions there are; the lanes had one try each before.
-    assert door.visits <= 2 * lasted + 2
+    closed.close()
+    # One prober tries the lost server, however many functions there are; each lane has tried once before that.
+    assert closed.connections <= 2 * lasted + 2
     assert used / lasted < 0.10
     gearmand.start()
     began = time.monotonic()
     with Client(gearmand.address) as client:
-        # The limit guards against a hang; how soon it is back is measured elsewhere.
+        # The timeout only detects a hang; the benchmarks measure how soon the server is used again.
         assert client.submit_job("record", "ab", timeout=10) == b"ba"
     back = time.monotonic() - began
-    print(
-        f"{lasted:.0f} s away: {door.visits / lasted:.2f} connects/s, {used / lasted:.2%} CPU; back after {back:.1f} s"
-    )
+    rate = closed.connections / lasted
+    print(f"{lasted:.0f} s away: {rate:.2f} connects/s, {used / lasted:.2%} CPU; back after {back:.1f} s")
 
 
 @pytest.fixture
@@ -112,12 +111,12 @@ def far_gearmand() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.timeout(180)
-def test_a_black_holed_server_is_noticed_and_does_not_slow_the_other(
+def test_a_black_holed_server_is_detected_and_does_not_slow_the_other(
     sites: Sites, gearmand: Gearmand, far_gearmand: tuple[str, str]
 ) -> None:
     far, name = far_gearmand
     site = sites(configuration(f'["{gearmand.address}", "{far}"]')).start().until_serving(2)
-    # What the far side would answer goes nowhere: packets are dropped, nothing is refused.
+    # Replies of the far side are dropped silently; no connection is refused.
     subnet = far.rpartition(".")[0]
     subprocess.run(["ip", "-n", name, "route", "add", "blackhole", f"{subnet}.1/32"], check=True)
     with Client(gearmand.address) as client:

@@ -50,7 +50,7 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def test_what_a_module_prints_while_it_is_imported_does_not_harm_the_answer(site: Site) -> None:
+def test_output_of_a_module_does_not_corrupt_the_answer(site: Site) -> None:
     site.write(
         loud="import os, subprocess\nprint('hello')\nos.write(1, b'raw\\n')\n"
         "subprocess.run(['echo', 'from a child'], check=True)\ndef f(arg): return arg\n"
@@ -62,7 +62,7 @@ def test_what_a_module_prints_while_it_is_imported_does_not_harm_the_answer(site
         assert said in site.stderr
 
 
-def test_handlers_are_looked_for_beside_the_file_and_not_where_it_is_run(site: Site) -> None:
+def test_handlers_are_found_next_to_the_file_not_in_the_working_directory(site: Site) -> None:
     elsewhere = site.folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "shop.py").write_text("raise RuntimeError('the wrong one')\n")
@@ -76,7 +76,7 @@ def test_handlers_are_looked_for_beside_the_file_and_not_where_it_is_run(site: S
 
 
 @pytest.mark.parametrize("kind", ["module", "package", "namespace package"])
-def test_a_handler_that_is_found_only_where_the_command_is_run_is_warned_of(site: Site, kind: str) -> None:
+def test_a_handler_found_only_in_the_working_directory_is_a_warning(site: Site, kind: str) -> None:
     if kind == "module":
         site.write(shop="def f(arg): return arg\n")
     else:
@@ -90,8 +90,8 @@ def test_a_handler_that_is_found_only_where_the_command_is_run_is_warned_of(site
     answer = site.answer("", file="etc/workers.yaml")
     assert answer["warnings"] == [
         (
-            "etc/workers.yaml:3:16: functions.f.handler: was found only because this is run in its folder; "
-            "name that folder in import_path"
+            "etc/workers.yaml:3:16: functions.f.handler: was found only because the command runs in its folder; "
+            "add that folder to import_path"
         )
     ]
 
@@ -113,7 +113,7 @@ def test_handlers_are_imported_patched_unless_the_file_says_otherwise(site: Site
     assert "settings" in site.answer(HEAD + key + "functions: {f: shop.f}\n")
 
 
-def test_the_digest_changes_with_the_source_of_a_handler_and_with_nothing_else(site: Site) -> None:
+def test_the_digest_changes_only_with_the_source_of_a_handler(site: Site) -> None:
     config = HEAD + "functions: {f: shop.f}\n"
     site.write(shop="import prices\ndef f(arg): return arg\n", prices="VAT = 19\n", unused="X = 1\n")
     first = site.answer(config)["code"]
@@ -142,7 +142,7 @@ def test_strange_things_among_the_modules_do_not_stop_the_digest(site: Site) -> 
     assert len(site.answer(HEAD + "functions: {f: shop.f}\n")["code"]) == 64
 
 
-def test_problems_of_the_file_and_of_imports_come_together_in_the_order_of_their_places(site: Site) -> None:
+def test_problems_of_the_file_and_of_imports_are_sorted_by_position(site: Site) -> None:
     site.write(shop="def f(arg): return arg\n")
     answer = site.answer(
         "servers: s:1\nconcurrency: none\nfunctions:\n  f: {handler: shop.g, timeout: 30}\n  g: nowhere.f\n"
@@ -164,7 +164,7 @@ def test_problems_of_the_file_and_of_imports_come_together_in_the_order_of_their
     assert site.code == 78
 
 
-def test_a_folder_of_import_path_that_is_not_there_is_told_beside_what_it_may_be_the_reason_of(site: Site) -> None:
+def test_a_missing_import_path_folder_is_listed_with_the_import_errors_it_may_cause(site: Site) -> None:
     folder, handler = site.answer(HEAD + "import_path: [., lib]\nfunctions: {f: shop.f}\n")["problems"]
     assert folder == f"workers.yaml:3:18: import_path: there is no folder {site.folder}/lib"
     message, _, searched = handler.partition("\n    searched: ")
@@ -177,7 +177,7 @@ def test_a_folder_of_import_path_that_is_not_there_is_told_beside_what_it_may_be
     ]
 
 
-def test_a_misspelt_function_comes_with_the_nearest(site: Site) -> None:
+def test_a_misspelt_function_comes_with_a_suggestion(site: Site) -> None:
     site.write(shop="class Cart:\n    def sell(self, arg): return arg\ncart = Cart()\ndef thumbnail(arg): return arg\n")
     assert site.answer(HEAD + "functions: {f: shop.thumbnial, g: 'shop:cart.sel', h: shop.nothing}\n")["problems"] == [
         "workers.yaml:3:16: functions.f.handler: shop has no 'thumbnial'; did you mean 'thumbnail'?",
@@ -186,7 +186,7 @@ def test_a_misspelt_function_comes_with_the_nearest(site: Site) -> None:
     ]
 
 
-def test_an_import_error_shows_the_users_own_lines_and_none_of_ours(site: Site) -> None:
+def test_an_import_error_shows_only_lines_of_user_code(site: Site) -> None:
     site.write(
         shop="import prices\ndef f(arg): return arg\n",
         prices="def vat():\n    return TABLE['de']\n\nTABLE = {}\nVAT = vat()\n",
@@ -213,7 +213,7 @@ def test_an_import_error_shows_the_users_own_lines_and_none_of_ours(site: Site) 
         ("import nowhere.at_all\n", "ModuleNotFoundError: No module named 'nowhere'\n    {file}:1: import nowhere.at_all"),
     ],
 )  # fmt: skip
-def test_whatever_a_module_raises_is_a_problem_with_its_own_line(site: Site, source: str, message: str) -> None:
+def test_any_exception_on_import_is_a_problem_with_its_line(site: Site, source: str, message: str) -> None:
     site.write(shop=source)
     (problem,) = site.answer(HEAD + "functions: {f: shop.f}\n")["problems"]
     told = message.format(file=site.folder / "shop.py")
@@ -236,11 +236,11 @@ def test_whatever_a_module_raises_is_a_problem_with_its_own_line(site: Site, sou
                 "class Proxy:\n    @property\n    def __class__(self):\n        raise RuntimeError('no request')\n"
                 "    def __call__(self, arg): return arg\nf = Proxy()\n"
             ),
-            "shop.f cannot be looked at: RuntimeError: no request",
+            "shop.f cannot be inspected: RuntimeError: no request",
         ),
     ],
 )
-def test_a_handler_that_cannot_even_be_looked_at_is_a_problem(site: Site, source: str, message: str) -> None:
+def test_a_handler_that_cannot_be_inspected_is_a_problem(site: Site, source: str, message: str) -> None:
     site.write(shop=source)
     (problem,) = site.answer(HEAD + "functions: {f: shop.f}\n")["problems"]
     assert problem == f"workers.yaml:3:16: functions.f.handler: {message.format(file=site.folder / 'shop.py')}"
@@ -259,7 +259,7 @@ def test_the_last_line_names_the_handler_that_ended_the_process(site: Site, fata
     }
 
 
-def test_a_thread_that_a_module_starts_does_not_keep_the_checker(site: Site) -> None:
+def test_a_thread_started_by_a_module_does_not_delay_the_exit(site: Site) -> None:
     site.write(
         shop="import threading, time\nthreading.Thread(target=time.sleep, args=[600]).start()\ndef f(arg): return arg\n"
     )
@@ -267,13 +267,13 @@ def test_a_thread_that_a_module_starts_does_not_keep_the_checker(site: Site) -> 
 
 
 @pytest.mark.parametrize("key", ["", "monkey_patch: false\n"], ids=["patched", "unpatched"])
-def test_what_a_module_does_at_the_exit_does_not_keep_the_checker(site: Site, key: str) -> None:
+def test_slow_exit_handlers_of_a_module_do_not_delay_the_exit(site: Site, key: str) -> None:
     site.write(shop="import atexit, time\natexit.register(time.sleep, 600)\ndef f(arg): return arg\n")
     assert "settings" in site.answer(f"{HEAD}{key}functions: {{f: shop.f}}\n")
     assert site.code == 0
 
 
-def test_a_folder_is_one_configuration_and_its_handlers_lie_in_it(site: Site) -> None:
+def test_a_directory_is_one_configuration_and_contains_its_handlers(site: Site) -> None:
     folder = site.folder / "conf.d"
     folder.mkdir()
     (folder / "shop.py").write_text("def f(arg): return arg\n")
@@ -285,7 +285,7 @@ def test_a_folder_is_one_configuration_and_its_handlers_lie_in_it(site: Site) ->
     assert site.answer("", file="conf.d") == {"problems": ["conf.d/30.yaml:1:16: functions.g.handler: shop has no 'g'"]}
 
 
-def test_what_the_command_line_overrides_is_in_the_settings(site: Site) -> None:
+def test_command_line_overrides_are_in_the_settings(site: Site) -> None:
     site.write(shop="def f(arg): return arg\n")
     config = HEAD + "functions: {f: shop.f}\n"
     settings = site.answer(config, "--processes=3", "--concurrency=5", "--servers=t:2,u:3")["settings"]
@@ -293,7 +293,7 @@ def test_what_the_command_line_overrides_is_in_the_settings(site: Site) -> None:
     assert [server["host"] for server in settings["servers"]] == ["t", "u"]
 
 
-def test_a_file_that_is_not_even_yaml_loads_nothing(site: Site) -> None:
+def test_no_handler_is_loaded_for_a_file_that_is_not_yaml(site: Site) -> None:
     lines = site.lines("servers: [\n")
     assert not any("loading" in line for line in lines)
     assert list(lines[-1]) == ["problems"]

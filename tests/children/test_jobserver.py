@@ -1,5 +1,3 @@
-"""The job server child: started, told and left as the supervisor does it."""
-
 from __future__ import annotations
 
 import contextlib
@@ -40,12 +38,12 @@ class Parent:
         embedded = EmbeddedSettings(listen=listen, store=store)
         settings = Settings(servers=(ServerSettings(host="127.0.0.1"),), functions=(), embedded=embedded)
         self.tell(do="start", settings=to_json(settings))
-        return self.hear("ready", "failed")
+        return self.receive("ready", "failed")
 
-    def hear(self, *events: str) -> dict[str, Any]:
+    def receive(self, *events: str) -> dict[str, Any]:
         while True:
             line = self._lines.readline()
-            assert line, "the child has gone"
+            assert line, "the child has exited"
             message: dict[str, Any] = json.loads(line)
             if message["event"] in events:
                 return message
@@ -70,14 +68,14 @@ def parent() -> Iterator[Parent]:
         parent.process.wait()
 
 
-def test_it_says_where_it_listens_and_serves(parent: Parent) -> None:
+def test_it_reports_its_address_and_serves(parent: Parent) -> None:
     port = free_port()
     assert parent.start(f"127.0.0.1:{port}") == {"event": "ready", "listen": f"127.0.0.1:{port}"}
     with Wire(port) as client:
         assert client.ask(T.ECHO_REQ, b"x") == (T.ECHO_RES, b"x")
 
 
-def test_a_port_in_use_is_reported_and_is_exit_73(parent: Parent) -> None:
+def test_a_port_in_use_is_reported_and_exits_73(parent: Parent) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -90,79 +88,77 @@ def test_a_port_in_use_is_reported_and_is_exit_73(parent: Parent) -> None:
 @pytest.mark.parametrize(
     ("listen", "store", "words"),
     [
-        ("nonsense:port", "memory", "no address to listen on"),
+        ("nonsense:port", "memory", "not an address to listen on"),
         ("127.0.0.1:0", "/nowhere/x.sqlite", "store: /nowhere/x.sqlite: unable to open"),
     ],
 )
-def test_settings_it_cannot_use_are_reported_and_are_exit_78(
-    parent: Parent, listen: str, store: str, words: str
-) -> None:
+def test_invalid_settings_are_reported_and_exit_78(parent: Parent, listen: str, store: str, words: str) -> None:
     (problem,) = parent.start(listen, store)["problems"]
     assert words in problem
     assert parent.code() == 78
 
 
-def test_it_tells_its_queues_when_they_change(parent: Parent) -> None:
+def test_it_reports_its_queues_when_they_change(parent: Parent) -> None:
     port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
-    assert parent.hear("status") == {"event": "status", "queues": {}, "connections": 0}
+    assert parent.receive("status") == {"event": "status", "queues": {}, "connections": 0}
     with Wire(port) as client:
         client.submit(b"f", b"u", b"", T.SUBMIT_JOB_BG)
-        told = parent.hear("status")
+        told = parent.receive("status")
         assert told["queues"] == {"f": {"total": 1, "running": 0, "workers": 0}}
         assert told["connections"] == 1
 
 
-def test_drained_with_nothing_running_it_leaves_at_once_with_0(parent: Parent) -> None:
+def test_a_drain_without_running_jobs_exits_at_once_with_0(parent: Parent) -> None:
     parent.start("127.0.0.1:0")
     parent.tell(do="drain", seconds=30)
     assert parent.code() == 0
 
 
-def test_drained_it_lets_running_jobs_end(parent: Parent) -> None:
+def test_a_drain_waits_for_running_jobs(parent: Parent) -> None:
     port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
     with Wire(port) as client, Wire(port) as worker:
         handle = client.submit(b"f")
-        worker.can(b"f").grab()
+        worker.register(b"f").grab()
         parent.tell(do="drain", seconds=30)
         wait_for(lambda: not accepts(port), "the listener to close")
-        worker.say(T.WORK_COMPLETE, handle, b"r")
-        assert client.hear() == (T.WORK_COMPLETE, handle, b"r")
+        worker.send_packet(T.WORK_COMPLETE, handle, b"r")
+        assert client.receive() == (T.WORK_COMPLETE, handle, b"r")
     assert parent.code() == 0
 
 
-def test_drained_it_leaves_at_the_deadline(parent: Parent) -> None:
+def test_a_drain_exits_at_the_deadline(parent: Parent) -> None:
     port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
     with Wire(port) as client, Wire(port) as worker:
         client.submit(b"f")
-        worker.can(b"f").grab()
+        worker.register(b"f").grab()
         parent.tell(do="drain", seconds=0.1)
         assert parent.code() == 0
 
 
-def test_quiet_closes_the_listener_and_nothing_else(parent: Parent) -> None:
+def test_quiet_closes_only_the_listener(parent: Parent) -> None:
     port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
     with Wire(port) as client:
-        client.settle()
+        client.sync()
         parent.tell(do="quiet")
         wait_for(lambda: not accepts(port), "the listener to close")
         assert client.ask(T.ECHO_REQ, b"x") == (T.ECHO_RES, b"x")
 
 
-def test_when_the_supervisor_has_died_it_leaves_even_with_jobs_running(parent: Parent) -> None:
+def test_it_exits_when_the_supervisor_dies_even_with_running_jobs(parent: Parent) -> None:
     port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
     with Wire(port) as client, Wire(port) as worker:
         client.submit(b"f")
-        worker.can(b"f").grab()
+        worker.register(b"f").grab()
         parent.die()
         assert parent.code() == 0
 
 
-def test_when_the_supervisor_dies_before_the_start_it_leaves(parent: Parent) -> None:
+def test_it_exits_when_the_supervisor_dies_before_the_start(parent: Parent) -> None:
     parent.die()
     assert parent.code() == 0
 
 
-def test_it_is_deaf_to_signals(parent: Parent) -> None:
+def test_it_ignores_signals(parent: Parent) -> None:
     port = int(parent.start("127.0.0.1:0")["listen"].rpartition(":")[2])
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGTSTP):
         os.kill(parent.process.pid, number)

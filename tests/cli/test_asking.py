@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gearpool.cli import exits
+from gearpool import exit_codes
 from gearpool.client import Client
 from gearpool.protocol import admin
 from gearpool.testing.servers import job_server
@@ -23,7 +23,7 @@ from tests.cli.commands import environment, gearpool
 from tests.cli.terminals import COLOUR, at_terminal
 from tests.client.workers import ThreadWorker
 from tests.conformance.wire import T, Wire
-from tests.processes import free_port, running_gearmand
+from tests.processes import free_port, running_gearmand, unmeasured
 
 
 @pytest.fixture(params=["embedded", "gearmand"])
@@ -71,9 +71,9 @@ def odd_names() -> Iterator[str]:
     """A gearmand with a function and a client id that have line ends and escape sequences in them, and ``echo``."""
     with running_gearmand() as server, Wire(server.port) as wire:
         worker = ThreadWorker(server.address, {"echo": lambda job: job.data})
-        wire.say(T.SET_CLIENT_ID, b"web1\n")
-        wire.can(b"re\nsize", b"\x1b[2Jclear")
-        wire.settle()
+        wire.send_packet(T.SET_CLIENT_ID, b"web1\n")
+        wire.register(b"re\nsize", b"\x1b[2Jclear")
+        wire.sync()
         yield server.address
         worker.stop()
 
@@ -135,7 +135,7 @@ def saying(*parts: bytes, endless: bytes = b"") -> Iterator[str]:
 
 @pytest.mark.parametrize("endless", [b"x" * 65536, b"f\t1\t0\t0\n" * 6000], ids=["no line", "no end"])
 @pytest.mark.parametrize("words", [["status"], ["version"], ["unique-jobs"]])
-def test_a_reply_without_end_is_told_with_its_server_and_takes_no_memory(
+def test_an_endless_reply_is_reported_with_its_server_and_takes_no_memory(
     words: list[str], endless: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin, "MAX_REPLY", 1 << 20)
@@ -147,7 +147,7 @@ def test_a_reply_without_end_is_told_with_its_server_and_takes_no_memory(
     assert "has no end within" in done.err
 
 
-def test_lines_that_are_no_row_are_told_with_their_server() -> None:
+def test_lines_that_are_not_rows_are_reported_with_their_server() -> None:
     with saying(b"echo\t3\t1\t2\n\x1b[2Jodd\t1\n.\n") as address:
         done = gearpool("queues", "-s", address)
         assert "echo" in done.text
@@ -196,7 +196,7 @@ def test_queues_watch_fills_a_terminal_and_gives_it_back_at_ctrl_c(address: str)
         terminal.read(until=b"seen-later-on", times=2)
         assert b"\x1b[?1049h" in terminal.seen  # the other screen
         terminal.type(b"\x03")
-        assert terminal.wait() == exits.INTERRUPTED
+        assert terminal.wait() == exit_codes.INTERRUPTED
         assert terminal.seen.rindex(b"\x1b[?1049l") > terminal.seen.rindex(b"\x1b[?1049h")
         assert terminal.seen.rindex(b"\x1b[?25h") > terminal.seen.rindex(b"\x1b[?25l")  # the cursor
         assert terminal.restored
@@ -242,7 +242,7 @@ def test_on_a_terminal_that_cannot_be_drawn_on_queues_watch_prints_line_by_line(
     with at_terminal("queues", "-s", address, "--watch", "50ms", **variables) as terminal:
         terminal.read(until=b"FUNCTION", times=3)
         terminal.type(b"\x03")
-        assert terminal.wait() == exits.INTERRUPTED
+        assert terminal.wait() == exit_codes.INTERRUPTED
     assert b"\x1b" not in terminal.seen
 
 
@@ -269,7 +269,7 @@ def test_queues_watch_goes_on_through_an_outage() -> None:
             shown = terminal.seen.count(b"FUNCTION")
             terminal.read(until=b"FUNCTION", times=shown + 2)
             terminal.type(b"\x03")
-            assert terminal.wait() == exits.INTERRUPTED
+            assert terminal.wait() == exit_codes.INTERRUPTED
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_queues_watch_goes_on_through_an_outage() -> None:
 def test_every_command_speaks_json(address: str, words: list[str]) -> None:
     gearpool("admin", "create", "dropped", "-s", address)
     done = gearpool(*words, "--json", "-s", address, data=b"a line\n", code=None)
-    assert done.code in (exits.OK, exits.FAILED)
+    assert done.code in (exit_codes.OK, exit_codes.FAILED)
     assert [json.loads(line) for line in done.text.splitlines()], done
 
 
@@ -423,7 +423,7 @@ def test_light_commands_load_nothing_heavy(address: str, words: list[str]) -> No
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
-        env=environment(GEARPOOL_SERVERS=address),
+        env=unmeasured(GEARPOOL_SERVERS=address),
         capture_output=True,
         text=True,
         timeout=60,

@@ -192,8 +192,8 @@ def test_a_module_that_was_imported_before_the_patching_and_kept_what_waits(chec
     told = warnings(check("", PYTHONPATH=paths))
     assert told[0] == (
         "workers.yaml: tracer was imported before the patching, by sitecustomize or a .pth file, and keeps socket.socket, "
-        "time.sleep, socket.socket (in its class Connection) unpatched, which knows no greenlets: what waits there holds up "
-        "every job; let the handlers import it"
+        "time.sleep, socket.socket (in its class Connection) unpatched, which does not know greenlets: what waits there "
+        "blocks every job; import it in the handlers' modules"
     )
     unpatched = check("", PYTHONPATH=paths, config=f"monkey_patch: false\n{FILE}")
     assert warnings(unpatched) == []
@@ -209,7 +209,7 @@ def test_a_module_that_was_there_before_but_reaches_the_library_by_its_name_is_f
     assert warnings(check("", PYTHONPATH=f"{environment()['PYTHONPATH']}:{site}")) == []
 
 
-def test_gevents_own_warning_of_a_late_patching_is_told_in_one_line(check: Check, tmp_path: Path) -> None:
+def test_gevents_own_warning_of_a_late_patching_is_reported_in_one_line(check: Check, tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text("import tracer\n")
@@ -225,7 +225,7 @@ def test_a_platform_that_kills_before_the_drain_is_over(check: Check, given: str
     if warned:
         assert told == [
             (
-                f"workers.yaml: gearpool (--stop-timeout) is killed {given[:-1]} s after it was told to stop, but may "
+                f"workers.yaml: gearpool (--stop-timeout) is killed {given[:-1]} s after it was asked to stop, but may "
                 "need drain_timeout (30 s) and 3 s more: jobs that could have finished are cut off"
             )
         ]

@@ -67,7 +67,7 @@ def test_a_source_that_is_no_text_has_no_line_to_show() -> None:
         ("control: {socket: nowhere/x.sock}", "control.socket: there is no folder {here}/nowhere, so that"),
         (f"control: {{socket: {'x' * 120}}}", f"control.socket {{here}}/{'x' * 120} is longer than 107 bytes"),
         ("defaults: {dead_letter: {file: nowhere/x}}", "functions.f.dead_letter: there is no folder {here}/nowhere;"),
-        ("control: {group: nobody-is-in-it}", "1:18: control.group: there is no group nobody-is-in-it on this machine"),
+        ("control: {group: nobody-is-in-it}", "1:18: control.group: this machine has no group nobody-is-in-it"),
     ],
     ids=["no folder", "too long", "letters", "no group"],
 )

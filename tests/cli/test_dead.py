@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gearpool.deadfile import Letter, append, read
+from gearpool.dead_letter_file import Letter, append, read
 from gearpool.testing.servers import ThreadedJobServer, job_server
 from tests.cli.commands import gearpool
 
@@ -62,7 +62,7 @@ def test_a_file_of_another_kind_is_an_error_and_stays_as_it_is(tmp_path: Path, a
     file = tmp_path / "workers.yaml"
     file.write_bytes(content)
     done = gearpool("dead", action, str(file), "--all", "-s", "127.0.0.1:1", code=1)
-    assert f"{file} is no file of dead letters" in done.err
+    assert f"{file} is not a dead-letter file" in done.err
     assert len(done.err.splitlines()) <= 7, "not a line for each line"
     assert "\x1b" not in done.err
     assert file.read_bytes() == content
@@ -86,7 +86,7 @@ def test_nothing_is_dropped_or_submitted_without_a_word_of_which(path: Path) -> 
     assert len(left(path)) == 3
 
 
-def test_a_letter_that_is_not_there_is_said(path: Path) -> None:
+def test_a_missing_dead_letter_is_reported(path: Path) -> None:
     assert "there is no letter 0123" in gearpool("dead", "drop", str(path), "0123", code=1).err
 
 
@@ -122,7 +122,7 @@ def test_without_a_server_no_letter_is_dropped(path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["-99999999999999", "1e12"])
-def test_a_letter_of_an_impossible_time_is_listed_all_the_same(path: Path, number: str) -> None:
+def test_a_dead_letter_with_an_impossible_time_is_still_listed(path: Path, number: str) -> None:
     with path.open("a") as out:
         out.write(f'{{"payload": "YQ==", "function": "odd", "time": {number}}}\n')
     assert "  odd  " in gearpool("dead", "list", str(path)).text
@@ -146,14 +146,14 @@ def test_why_a_line_is_no_letter_is_said(path: Path, line: str, why: str) -> Non
     assert len(done.text.splitlines()) == 3
 
 
-def test_a_letter_cannot_drive_the_terminal(tmp_path: Path) -> None:
+def test_a_dead_letter_cannot_send_terminal_control_codes(tmp_path: Path) -> None:
     path = tmp_path / "dead.jsonl"
     append(path, dataclasses.replace(letter(0, "f\x1b[31m"), error="\x1b]0;x\x07", traceback="one\n\x1b[2Jtwo"))
     for action in ("list", "show"):
         assert "\x1b" not in gearpool("dead", action, str(path)).text
 
 
-def test_many_letters_are_submitted_without_writing_the_file_anew_for_each(
+def test_many_dead_letters_are_submitted_without_rewriting_the_file_for_each(
     tmp_path: Path, server: ThreadedJobServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "dead.jsonl"

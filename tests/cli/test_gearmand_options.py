@@ -59,7 +59,7 @@ def test_each_option_of_gearmand_is_in_the_table() -> None:
         (["--mysql-host", "db"], "--store PATH"),
         (["-d"], "stays in the foreground"),
         (["--log-file=none"], "standard error"),
-        (["--round-robin"], "always take turns"),
+        (["--round-robin"], "always alternate"),
         (["--keepalive"], "always on"),
         (["--job-retrys", "3"], "Did you mean --job-retries?"),
     ],

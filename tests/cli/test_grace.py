@@ -60,9 +60,9 @@ def test_every_service_of_a_compose_file_that_mentions_us(tmp_path: Path) -> Non
         ("kind: List\nitems: &a [*a]\n", "is nested too deep, or an alias in it holds itself"),
         ("- a\n", "has no [Service], no pod with containers and no services"),
         ("kind: ConfigMap\n", "has no [Service], no pod with containers and no services"),
-        ("a: [", "is no systemd unit, Kubernetes manifest or compose file"),
-        ("[Service]\nTimeoutStopSec=soon\n", "'soon' is no time"),
-        ("[Service]\nTimeoutStopSec=5 fortnights\n", "'5 fortnights' is no time"),
+        ("a: [", "is not a systemd unit, Kubernetes manifest or compose file"),
+        ("[Service]\nTimeoutStopSec=soon\n", "'soon' is not a duration"),
+        ("[Service]\nTimeoutStopSec=5 fortnights\n", "'5 fortnights' is not a duration"),
     ],
 )
 def test_what_is_none_of_the_three_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -77,6 +77,17 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidArgument) as raised:
             graces(str(tmp_path / name))
         assert str(raised.value) == f"{tmp_path / name} {message}"
+
+
+def test_an_exporter_has_no_jobs_to_finish(tmp_path: Path) -> None:
+    compose = (
+        "services:\n  w: {image: gearpool, stop_grace_period: 40s}\n"
+        "  e: {image: gearpool, command: [exporter, --listen, ':9418']}\n  f: {image: x, command: gearpool exporter}\n"
+    )
+    assert read(tmp_path, compose) == {"w": 40.0}
+    exporter = "kind: Pod\nspec:\n  containers:\n  - {image: gearpool, command: [gearpool], args: [exporter]}\n"
+    worker = "kind: Pod\nspec: {terminationGracePeriodSeconds: 50, containers: [{image: gearpool}]}\n"
+    assert read(tmp_path, f"{exporter}---\n{worker}") == {"Pod/": 50.0}
 
 
 @pytest.mark.parametrize("file", ["systemd/gearpool.service", "kubernetes/gearpool.yaml", "container/compose.yaml"])

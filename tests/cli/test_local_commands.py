@@ -143,7 +143,7 @@ def test_check_asks_the_server_for_its_version(site: Path, gearmand: Gearmand) -
     assert any("runs gearmand" in warning["message"] for warning in answer["warnings"])
 
 
-def test_a_handler_that_hangs_where_nothing_can_interrupt_it_ends_all_the_same(site: Path) -> None:
+def test_a_handler_that_hangs_where_nothing_can_interrupt_it_is_still_ended(site: Path) -> None:
     _, err = gearpool(site, "run", "pool", "-c", "workers.yaml", code=1)
     assert "it cannot be interrupted; its stacks:" in err
     assert "multiprocessing" in err

@@ -19,19 +19,19 @@ def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(typed: str, 
     assert "-c" not in done.err
 
 
-def test_a_word_that_is_like_no_command_is_told_so() -> None:
+def test_a_word_that_resembles_no_command_is_reported_as_unknown() -> None:
     assert gearpool("xyzzy\x1b[2J", code=64).err == (
         "gearpool: there is no command '\\x1b[2J'\n".replace("'", "'xyzzy", 1) + "Try 'gearpool --help'.\n"
     )
 
 
-def test_a_file_in_a_commands_place_is_told_how_to_be_run(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_command_is_answered_with_how_to_run_it(tmp_path: Path) -> None:
     file = tmp_path / "workers.yaml"
     file.touch()
     assert f"'; to serve a configuration file: gearpool -c {file}\n" in gearpool(str(file), code=64).err
 
 
-def test_who_types_another_programs_word_for_the_start_is_told_ours() -> None:
+def test_another_programs_word_for_starting_is_answered_with_ours() -> None:
     assert (
         "there is no command 'start'; to serve a configuration file: gearpool -c FILE\n"
         in gearpool("start", "-c", "workers.yaml", code=64).err
@@ -49,7 +49,7 @@ def test_only_what_is_required_is_called_required(words: list[str], missing: str
     assert f"the following arguments are required: {missing}\n" in gearpool(*words, code=64).err
 
 
-def test_a_server_that_is_not_there_is_told_with_the_way_to_have_one() -> None:
+def test_a_missing_server_is_reported_with_how_to_start_one() -> None:
     # Nothing listens on port 1: unprivileged programs cannot, and nobody uses tcpmux.
     told = gearpool("submit", "-s", "127.0.0.1:1", "reverse", "x", code=69).err
     assert told.endswith("; start one (`gearpool server`), or name another with --servers or -c\n")
@@ -59,7 +59,7 @@ def test_the_first_lines_of_the_help_show_both_ways_to_use_it() -> None:
     assert gearpool("--help").text.startswith("usage: gearpool -c FILE [options]\n       gearpool COMMAND [options]\n")
 
 
-def test_a_command_after_the_options_is_told_to_come_first() -> None:
+def test_a_command_after_the_options_is_reported_as_having_to_come_first() -> None:
     assert "A command comes first: gearpool status" in gearpool("-c", "workers.yaml", "status", code=64).err
 
 

@@ -41,10 +41,10 @@ def test_a_running_job_may_end_after_the_signal() -> None:
         port = port_of(process)
         with Wire(port) as client, Wire(port) as worker:
             handle = client.submit(b"f")
-            worker.can(b"f").grab()
+            worker.register(b"f").grab()
             process.send_signal(signal.SIGTERM)
-            worker.say(T.WORK_COMPLETE, handle, b"r")
-            assert client.hear() == (T.WORK_COMPLETE, handle, b"r")
+            worker.send_packet(T.WORK_COMPLETE, handle, b"r")
+            assert client.receive() == (T.WORK_COMPLETE, handle, b"r")
         assert process.wait(20) == 0
 
 
@@ -56,17 +56,17 @@ def test_with_a_store_background_jobs_outlive_it(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
     with start("--listen", "127.0.0.1:0", "--store", store) as process:
         with Wire(port_of(process)) as worker:
-            assert worker.can(b"f").grab()[1] == handle
+            assert worker.register(b"f").grab()[1] == handle
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
 
 
-def test_a_second_signal_hastens() -> None:
+def test_a_second_signal_ends_the_running_jobs_now() -> None:
     with start("--listen", "127.0.0.1:0", "--drain", "600s") as process:
         port = port_of(process)
         with Wire(port) as client, Wire(port) as worker:
             client.submit(b"f")
-            worker.can(b"f").grab()
+            worker.register(b"f").grab()
             process.send_signal(signal.SIGINT)
             # The first has been taken once nothing is taken in any more.
             while client.ask(T.SUBMIT_JOB_BG, b"g", b"", b"")[0] is not T.ERROR:
@@ -91,7 +91,7 @@ def test_an_address_that_is_none_is_a_clear_error_and_exit_73() -> None:
     with start("--listen", "here:there") as process:
         _, err = process.communicate(timeout=20)
     assert process.returncode == 73
-    assert "'here:there' is no address to listen on: the port must be 0 to 65535, got 'there'" in err
+    assert "'here:there' is not an address to listen on: the port must be 0 to 65535, got 'there'" in err
 
 
 def test_tls_options_without_a_certificate_are_a_usage_error() -> None:

@@ -70,7 +70,7 @@ def test_durations_come_from_the_histogram() -> None:
 def test_just_after_the_start_it_says_what_is_not_known_yet() -> None:
     young = worker(age_s=0.4, told=False, jobs=0, in_progress=0, slots=None)
     text = status.as_text(answer(workers=[young], functions={}, servers={}))
-    assert row(text, "11")[-2:] == ["?", "?"]
+    assert row(text, "11")[-2:] == ["0", "?"]
     assert "worker 11 has told nothing yet" in text
     assert "no worker has told of its functions and job servers yet" in text
 
@@ -84,7 +84,40 @@ def test_a_blocked_worker_is_named_with_its_job_and_how_old_its_numbers_are() ->
     blocked = worker(stalled_s=12.3, function="mail", handle="H:x:1\n")
     text = status.as_text(answer(workers=[blocked]))
     assert "worker 11 has been blocked for 12.3s by mail H:x:1" in text
-    assert "as old as that" in text
+    assert "figures" not in text, "it has told nothing"
+    text = status.as_text(answer(workers=[{**blocked, "told_s": 12.9}]))
+    assert "by mail H:x:1\\n: figures 12.9s old" in text.replace("\n: ", "\\n: ")
+
+
+def test_figures_that_are_old_are_said_to_be() -> None:
+    assert "worker 11: figures 12.0s old" in status.as_text(answer(workers=[worker(told_s=12.0)]))
+    assert "old" not in status.as_text(answer(workers=[worker(told_s=1.2)]))
+
+
+def test_the_lag_of_each_event_loop_is_shown() -> None:
+    assert row(status.as_text(answer(workers=[worker(loop_lag_s=0.012)])), "11")[-1] == "12ms"
+    wide = worker(4194304, state="draining", loop_lag_s=12.0, stalled_s=12.0, in_progress=100, jobs=123456789)
+    assert all(len(line) <= 80 for line in status.workers_table([wide]).split("\n"))
+
+
+def test_tables_fit_the_screen() -> None:
+    status_ = answer(functions={"shop." + "x" * 100: function(duration_buckets=[9] * (len(BOUNDS) + 1))})
+    assert all(len(line) <= 80 for line in status.as_text(status_, (), 80).split("\n"))
+
+
+def test_stalls_restarts_and_failed_reloads_are_told() -> None:
+    text = status.as_text(
+        answer(stalls={"mail": 3, "": 1}, restarts={"crashed": 2, "memory": 1}, reloads={"ok": 1, "failed": 2})
+    )
+    assert "stalls: (no job) 1, mail 3\nworkers replaced: 2 crashed, 1 memory\nreloads that failed: 2" in text
+
+
+def test_recent_failures_are_shown_by_status_and_top() -> None:
+    assert "mail: ValueError at a.py:1, 3 times" in status.as_text(answer(), ["mail: ValueError at a.py:1, 3 times"])
+    text = top.as_text(many(30), {}, 80, 24, ["mail: " + "x" * 100])
+    assert "mail: xxx" in text
+    assert all(len(line) <= 80 for line in text.split("\n"))
+    assert len(text.split("\n")) < 24
 
 
 def many(count: int) -> dict[str, Any]:

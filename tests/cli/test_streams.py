@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gearpool.cli import exits
+from gearpool import exit_codes
 from gearpool.testing.servers import job_server
 from tests.cli.commands import environment
 from tests.client.workers import ThreadWorker
@@ -37,14 +37,14 @@ def shell(line: str, address: str) -> subprocess.CompletedProcess[str]:
     "command",
     ["submit echo x", "queues", "queues --json", "admin status", "--version", "job H:none:1 --json", "schema"],
 )
-def test_output_that_cannot_be_written_is_told_without_a_traceback(address: str, command: str) -> None:
+def test_output_that_cannot_be_written_is_reported_without_a_traceback(address: str, command: str) -> None:
     done = shell(f"gearpool {command} > /dev/full", address)
-    assert (done.returncode, done.stderr) == (exits.CANNOT_CREATE, "gearpool: No space left on device\n")
+    assert (done.returncode, done.stderr) == (exit_codes.CANNOT_CREATE, "gearpool: No space left on device\n")
 
 
 def test_lines_of_results_that_cannot_be_written_end_the_submitting(address: str) -> None:
     done = shell("seq 3000 | gearpool submit echo --lines > /dev/full", address)
-    assert (done.returncode, done.stderr) == (exits.CANNOT_CREATE, "gearpool: No space left on device\n")
+    assert (done.returncode, done.stderr) == (exit_codes.CANNOT_CREATE, "gearpool: No space left on device\n")
 
 
 @pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gearpool.cli.tables import brief, columns, cut, duration, shorten, shown, table
+from gearpool.cli.tables import brief, columns, cut, duration, screen_width, shorten, shown, table
 
 
 def test_words_stand_to_the_left_and_numbers_to_the_right() -> None:
@@ -13,6 +13,13 @@ def test_words_stand_to_the_left_and_numbers_to_the_right() -> None:
 
 def test_the_columns_of_words_may_be_counted_instead() -> None:
     assert table(("NAME", "OF"), [("a", "1/2"), ("b", "10/20")], left=1) == "NAME     OF\na       1/2\nb     10/20"
+
+
+def test_the_width_is_that_of_the_terminal_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert screen_width() is None
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "77")
+    assert screen_width() == 77
 
 
 def test_a_name_with_control_characters_is_one_row_and_drives_no_terminal() -> None:

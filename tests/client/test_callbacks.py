@@ -115,7 +115,7 @@ def test_callbacks_are_called_once_each_however_they_race(server: Server, work: 
         lambda _, failed: failed.exception().retry(),
     ],
 )
-def test_a_callback_that_would_wait_for_its_own_reader_is_told_so(
+def test_a_callback_that_would_wait_for_its_own_reader_gets_an_error(
     client: Client, work: Workers, wait: Callable[[Client, JobFuture], object]
 ) -> None:
     gate = Gate()

@@ -74,7 +74,7 @@ def test_a_function_name_that_is_no_text_works(client: Client, work: Workers) ->
     worker._functions[b"\xff\xfe"] = reverse
     worker._sock.sendall(b"\0REQ\0\0\0\x01\0\0\0\x02\xff\xfe" + b"\0REQ\0\0\0\x27\0\0\0\0")
     assert client.submit_job(b"\xff\xfe", b"abc") == b"cba"
-    assert "\udcff\udcfe" in [row.function for row in client.admin.status()[client._dispatch.names()[0]]]
+    assert "\udcff\udcfe" in [row.function for row in client.admin.status()[client._dispatch.names[0]]]
 
 
 def test_a_failed_job_raises_and_can_be_tried_again(client: Client, work: Workers) -> None:

@@ -53,7 +53,7 @@ def test_a_job_given_up_is_taken_out_of_the_queue(client: Client, work: Workers)
     assert [job.data for job in worker.jobs] == [b"next"]
 
 
-def test_a_running_job_given_up_runs_on_and_nobody_hears_of_it(client: Client, work: Workers) -> None:
+def test_a_cancelled_running_job_keeps_running_and_its_result_is_discarded(client: Client, work: Workers) -> None:
     gate = Gate()
     worker = work(slow=gate)
     future = client.submit("slow", "x")
@@ -98,10 +98,10 @@ def test_timed_out_and_cancelled_jobs_hold_nothing(client: Client) -> None:
     assert {future._data for future in futures} == {b""}
     connection = client._dispatch.pool.current(kept.server)
     assert connection is not None
-    assert [calls for _, calls in connection._session.under_way()] == [[kept]]
+    assert [calls for _, calls in connection.session.under_way()] == [[kept]]
 
 
-def test_a_job_nobody_waits_for_ends_at_its_limit(client: Client) -> None:
+def test_a_job_that_is_not_waited_for_ends_at_its_limit(client: Client) -> None:
     done: list[JobFuture[Any]] = []
     future = client.submit("nobody", bytes(10_000), timeout=0.3)
     future.add_done_callback(done.append)
@@ -114,7 +114,7 @@ def test_a_job_that_timed_out_says_where_it_is(client: Client) -> None:
     with pytest.raises(JobTimedOut) as raised:
         client.submit_job("nobody", "x", timeout=2.0)
     error = raised.value
-    assert (error.function, error.server) == ("nobody", client._dispatch.names()[0])
+    assert (error.function, error.server) == ("nobody", client._dispatch.names[0])
     assert client.admin.cancel(f"{error.server}/{error.handle}")
 
 

@@ -60,7 +60,7 @@ def test_a_connection_that_is_opened_while_the_program_blocks_is_opened(server: 
         block = monkey.get_original("time", "sleep")
         with Client(sys.argv[1], request_timeout=1.0, connect_timeout=1.0) as client:
             asking = gevent.spawn(client.echo, b"reached")
-            while not client._dispatch.pool._dialing[client._dispatch.names()[0]].locked():
+            while not client._dispatch.pool._dialing[client._dispatch.names[0]].locked():
                 gevent.sleep(0)
             block(2.5)
             print(asking.get())

@@ -13,6 +13,7 @@ import pytest
 import gearpool
 from tests.client import sample_application as sample
 from tests.client.conftest import Server, Workers
+from tests.processes import unmeasured
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +25,7 @@ def python(program: str, *arguments: str) -> str:
         text=True,
         timeout=60,
         cwd=ROOT,
+        env=unmeasured(),
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -105,7 +107,7 @@ def test_greenlets_of_a_patched_process_share_a_client(server: Server, work: Wor
     assert out.strip() == "True [b'a', b'b'] b'gearpool'"
 
 
-def test_a_forked_child_connects_anew_and_leaves_its_parent_alone(server: Server, work: Workers) -> None:
+def test_a_forked_child_opens_its_own_connections_and_does_not_affect_its_parent(server: Server, work: Workers) -> None:
     work(echo=lambda job: job.data)
     out = python(
         """

@@ -70,7 +70,8 @@ def test_work_packets_between_answers_find_their_job_by_handle() -> None:
         ("told", T.WORK_STATUS, [b"H:2", b"1", b"2"]),
         ("ended", T.WORK_FAIL, b""),
     ]
-    assert session.idle
+    assert not session.pending
+    assert not session.busy
 
 
 def test_a_result_in_the_same_buffer_as_its_job_created_is_not_missed() -> None:
@@ -91,7 +92,8 @@ def test_coalesced_jobs_of_one_connection_share_the_copies_in_turn() -> None:
             ("told", T.WORK_DATA, [b"H:1", b"b"]),
             ("ended", T.WORK_COMPLETE, b"r"),
         ]
-    assert session.idle
+    assert not session.pending
+    assert not session.busy
 
 
 def test_a_job_coalesced_midway_hears_only_what_comes_after() -> None:
@@ -116,7 +118,8 @@ def test_a_background_job_is_over_when_it_is_acknowledged() -> None:
     session = session_with(one)
     session.feed(response(T.JOB_CREATED, b"H:1") + response(T.WORK_COMPLETE, b"H:1", b"nobody waits"))
     assert one.heard == [("answered", T.JOB_CREATED, [b"H:1"])]
-    assert session.idle
+    assert not session.pending
+    assert not session.busy
 
 
 def test_an_error_answers_the_call_whose_turn_it_is() -> None:
@@ -157,7 +160,8 @@ def test_leftovers_are_every_call_that_still_waits() -> None:
     session = session_with(running, shared, twin, unanswered)
     session.feed(response(T.JOB_CREATED, b"H:1") + response(T.JOB_CREATED, b"H:2") * 2)
     assert session.leftovers() == [running, shared, twin, unanswered]
-    assert session.idle
+    assert not session.pending
+    assert not session.busy
 
 
 @settings(deadline=None)  # a busy machine is no failure

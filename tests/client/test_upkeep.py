@@ -8,7 +8,7 @@ from gearpool.client.orders import make_order
 from gearpool.client.results import Data
 from gearpool.client.session import Call, Session
 from gearpool.client.submission import CHECK_MOST_S, Submission
-from gearpool.client.upkeep import Due, Upkeep
+from gearpool.client.upkeep import FORGOTTEN, Due, Upkeep
 from gearpool.errors import JobTimedOut, SubmitUnknown
 from gearpool.protocol.codec import response
 from gearpool.protocol.packets import PacketType
@@ -24,8 +24,12 @@ class Line:
     def __init__(self, request_timeout: float = 10.0) -> None:
         self.now = 1000.0
         self.session = Session()
-        self.forgotten: list[Submission] = []
-        self.upkeep = Upkeep(self.session, SERVER, request_timeout, self.now, self.forgotten.extend)
+        self.forgotten: list[Call] = []
+        self.upkeep = Upkeep(self.session, SERVER, request_timeout, self.now, self.left)
+
+    def left(self, server: str, reason: str, calls: list[Call]) -> None:
+        assert (server, reason) == (SERVER, FORGOTTEN)
+        self.forgotten += calls
 
     def submit(self, *, verify: bool = False, seconds: float = 1e9, retries: int = 0) -> Submission:
         job = Submission(
@@ -62,7 +66,7 @@ def test_a_server_that_is_silent_for_the_request_timeout_leaves_submissions_unkn
     assert isinstance(job._failure(), SubmitUnknown)
 
 
-def test_bytes_begin_the_silence_anew() -> None:
+def test_received_bytes_reset_the_silence() -> None:
     line = Line()
     first, second = line.submit(), line.submit()
     for _ in range(9):

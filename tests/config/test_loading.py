@@ -10,6 +10,7 @@ from gearpool.settings import (
     BreakerSettings,
     DeadLetterSettings,
     EmbeddedSettings,
+    HttpSettings,
     LogSettings,
     RecycleSettings,
     RetrySettings,
@@ -116,7 +117,7 @@ def test_servers_may_come_from_the_environment_alone(tmp_path: Path) -> None:
     assert str(loaded(tmp_path, "functions: {f: a.b}\n", GEARMAN_SERVERS="m").servers[0]) == "m:4730"
 
 
-def test_files_and_folders_are_laid_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_and_folders_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("base.yaml").write_text(PLAIN)
     Path("conf.d").mkdir()
@@ -182,8 +183,23 @@ def test_what_will_bite_is_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "w.yaml"
     path.write_text(
         "servers: s:1\nembedded: {store: memory}\nconcurrency: 5\ndrain_timeout: 10s\nfunctions:\n  f: a.b\n"
-        "  g: {handler: c.d, concurrency: 9, timeout: 20s}\n"
+        "  g: {handler: c.d, concurrency: 9, timeout: 20s}\nhttp: {listen: '[::]:80', token: a}\n"
     )
     assert [(warning.place.line, warning.path) for warning in load([path], None, {}).warnings] == [
         (2, "embedded"), (6, "functions.f"), (7, "functions.g"), (7, "functions.g.concurrency"),
+        (8, "http.listen"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "localhost:80", "'[::1]:80'", "unix:web.sock"])
+def test_http_that_only_this_machine_reaches_needs_no_read_token(tmp_path: Path, listen: str) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(f"servers: s:1\nfunctions: {{f: {{handler: a.b, timeout: 1s}}}}\nhttp: {{listen: {listen}}}\n")
+    assert load([path], None, {}).warnings == []
+
+
+def test_the_path_of_http_starts_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text("servers: s:1\nfunctions: {f: a.b}\nhttp: {listen: 'unix:web.sock', token: a, read_token: b}\n")
+    expected = HttpSettings(listen=f"unix:{tmp_path}/web.sock", token="a", read_token="b")
+    assert load([path], None, {}).settings.http == expected

@@ -34,9 +34,13 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "no servers",
         "functions: {f: a.b}\n",
-        ["workers.yaml:1:1: servers is missing: The job servers; all are served at once."],
+        ["workers.yaml:1:1: servers is missing: The job servers to take jobs from, all at the same time."],
     ),
-    ("no functions", "servers: s:1\n", ["workers.yaml:1:1: functions is missing: What is served, by whom."]),
+    (
+        "no functions",
+        "servers: s:1\n",
+        ["workers.yaml:1:1: functions is missing: The functions to serve, each with the handler that runs its jobs."],
+    ),
     (
         "functions that are none",
         "servers: s:1\nfunctions: {}\n",
@@ -183,13 +187,13 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "a last resort that is not there",
         "servers: s:1\nfunctions:\n  f: {handler: gearpool.examples.echo, retry: {then: dead_letter}}\n",
-        ["workers.yaml:3:54: functions.f.retry.then: is dead_letter, but no dead_letter says where to"],
+        ["workers.yaml:3:54: functions.f.retry.then: is dead_letter, but dead_letter does not say where to"],
     ),
     (
         "letters to itself",
         "servers: s:1\nfunctions:\n  f: {handler: gearpool.examples.echo, dead_letter: {function: f}}\n",
         [
-            "workers.yaml:3:64: functions.f.dead_letter.function: is the function itself; its letters would go round for ever"
+            "workers.yaml:3:64: functions.f.dead_letter.function: must not be the function itself: its dead letters would loop"
         ],
     ),
     (
@@ -203,7 +207,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         "a function without a handler",
         "servers: s:1\nfunctions: {f: {timeout: 1s}}\n",
         [
-            "workers.yaml:2:16: functions.f: handler is missing: package.module.function, or package.module:object.method."
+            "workers.yaml:2:16: functions.f: handler is missing: The Python function to call: `package.module.function`, or `package.module:object.method`."
         ],
     ),
     (
@@ -285,7 +289,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         "x: &x {handler: a.b}\nservers: s:1\nfunctions: {f: {<<: *x}}\n",
         [
             "workers.yaml:1:1: x: unknown key; known are servers, functions, embedded, processes, concurrency, defaults, import_path, drain_timeout, stall_timeout, recycle, log, http, control, worker_id, reconnect, monkey_patch",
-            "workers.yaml:3:16: functions.f: handler is missing: package.module.function, or package.module:object.method.",
+            "workers.yaml:3:16: functions.f: handler is missing: The Python function to call: `package.module.function`, or `package.module:object.method`.",
             'workers.yaml:3:17: functions.f: merge keys ("<<") are not supported; use defaults',
         ],
     ),

@@ -24,6 +24,7 @@ DONE: dict[str, tuple[str, str, bytes]] = {
     "cpu-bound.yaml": ("wordcount", "a b a", b"3"),
     "many-functions.yaml": ("count", "a b a", b"3"),
     "retries.yaml": ("fetch", "x", b"x"),
+    "http.yaml": ("hello", "you", b"Hello, you!"),
     "everything.yaml": ("everything", "x", b"x"),
     "conf.d": ("greet", "you", b"Hello, you!"),
     "tls.yaml": ("reverse", "hello", b"olleh"),
@@ -79,6 +80,21 @@ def test_a_sample_with_the_embedded_server_needs_nothing_else(name: str, samples
     sample = samples / name
     sample.write_text(sample.read_text().replace("listen: 127.0.0.1:4730", f"listen: 127.0.0.1:{port}"))
     does_its_job(sample, ["--servers", f"127.0.0.1:{port}"], port)
+
+
+def test_the_sample_with_http_takes_its_tokens_from_the_environment(samples: Path, gearmand: Gearmand) -> None:
+    sample = samples / "http.yaml"
+    done = gearpool("check", "--offline", "-c", str(sample), code=78)
+    assert "choose a token that operators send" in done.err
+    assert "choose a token for reading" in done.err
+    given = {
+        "GEARMAND": gearmand.address,
+        "GEARPOOL_HTTP": f"127.0.0.1:{free_port()}",
+        "GEARPOOL_TOKEN": "t0ken",
+        "GEARPOOL_READ_TOKEN": "re4d",
+    }
+    assert "t0ken" not in gearpool("check", "--offline", "--show", "-c", str(sample), env=given).text
+    does_its_job(sample, ["--servers", gearmand.address], None, **given)
 
 
 def test_the_sample_with_tls_serves_a_server_that_wants_certificates(samples: Path) -> None:

@@ -255,19 +255,46 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "a port for the http section",
         FILE + "http: 8730\n",
-        ["workers.yaml:4:7: http: expected a mapping with listen, token, got 8730"],
+        ["workers.yaml:4:7: http: expected a mapping with listen, token, read_token, got 8730"],
     ),
     (
         "a secret that is no text",
         FILE + "http: {token: 4711}\n",
         [
-            "workers.yaml:4:15: http.token: expected a token, in quotes if YAML reads it as something else; what was found is a secret"
+            "workers.yaml:4:15: http.token: expected a token of printable ASCII characters without spaces, in quotes if YAML reads it as something else; what was found is a secret"
         ],
+    ),
+    (
+        "tokens that no header can hold",
+        FILE + 'http: {token: "", read_token: "a\\nb"}\n',
+        [
+            "workers.yaml:4:15: http.token: expected a token of printable ASCII characters without spaces, in quotes if YAML reads it as something else; what was found is a secret",
+            "workers.yaml:4:31: http.read_token: expected a token of printable ASCII characters without spaces, in quotes if YAML reads it as something else; what was found is a secret",
+        ],
+    ),
+    (
+        "a token with a space",
+        FILE + "http: {token: a b}\n",
+        [
+            "workers.yaml:4:15: http.token: expected a token of printable ASCII characters without spaces, in quotes if YAML reads it as something else; what was found is a secret"
+        ],
+    ),
+    (
+        "an address of http with a scheme",
+        FILE + "http: {listen: 'http://localhost:80'}\n",
+        [
+            "workers.yaml:4:16: http.listen: 'http://localhost:80': an address to listen on has no scheme, write host:port"
+        ],
+    ),
+    (
+        "a unix socket without a path",
+        FILE + "http: {listen: 'unix:'}\n",
+        ["workers.yaml:4:16: http.listen: 'unix:': expected the path of a socket after unix:"],
     ),
     (
         "an unknown key of http",
         FILE + "http: {port: 1}\n",
-        ["workers.yaml:4:8: http.port: unknown key; known are listen, token"],
+        ["workers.yaml:4:8: http.port: unknown key; known are listen, token, read_token"],
     ),
     (
         "a path for the control section",

@@ -70,7 +70,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         "servers: s:1\nfunctions: &a {f: *a}\n",
         [
             "workers.yaml:2:12: functions.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f.f: nested deeper than 30 levels",
-            "workers.yaml:2:12: functions.f: handler is missing: package.module.function, or package.module:object.method.",
+            "workers.yaml:2:12: functions.f: handler is missing: The Python function to call: `package.module.function`, or `package.module:object.method`.",
             "workers.yaml:2:16: functions.f.f: unknown key; known are handler, concurrency, timeout, timeout_grace, on_error, on_timeout, on_drain, retry, dead_letter, breaker, poison, report, payload, rate, weight, enabled",
         ],
     ),
@@ -78,7 +78,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("text", "messages"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
-def test_what_yaml_does_not_take_or_takes_for_something_else_is_told_with_its_place(
+def test_what_yaml_refuses_or_misreads_is_reported_with_its_position(
     text: str, messages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

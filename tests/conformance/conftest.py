@@ -1,4 +1,4 @@
-"""The servers that every conformance test is passed to."""
+"""The servers against which every conformance test runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.processes import running_gearmand
 
 
 class Server(NamedTuple):
-    """A running job server: which one, and where."""
+    """A running job server: its kind and its port."""
 
     name: str
     port: int
@@ -23,11 +23,11 @@ class Server(NamedTuple):
 
     @property
     def ours(self) -> bool:
-        """Whether it is the embedded one."""
+        """Return whether it is the embedded server."""
         return self.name == "embedded"
 
     def version(self) -> str:
-        """What it answers to ``version``, such as ``1.1.20+ds``: expectations of gearmand go by it."""
+        """Return its version, such as ``1.1.20+ds``: what is expected of gearmand depends on it."""
         with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
             connection.sendall(b"version\r\n")
             line = connection.makefile("rb").readline()
@@ -43,7 +43,7 @@ def serving(
     worker_wakeup: int = 0,
     handle_prefix: str | None = None,
 ) -> Iterator[Server]:
-    """A server of this kind for the duration of a block; connections made with its ``connect`` end with it."""
+    """Run a server of this kind for the duration of a block, and close its connections at the end."""
     with contextlib.ExitStack() as stack:
         if name == "embedded":
             own = job_server(
@@ -64,13 +64,13 @@ def serving(
 
 @pytest.fixture(params=["embedded", "gearmand"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which server; for tests that start it with options."""
+    """The kind of server, for tests that start one with options."""
     name: str = request.param
     return name
 
 
 @pytest.fixture
 def server(kind: str) -> Iterator[Server]:
-    """A server of this test's own."""
+    """A running server that only this test uses."""
     with serving(kind) as running:
         yield running

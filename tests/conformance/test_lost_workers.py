@@ -1,4 +1,4 @@
-"""Workers that vanish in the middle: every job is run to its end."""
+"""Workers that disconnect while running jobs: every job still completes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.conformance.conftest import Server
 from tests.conformance.wire import T, Wire, ask_text, eventually
 
 
-def test_every_job_ends_though_workers_vanish_with_jobs_in_their_hands(server: Server) -> None:
+def test_every_job_ends_although_workers_disconnect_while_running_jobs(server: Server) -> None:
     rng, jobs = random.Random(7), 400
     done: set[bytes] = set()
     client = server.connect()
@@ -24,14 +24,14 @@ def test_every_job_ends_though_workers_vanish_with_jobs_in_their_hands(server: S
             break
         assert round_ < 999, f"only {len(done)} of {jobs} ended"
         with Wire(server.port) as worker:
-            worker.can(b"f")
+            worker.register(b"f")
             asked = rng.randrange(1, 40)
             worker.send(request(T.GRAB_JOB_UNIQ) * asked)
-            held = [said for said in (worker.hear() for _ in range(asked)) if said[0] is T.JOB_ASSIGN_UNIQ]
+            held = [reply for reply in (worker.receive() for _ in range(asked)) if reply[0] is T.JOB_ASSIGN_UNIQ]
             for _, handle, _, unique, _ in held[: rng.randrange(len(held) + 1)]:
-                worker.say(T.WORK_COMPLETE, handle, b"")
+                worker.send_packet(T.WORK_COMPLETE, handle, b"")
                 done.add(unique)
-            assert worker.settle() == []
+            assert worker.sync() == []
             if rng.random() < 0.5:
                 worker.reset()
         eventually(lambda: _running(server) == 0, "the hand-back")
@@ -47,23 +47,23 @@ def _running(server: Server) -> int:
     return _row(server).running
 
 
-def test_clients_that_wait_get_their_results_though_workers_vanish(server: Server) -> None:
+def test_waiting_clients_get_their_results_although_workers_disconnect(server: Server) -> None:
     clients = [server.connect() for _ in range(5)]
     handles = [
         [client.submit(b"f", b"%d-%d" % (index, number)) for number in range(20)]
         for index, client in enumerate(clients)
     ]
     with Wire(server.port) as vanishing:
-        vanishing.can(b"f").send(request(T.GRAB_JOB_UNIQ) * 60)
+        vanishing.register(b"f").send(request(T.GRAB_JOB_UNIQ) * 60)
         for _ in range(60):
-            vanishing.hear()
+            vanishing.receive()
     eventually(lambda: _running(server) == 0, "the hand-back")
-    worker = server.connect().can(b"f")
+    worker = server.connect().register(b"f")
     for _ in range(100):
-        said = worker.grab()
-        worker.say(T.WORK_COMPLETE, said[1], said[3])
+        reply = worker.grab()
+        worker.send_packet(T.WORK_COMPLETE, reply[1], reply[3])
     assert worker.grab() == (T.NO_JOB,)
     for index, client in enumerate(clients):
-        heard = {client.hear() for _ in range(20)}
+        heard = {client.receive() for _ in range(20)}
         assert heard == {(T.WORK_COMPLETE, handle, b"%d-%d" % (index, n)) for n, handle in enumerate(handles[index])}
-        assert client.settle() == []
+        assert client.sync() == []

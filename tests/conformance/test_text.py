@@ -9,7 +9,7 @@ from gearpool.protocol.admin import Command, FunctionRow, JobRow, PriorityRow
 from tests.conformance.conftest import Server
 from tests.conformance.wire import T, ask_line, ask_text
 
-# What both answer byte for byte, whatever the state.
+# Replies that are the same, byte for byte, from both servers in any state.
 LINES = [
     b"",
     b"foo",
@@ -69,12 +69,12 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("line", "answer"), list(zip(LINES, ANSWERS, strict=True)))
-def test_each_line_has_exactly_this_answer(server: Server, line: bytes, answer: bytes) -> None:
+def test_each_text_command_gets_exactly_this_reply(server: Server, line: bytes, answer: bytes) -> None:
     assert ask_line(server.port, line) == answer
 
 
-def test_status_and_prioritystatus_count_alike(server: Server) -> None:
-    client, worker = server.connect(), server.connect().can(b"f")
+def test_status_and_prioritystatus_report_the_same_counts(server: Server) -> None:
+    client, worker = server.connect(), server.connect().register(b"f")
     for number, kind in enumerate([T.SUBMIT_JOB_HIGH, T.SUBMIT_JOB, T.SUBMIT_JOB, T.SUBMIT_JOB_LOW]):
         client.submit(b"f", b"%d" % number, b"", kind)
     worker.grab()
@@ -82,18 +82,18 @@ def test_status_and_prioritystatus_count_alike(server: Server) -> None:
     assert admin.parse_priority_status(ask_text(server.port, Command.PRIORITY_STATUS)) == [PriorityRow("f", 0, 2, 1, 1)]
 
 
-def test_a_function_registered_twice_on_one_connection(server: Server) -> None:
-    server.connect().can(b"f", b"f")
+def test_a_function_registered_twice_on_one_connection_counts_once_in_ours_only(server: Server) -> None:
+    server.connect().register(b"f", b"f")
     (row,) = admin.parse_status(ask_text(server.port, Command.STATUS))
     assert row.workers == (1 if server.ours else 2)
 
 
 def test_workers_lists_every_connection_with_its_id_and_functions(server: Server) -> None:
-    worker = server.connect().can(b"f", b"g")
-    worker.say(T.SET_CLIENT_ID, b"me-1")
+    worker = server.connect().register(b"f", b"g")
+    worker.send_packet(T.SET_CLIENT_ID, b"me-1")
     idle = server.connect()
-    worker.settle()
-    idle.settle()
+    worker.sync()
+    idle.sync()
     rows = admin.parse_workers(ask_text(server.port, Command.WORKERS))
     assert len(rows) == 3, "and the one that asks"
     assert {row.address for row in rows} == {"127.0.0.1"}
@@ -102,7 +102,7 @@ def test_workers_lists_every_connection_with_its_id_and_functions(server: Server
     assert [row.id for row in rows if not row.functions] == ["-", "-"]
 
 
-def test_show_jobs_tells_retries_and_background(server: Server) -> None:
+def test_show_jobs_lists_retries_and_background(server: Server) -> None:
     client = server.connect()
     one = client.submit(b"f", b"u").decode()
     two = client.submit(b"f", b"v", b"", T.SUBMIT_JOB_BG).decode()
@@ -114,7 +114,7 @@ def test_show_jobs_tells_retries_and_background(server: Server) -> None:
 
 
 def test_a_cancelled_waiting_job_is_not_handed_out(server: Server) -> None:
-    client, worker = server.connect(), server.connect().can(b"f")
+    client, worker = server.connect(), server.connect().register(b"f")
     handle = client.submit(b"f", b"u", b"", T.SUBMIT_JOB_BG)
     assert ask_text(server.port, Command.CANCEL_JOB, handle) == b"OK\r\n"
     assert worker.grab() == (T.NO_JOB,)
@@ -124,19 +124,19 @@ def test_a_cancelled_waiting_job_is_not_handed_out(server: Server) -> None:
 
 
 def test_the_client_of_a_cancelled_running_job_gets_work_fail(server: Server) -> None:
-    client, worker = server.connect(), server.connect().can(b"f")
+    client, worker = server.connect(), server.connect().register(b"f")
     handle = client.submit(b"f", b"u")
     worker.grab()
     assert ask_text(server.port, Command.CANCEL_JOB, handle) == b"OK\r\n"
-    assert client.hear()[:2] == (T.WORK_FAIL, handle)
-    worker.say(T.WORK_COMPLETE, handle, b"late")
-    assert worker.settle() == []
+    assert client.receive()[:2] == (T.WORK_FAIL, handle)
+    worker.send_packet(T.WORK_COMPLETE, handle, b"late")
+    assert worker.sync() == []
     # gearmand sends the result as well.
-    assert client.settle() == ([] if server.ours else [(T.WORK_COMPLETE, handle, b"late")])
+    assert client.sync() == ([] if server.ours else [(T.WORK_COMPLETE, handle, b"late")])
 
 
 def test_a_function_in_use_is_not_dropped(server: Server) -> None:
-    server.connect().can(b"f")
+    server.connect().register(b"f")
     in_use = b"ERR there are still connected workers or executing clients\r\n"
     assert ask_text(server.port, Command.DROP_FUNCTION, b"f") == in_use
 
@@ -148,8 +148,8 @@ def test_created_functions_are_listed_and_dropped_ones_are_not(server: Server) -
     assert admin.parse_status(ask_text(server.port, Command.STATUS)) == []
 
 
-def test_the_queue_limit_counts_running_jobs_and_lets_joining_pass(server: Server) -> None:
-    client, worker = server.connect(), server.connect().can(b"f")
+def test_the_queue_limit_counts_running_jobs_and_allows_joining_one(server: Server) -> None:
+    client, worker = server.connect(), server.connect().register(b"f")
     assert ask_text(server.port, Command.MAXQUEUE, b"f", b"2") == b"OK\r\n"
     full = (T.ERROR, b"QUEUE_ERROR", b"Job queue is full")
     handle = client.submit(b"f", b"1")
@@ -162,7 +162,7 @@ def test_the_queue_limit_counts_running_jobs_and_lets_joining_pass(server: Serve
     client.submit(b"f", b"3")
 
 
-def test_limits_of_the_three_priorities_are_their_own(server: Server) -> None:
+def test_each_priority_has_its_own_queue_limit(server: Server) -> None:
     client = server.connect()
     ask_text(server.port, Command.CREATE_FUNCTION, b"f")
     ask_text(server.port, Command.MAXQUEUE, b"f", b"2", b"1", b"3")
@@ -180,13 +180,13 @@ def test_the_version_is_one_word(server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", [b"dev\tfoo", b"two words", b" lead", b"trail ", b"\x1b[31mred", b"\xff"])
-def test_functions_with_odd_names_are_served_and_listed_as_they_are(server: Server, name: bytes) -> None:
-    with server.connect() as client, server.connect().can(name) as worker:
+def test_functions_with_unusual_names_are_served_and_listed_unchanged(server: Server, name: bytes) -> None:
+    with server.connect() as client, server.connect().register(name) as worker:
         handle = client.submit(name, b"u", b"data")
         assert worker.grab() == (T.JOB_ASSIGN_UNIQ, handle, name, b"u", b"data")
-        worker.say(T.WORK_COMPLETE, handle, b"done")
-        assert client.hear() == (T.WORK_COMPLETE, handle, b"done")
-        worker.settle()
+        worker.send_packet(T.WORK_COMPLETE, handle, b"done")
+        assert client.receive() == (T.WORK_COMPLETE, handle, b"done")
+        worker.sync()
         assert ask_text(server.port, Command.STATUS) == name + b"\t0\t0\t1\n.\n"
         assert ask_text(server.port, Command.PRIORITY_STATUS) == name + b"\t0\t0\t0\t1\n.\n"
         assert b" : " + name + b"\n" in ask_text(server.port, Command.WORKERS)

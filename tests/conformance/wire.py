@@ -1,4 +1,4 @@
-"""A raw peer over a socket: packets out, packets in, nothing clever in between."""
+"""A minimal Gearman connection for tests: it sends and receives single packets and interprets none of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gearpool.protocol.packets import RESPONSE_MAGIC, PacketType
 
 T = PacketType
 LIMIT_S = 10.0
-Said = tuple[Any, ...]
+Packet = tuple[Any, ...]
 """A packet: its type and its arguments."""
 
 
 class Wire:
-    """One connection to a job server. Every read has a limit; a server that stays silent fails the test."""
+    """One connection to a job server. Every read has a timeout, so a server that does not answer fails the test."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), LIMIT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = Decoder(RESPONSE_MAGIC)
-        self._heard: list[Said] = []
+        self._received: list[Packet] = []
 
     def __enter__(self) -> Self:
         return self
@@ -35,50 +35,50 @@ class Wire:
         self.close()
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._socket.close()
 
     def reset(self) -> None:
-        """End the connection with RST."""
+        """Reset the connection (TCP RST)."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self._socket.close()
 
     def half_close(self) -> None:
-        """Say that nothing more comes, and stay to listen."""
+        """Close the sending side only; replies can still be received."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def send(self, data: bytes) -> None:
         """Send raw bytes."""
         self._socket.sendall(data)
 
-    def say(self, kind: PacketType, *arguments: bytes) -> None:
+    def send_packet(self, kind: PacketType, *arguments: bytes) -> None:
         """Send one packet."""
         self._socket.sendall(request(kind, *arguments))
 
-    def hear(self) -> Said:
-        """The next packet."""
-        while not self._heard:
+    def receive(self) -> Packet:
+        """Return the next packet."""
+        while not self._received:
             data = self._socket.recv(65536)
             if not data:
                 raise EOFError("the server closed the connection")
-            self._heard = [(kind, *arguments) for kind, arguments in self._decoder.feed(data)]
-        return self._heard.pop(0)
+            self._received = [(kind, *arguments) for kind, arguments in self._decoder.feed(data)]
+        return self._received.pop(0)
 
-    def ask(self, kind: PacketType, *arguments: bytes) -> Said:
-        """Send one packet and take the next one that comes."""
-        self.say(kind, *arguments)
-        return self.hear()
+    def ask(self, kind: PacketType, *arguments: bytes) -> Packet:
+        """Send one packet and return the next one that arrives."""
+        self.send_packet(kind, *arguments)
+        return self.receive()
 
-    def settle(self) -> list[Said]:
-        """What else has come: everything before the reply to an ECHO sent now."""
-        self.say(T.ECHO_REQ, b"settled")
+    def sync(self) -> list[Packet]:
+        """Send ECHO_REQ and return every packet that arrives before its reply: the server has handled all we sent."""
+        self.send_packet(T.ECHO_REQ, b"sync")
         before = []
-        while (said := self.hear()) != (T.ECHO_RES, b"settled"):
-            before.append(said)
+        while (reply := self.receive()) != (T.ECHO_RES, b"sync"):
+            before.append(reply)
         return before
 
     def closed(self) -> bool:
-        """Wait for the end of the connection; True when it came."""
+        """Wait until the server closes the connection; False if it does not within the timeout."""
         with contextlib.suppress(ConnectionResetError):
             try:
                 while self._socket.recv(65536):
@@ -88,32 +88,32 @@ class Wire:
         return True
 
     def submit(self, function: bytes, unique: bytes = b"", data: bytes = b"", kind: PacketType = T.SUBMIT_JOB) -> bytes:
-        """Submit a job; its handle."""
-        said = self.ask(kind, function, unique, data)
-        assert said[0] is T.JOB_CREATED, said
-        handle: bytes = said[1]
+        """Submit a job and return its handle."""
+        reply = self.ask(kind, function, unique, data)
+        assert reply[0] is T.JOB_CREATED, reply
+        handle: bytes = reply[1]
         return handle
 
-    def can(self, *functions: bytes) -> Wire:
-        """Register functions, and be sure that the server knows."""
+    def register(self, *functions: bytes) -> Wire:
+        """Register functions and wait until the server has processed that."""
         for function in functions:
-            self.say(T.CAN_DO, function)
-        assert self.settle() == []
+            self.send_packet(T.CAN_DO, function)
+        assert self.sync() == []
         return self
 
-    def grab(self) -> Said:
-        """The reply to GRAB_JOB_UNIQ."""
+    def grab(self) -> Packet:
+        """Send GRAB_JOB_UNIQ and return the reply."""
         return self.ask(T.GRAB_JOB_UNIQ)
 
     def status(self, handle: bytes) -> tuple[bytes, ...]:
-        """Known, running, numerator, denominator."""
+        """Return a job's status: known, running, numerator, denominator."""
         kind, name, *numbers = self.ask(T.GET_STATUS, handle)
         assert (kind, name) == (T.STATUS_RES, handle)
         return tuple(numbers)
 
 
 def ask_text(port: int, command: Command, *arguments: bytes) -> bytes:
-    """The whole reply to one text command on a connection of its own."""
+    """Send one text command on a new connection and return the complete reply."""
     with socket.create_connection(("127.0.0.1", port), LIMIT_S) as sock:
         sock.sendall(admin.request(command, *arguments))
         received = b""
@@ -127,7 +127,7 @@ def ask_text(port: int, command: Command, *arguments: bytes) -> bytes:
 
 
 def ask_line(port: int, line: bytes) -> bytes:
-    """The first line of the reply to any text; empty when the server closed instead."""
+    """Send any line of text and return the first line of the reply; empty if the server closed the connection."""
     with socket.create_connection(("127.0.0.1", port), LIMIT_S) as sock:
         sock.sendall(line + b"\r\n")
         received = b""
@@ -140,9 +140,9 @@ def ask_line(port: int, line: bytes) -> bytes:
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of ``condition()`` within the limit."""
+    """Return the first true value of ``condition()``; fail if there is none within the timeout."""
     end = time.monotonic() + LIMIT_S
     while not (value := condition()):
-        assert time.monotonic() < end, f"waited in vain for {what}"
+        assert time.monotonic() < end, f"timed out waiting for {what}"
         time.sleep(0.01)
     return value

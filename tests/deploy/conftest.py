@@ -17,7 +17,7 @@ OWN = PROJECT / ".peers" / "debian"
 
 @pytest.fixture(scope="session")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bare Debian with systemd and Python: that of `make debian`; in CI one is made, once a session."""
+    """The minimal Debian that `make debian` creates; CI creates one per session."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if is_made(OWN):
@@ -35,7 +35,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wheels(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What pip inside needs, fetched by this machine's pip: nothing inside reaches a network."""
+    """The packages for pip inside, downloaded on this machine: nothing inside has network access."""
     folder = tmp_path_factory.mktemp("wheels")
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     needed = [*project["build-system"]["requires"], *project["project"]["dependencies"]]

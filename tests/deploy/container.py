@@ -1,7 +1,7 @@
 """Containers without a registry and without a daemon: buildah builds an image from a Dockerfile, crun runs it.
 
-The base image that the Dockerfile names is a bare Debian that is only called so. An image is run as orchestrators run it: a
-read-only root, the image's user, no capabilities, no new privileges, and what is mounted is said.
+A minimal Debian stands in for the base image that the Dockerfile names. An image is run as orchestrators run it: a
+read-only root, the image's user, no capabilities, no new privileges, and only the given mounts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ exec "$CRUN" --cgroup-manager=disabled --root "$STATE" run --bundle "$BUNDLE" it
 
 @dataclass
 class Image:
-    """What an image says of itself."""
+    """An image's root and its configuration."""
 
     root: Path
     environment: list[str]
@@ -39,19 +39,19 @@ class Image:
 
 
 class Buildah:
-    """Images in a storage of their own."""
+    """Builds images in a temporary storage."""
 
     def __init__(self) -> None:
         self._program = need("buildah")
         self._place = Path(tempfile.mkdtemp(prefix="buildah-"))
 
     def close(self) -> None:
-        """Remove all of it."""
+        """Remove the storage."""
         self._run("rm", "--all")
         shutil.rmtree(self._place, ignore_errors=True)
 
-    def call_it(self, debian: Path, name: str) -> None:
-        """Make an image of a folder with a root."""
+    def import_image(self, debian: Path, name: str) -> None:
+        """Import a folder that contains a root file system as the image ``name``."""
         container = self._run("from", "scratch")
         mounted = self._run("mount", container)
         subprocess.run(["cp", "-a", f"{debian}/.", mounted], check=True)
@@ -59,7 +59,7 @@ class Buildah:
         self._run("commit", "--quiet", "--rm", container, name)
 
     def build(self, dockerfile: Path, context: Path, wheels: Path) -> Image:
-        """Run a Dockerfile's steps; its pip finds packages in ``wheels`` only."""
+        """Build a Dockerfile; its pip finds packages in ``wheels`` only."""
         pip = self._place / "pip.conf"
         pip.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
         options = ["--format=docker", "--pull-never", "--isolation=chroot"]
@@ -93,7 +93,7 @@ class Container:
     _place: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="crun-")))
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Run it; its standard error is the process's."""
+        """Start the container; its standard error is that of the returned process."""
         subprocess.run([need("crun"), "spec"], cwd=self._place, check=True)
         file = self._place / "config.json"
         spec = json.loads(file.read_text())
@@ -110,7 +110,7 @@ class Container:
         spec["root"] = {"path": str(self.image.root), "readonly": True}
         usual = [mount for mount in spec["mounts"] if mount["type"] not in {"cgroup", "sysfs"}]
         spec["mounts"] = [*usual, *self.mounts]
-        # Its network is ours, which reaches nothing.
+        # It shares our network namespace, which has only loopback.
         spec["linux"] = {"namespaces": [{"type": name} for name in ("pid", "ipc", "uts", "mount")]}
         file.write_text(json.dumps(spec))
         variables = {"CRUN": need("crun"), "STATE": str(self._place / "state"), "BUNDLE": str(self._place)}
@@ -125,11 +125,11 @@ class Container:
         return self._crun("exec", f"--user={self.image.user}", "it", *argv)
 
     def terminate(self) -> None:
-        """TERM to its first process."""
+        """Send SIGTERM to the container's first process."""
         self._crun("kill", "it", "TERM")
 
     def close(self) -> None:
-        """End it."""
+        """Kill the container and remove its files."""
         if self.process.poll() is None:
             self._crun("kill", "it", "KILL")
             self.process.kill()
@@ -148,10 +148,10 @@ class Container:
 
 
 def tmpfs(place: str, *options: str) -> dict[str, Any]:
-    """A mount of memory."""
+    """Return a tmpfs mount."""
     return {"destination": place, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", *options]}
 
 
 def bound(place: str, source: Path) -> dict[str, Any]:
-    """A mount of a folder, read-only."""
+    """Return a read-only bind mount of a folder."""
     return {"destination": place, "type": "bind", "source": str(source), "options": ["rbind", "ro"]}

@@ -1,10 +1,11 @@
-"""A bare Debian with systemd and Python, made by debootstrap: ``python -m tests.deploy.debian FOLDER``."""
+"""Create a minimal Debian with systemd and Python, using debootstrap: ``python -m tests.deploy.debian FOLDER``."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.processes import need
@@ -15,15 +16,17 @@ MARK = "made-for-gearpool"
 
 
 def is_made(folder: Path) -> bool:
-    """Whether it is there and whole."""
+    """Return whether the folder holds a complete root."""
     return (folder / MARK).exists()
 
 
-def make(folder: Path) -> None:
-    """Make it unless it is there; takes a minute."""
+def make(folder: Path, suite: str = "bookworm", packages: Sequence[str] = PACKAGES) -> None:
+    """Create the root unless it exists; this takes a minute."""
     if not is_made(folder):
-        include = f"--include={','.join(PACKAGES)}"
-        subprocess.run([need("debootstrap"), "--variant=minbase", include, "bookworm", str(folder)], check=True)
+        include = f"--include={','.join(packages)}"
+        # debootstrap's script for sid serves every current suite, also those newer than debootstrap.
+        source = [suite, str(folder), "http://deb.debian.org/debian", "sid"]
+        subprocess.run([need("debootstrap"), "--variant=minbase", include, *source], check=True)
         for name in NOT_NEEDED:
             shutil.rmtree(folder / name, ignore_errors=True)
         (folder / MARK).touch()

@@ -1,6 +1,6 @@
-"""The commands and programs of documents, taken as they stand.
+"""The commands and programs of the documents, exactly as written.
 
-In a program, what follows a line's expression as a comment, if it is a Python literal, is what the expression must give.
+If a line of a program is an expression followed by a comment that is a Python literal, its value must equal that literal.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-def commands(heading: str) -> list[str]:
-    """The ``sh`` blocks below a heading of deploy/README.md, in their order."""
-    text = (DEPLOY / "README.md").read_text()
+def commands(heading: str, document: Path = DEPLOY / "README.md") -> list[str]:
+    """Return the ``sh`` blocks below a heading of the document, in order."""
+    text = document.read_text()
     found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"deploy/README.md has no heading {heading}"
+    assert found is not None, f"{document} has no heading {heading}"
     return re.findall(r"^```sh\n(.*?)^```$", found[1], re.MULTILINE | re.DOTALL)
 
 
 def checking(program: str) -> str:
-    """The program with an assertion for each line whose value it tells; it prints how many there were."""
+    """Return the program with an assertion for each line that states its value; it prints the number of assertions."""
     lines = []
     for line in program.splitlines():
         found = re.fullmatch(r"(\s*)(\S.*?)\s+# (.+)", line)
@@ -33,12 +33,12 @@ def checking(program: str) -> str:
 
 
 def count_of_values(program: str) -> int:
-    """How many lines of the program tell a value."""
+    """Return how many lines of the program state a value."""
     return sum(is_literal(told) for told in re.findall(r"# (.+)", program))
 
 
 def is_expression(code: str) -> bool:
-    """Whether it is one Python expression."""
+    """Return whether the code is one Python expression."""
     try:
         ast.parse(code, mode="eval")
     except SyntaxError:
@@ -47,7 +47,7 @@ def is_expression(code: str) -> bool:
 
 
 def is_literal(code: str) -> bool:
-    """Whether it is a Python literal."""
+    """Return whether the code is a Python literal."""
     try:
         ast.literal_eval(code)
     except (SyntaxError, ValueError):

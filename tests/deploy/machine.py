@@ -1,6 +1,6 @@
-"""A Debian that runs under its own systemd, in namespaces of this machine: no hypervisor and no container engine needed.
+"""Boots a Debian with systemd in Linux namespaces: no hypervisor and no container engine is needed.
 
-The root is laid under an overlay whose changes live in memory and vanish with the machine. systemd is PID 1 of a PID
+Changes to the root are kept in memory (an overlay) and lost when the machine is closed. systemd is PID 1 of a PID
 namespace, in a control group of its own, with a network that reaches nothing.
 """
 
@@ -72,7 +72,7 @@ class Machine:
             raise
 
     def close(self) -> None:
-        """Switch it off: with its PID 1 the kernel ends all of its processes."""
+        """Kill PID 1, and with it all processes of the machine."""
         for pid in _children(self._unshare.pid):
             with contextlib.suppress(OSError):
                 os.kill(pid, 9)
@@ -85,31 +85,31 @@ class Machine:
     def run(
         self, *argv: str, user: str = "root", environment: Mapping[str, str] | None = None, time_s: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, as after a login of ``user``."""
+        """Run a command inside, as a login of ``user`` would."""
         return subprocess.run(
             self._inside(argv, user, environment or {}), stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=time_s, check=False,
         )  # fmt: skip
 
     def must(self, *argv: str, user: str = "root", environment: Mapping[str, str] | None = None) -> str:
-        """Run a command that has to succeed; returns its output."""
+        """Run a command that must succeed and return its output."""
         done = self.run(*argv, user=user, environment=environment)
         assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}\n{self.journal()}"
         return done.stdout
 
     def start(self, *argv: str, user: str = "root") -> subprocess.Popen[str]:
-        """Begin a command inside."""
+        """Start a command inside."""
         return subprocess.Popen(
             self._inside(argv, user, {}), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def show(self, unit: str, name: str) -> str:
-        """A property of a unit."""
+        """Return a property of a unit."""
         return self.must("systemctl", "show", "--value", f"--property={name}", unit).strip()
 
     def journal(self) -> str:
-        """The end of what was logged inside."""
+        """Return the end of the log inside."""
         return self.run("journalctl", "--no-pager", "--lines=60").stdout
 
     def _inside(self, argv: Sequence[str], user: str, environment: Mapping[str, str]) -> list[str]:
@@ -145,7 +145,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _cgroup2() -> Path:
-    """Where this machine has its second version of control groups: systemd inside needs no other."""
+    """Return the mount point of cgroup v2, which systemd inside needs."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, place, kind, *_ = line.split()
         if kind == "cgroup2":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ DEAD = "/var/lib/gearpool/dead.jsonl"
 
 @pytest.fixture(scope="module")
 def machine(debian: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine on which gearpool was installed as the document says, with two people on it."""
+    """A machine with gearpool installed as documented, and with two user accounts."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
@@ -58,20 +59,20 @@ def until_serving(machine: Machine) -> None:
     wait_for(serving, "the workers to be connected", 60.0)
 
 
-def test_the_documents_commands_start_the_service(machine: Machine) -> None:
+def test_the_documented_commands_start_the_service(machine: Machine) -> None:
     assert machine.show("gearpool", "ActiveState") == "active"
     assert machine.show("gearpool", "StatusText").startswith("running: 1 workers")
     until_serving(machine)
     assert machine.must("gearpool", "submit", "reverse", "hello", user="stranger").strip() == "olleh"
 
 
-def test_the_commands_of_the_document_find_the_daemon(machine: Machine) -> None:
+def test_the_documented_commands_find_the_daemon(machine: Machine) -> None:
     machine.must("sh", "-exc", ASK)
     assert machine.must("gearpool", "ping", "-c", FILE)
 
 
 @pytest.mark.parametrize("which", [(), ("-c", FILE)])
-def test_another_user_is_told_whose_it_is(which: tuple[str, ...], machine: Machine) -> None:
+def test_another_user_is_told_who_owns_the_daemon(which: tuple[str, ...], machine: Machine) -> None:
     refused = machine.run("gearpool", "status", *which, user="stranger")
     assert refused.returncode == 69
     assert "permission denied" in refused.stderr
@@ -81,7 +82,7 @@ def test_another_user_is_told_whose_it_is(which: tuple[str, ...], machine: Machi
 
 @pytest.fixture(scope="module")
 def operators(machine: Machine) -> Machine:
-    """The same machine with alice as an operator, as the document has it."""
+    """The same machine with alice made an operator as documented."""
     machine.must("sh", "-exc", LET_IN)
     until_serving(machine)
     return machine
@@ -93,7 +94,7 @@ def test_a_member_of_the_group_is_an_operator(operators: Machine) -> None:
     assert operators.run("gearpool", "status", user="stranger").returncode == 69
 
 
-def test_the_service_managers_reload_is_one_and_leaves_the_operator_in(operators: Machine) -> None:
+def test_a_reload_by_systemd_counts_once_and_keeps_the_operators_access(operators: Machine) -> None:
     before = status(operators)
     operators.must("systemctl", "reload", "gearpool")
     assert status(operators)["reloads"]["ok"] == before["reloads"]["ok"] + 1
@@ -101,7 +102,7 @@ def test_the_service_managers_reload_is_one_and_leaves_the_operator_in(operators
     assert operators.run("gearpool", "ping", user="alice").returncode == 0
 
 
-def test_the_service_managers_reload_of_a_bad_file_fails_and_changes_nothing(operators: Machine) -> None:
+def test_a_reload_by_systemd_of_a_bad_file_fails_and_changes_nothing(operators: Machine) -> None:
     before = status(operators)
     operators.must("sh", "-ec", f"cp {FILE} /root/good.yaml; echo nonsense: 1 >>{FILE}")
     assert operators.run("systemctl", "reload", "gearpool").returncode == 1
@@ -110,16 +111,16 @@ def test_the_service_managers_reload_of_a_bad_file_fails_and_changes_nothing(ope
     assert operators.show("gearpool", "ActiveState") == "active"
 
 
-def test_a_place_that_the_units_user_may_not_write_to_is_warned_of(operators: Machine) -> None:
+def test_check_warns_of_a_folder_that_the_units_user_cannot_write_to(operators: Machine) -> None:
     operators.must(
         "sh", "-ec", f"sed 's|^  timeout: .*|&\\n  dead_letter: {{file: dead.jsonl}}|' {FILE} >/etc/gearpool/bad.yaml"
     )
-    # Not of `fail`, to which another test may have given a place of its own.
-    told = operators.run("sudo", "-u", "gearpool", "gearpool", "check", "-c", "/etc/gearpool/bad.yaml").stderr
-    assert "functions.reverse.dead_letter: this user may not write to the folder /etc/gearpool" in told
+    # Not of `fail`, for which another test may have configured another folder.
+    errors = operators.run("sudo", "-u", "gearpool", "gearpool", "check", "-c", "/etc/gearpool/bad.yaml").stderr
+    assert "functions.reverse.dead_letter: this user may not write to the folder /etc/gearpool" in errors
 
 
-def test_a_dead_letter_is_written_where_the_unit_may_write(operators: Machine) -> None:
+def test_a_dead_letter_is_written_to_a_folder_that_the_unit_can_write_to(operators: Machine) -> None:
     operators.must(
         "sed", "-i", f"s|on_error: retry .*|on_error: retry\\n    dead_letter: {{file: {DEAD}}}|;"
         "s|delay: 200ms|delay: 10ms, then: dead_letter|", FILE,
@@ -130,7 +131,32 @@ def test_a_dead_letter_is_written_where_the_unit_may_write(operators: Machine) -
     assert "fail" in listed
 
 
-def test_a_running_job_ends_when_the_service_is_stopped(operators: Machine) -> None:
+@pytest.fixture
+def with_http(operators: Machine) -> Iterator[Machine]:
+    """The same machine with HTTP, and its token in the file that the unit reads."""
+    operators.must("sh", "-ec", "umask 077; echo GEARPOOL_TOKEN=t0ken >/etc/default/gearpool")
+    operators.must("sh", "-ec", f"cp {FILE} /root/plain.yaml; echo 'http: {{token: \"${{GEARPOOL_TOKEN}}\"}}' >>{FILE}")
+    operators.must("systemctl", "restart", "gearpool")
+    ask = "from urllib.request import urlopen; urlopen('http://127.0.0.1:8730/readyz', timeout=20)"
+    wait_for(lambda: operators.run("python3", "-c", ask).returncode == 0, "readiness over HTTP", 60.0)
+    yield operators
+    operators.must("sh", "-ec", f"cp /root/plain.yaml {FILE}; rm /etc/default/gearpool; systemctl restart gearpool")
+    until_serving(operators)
+
+
+def test_http_takes_its_token_from_the_file_that_the_unit_reads(with_http: Machine) -> None:
+    program = """
+from urllib.request import Request, urlopen
+headers = {"Authorization": "Bearer t0ken", "Content-Type": "application/json"}
+urlopen(Request("http://127.0.0.1:8730/api/pause", b'{"function": "reverse"}', headers), timeout=20)
+"""
+    with_http.must("python3", "-c", program)
+    assert status(with_http)["paused"] == ["reverse"]
+    (check,) = re.findall(r"`(\(set -a; [^`]*)`", (PROJECT / "deploy" / "README.md").read_text())
+    with_http.must("sh", "-exc", check)
+
+
+def test_a_running_job_completes_when_the_service_is_stopped(operators: Machine) -> None:
     until_serving(operators)
     job = operators.start("gearpool", "submit", "sleep", "3")
     wait_for(lambda: status(operators)["in_progress"] == 1, "the job to run", 30.0)
@@ -142,7 +168,7 @@ def test_a_running_job_ends_when_the_service_is_stopped(operators: Machine) -> N
     until_serving(operators)
 
 
-def test_a_supervisor_that_stands_still_is_replaced_by_the_watchdog(operators: Machine) -> None:
+def test_a_suspended_supervisor_is_restarted_by_the_watchdog(operators: Machine) -> None:
     folder = "/etc/systemd/system/gearpool.service.d"
     operators.must("sh", "-ec", f"mkdir {folder}; printf '[Service]\\nWatchdogSec=2\\n' >{folder}/quick.conf")
     operators.must("systemctl", "daemon-reload")
@@ -155,7 +181,7 @@ def test_a_supervisor_that_stands_still_is_replaced_by_the_watchdog(operators: M
     assert status(operators)["pid"] != before
 
 
-def test_the_journal_has_one_event_a_line(operators: Machine) -> None:
+def test_the_journal_has_one_event_per_line(operators: Machine) -> None:
     lines = operators.must("journalctl", "--no-pager", "--output=cat", "_SYSTEMD_UNIT=gearpool.service").splitlines()
     assert "daemon.ready" in {json.loads(line)["event"] for line in lines if line.startswith("{")}
     assert not [line for line in lines if "Traceback" in line and not line.startswith("{")]

@@ -1,4 +1,4 @@
-"""The commands of the documents, run as they stand in a folder of their own. What needs root is in `test_booted_unit`."""
+"""Commands of the documents, run as written in a temporary folder. Those that need root are in `test_booted_unit`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CONFIG = (ROOT / "config" / "README.md").read_text()
 
 
 def blocks(text: str, kind: str) -> list[str]:
-    """The blocks of this kind in a document."""
+    """Return the code blocks of this language in a document."""
     found: list[str] = re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return found
 
 
 def shell(line: str, folder: Path, **variables: str) -> str:
-    """What a line of a document prints, where ``gearpool`` is ours; it must end well."""
+    """Run a line of a document with our ``gearpool``; it must succeed. Return its output."""
     bin_folder = folder / ".bin"
     bin_folder.mkdir(exist_ok=True)
     command = bin_folder / "gearpool"
@@ -47,7 +47,7 @@ def shell(line: str, folder: Path, **variables: str) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
-    """The folder that README's section about a handler of one's own describes, and a server where its file says."""
+    """The folder that README's section about custom handlers describes, and a job server."""
     with job_server() as server:
         for code in (*blocks(README, "python"), *blocks(README, "yaml")):
             name = re.match(r"# (\S+\.(?:py|yaml))", code)
@@ -58,12 +58,12 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 
 def commands(text: str, *words: str) -> list[str]:
-    """The lines of the document's shell blocks that begin with these words, as they stand."""
+    """Return the lines of the document's shell blocks that begin with these words."""
     lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
     return [line for line in lines if line.split()[: len(words)] == list(words)]
 
 
-def test_the_first_screen_works_as_it_stands(tmp_path: Path) -> None:
+def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
     """``make run``'s own command, on a free port, and the lines of the second terminal."""
     (lines,) = [block.splitlines() for block in blocks(README, "sh") if "submit reverse hello" in block]
     with job_server() as server:
@@ -93,7 +93,7 @@ def test_the_first_screen_works_as_it_stands(tmp_path: Path) -> None:
     assert "submit" in said[2]
 
 
-def test_a_handler_of_one_s_own_is_checked_and_run_as_readme_says(project: Path) -> None:
+def test_a_custom_handler_is_checked_and_run_as_readme_says(project: Path) -> None:
     (line,) = commands(README, "gearpool", "check")
     shell(line, project)
     (line,) = commands(README, "gearpool", "run")
@@ -102,7 +102,7 @@ def test_a_handler_of_one_s_own_is_checked_and_run_as_readme_says(project: Path)
 
 
 def program(*words: str, server: str) -> str:
-    """The one Python block of README with these words, at this server."""
+    """Return the only Python block of README that contains these words, with this server's address."""
     (block,) = [block for block in blocks(README, "python") if all(word in block for word in words)]
     return block.replace("localhost:4730", server)
 
@@ -111,7 +111,7 @@ def total(order: dict[str, list[float]]) -> float:
     return sum(order["prices"])
 
 
-def test_the_clients_of_readme_get_what_its_comments_say() -> None:
+def test_the_client_examples_of_readme_return_what_their_comments_say() -> None:
     with job_server() as server, working(server, reverse=lambda arg: arg[::-1]) as worker:
         worker.add("total", total, payload="json")  # nobody serves "sleep": its job still waits when it is asked about
         for words in (["with Client(", "submit_background_job"], ["with Client(", 'payload="json"']):
@@ -134,7 +134,7 @@ def test_the_worker_of_readme_does_one_job() -> None:
         assert process.returncode == 0
 
 
-def test_readme_leads_to_every_document_and_to_no_other() -> None:
+def test_readme_links_every_document_and_nothing_else() -> None:
     linked = set(re.findall(r"\]\((?!http)([^)#]+)\)", README)) | set(re.findall(r"`([\w./-]+(?:\.md|/))`", README))
     assert {"deploy/MIGRATING-CLIENTS.md", "config/", "deploy/", "CONTRIBUTING.md"} <= linked
     for name in linked - {"shop/images.py"}:
@@ -146,19 +146,19 @@ def test_the_completion_of_readme_is_a_script(project: Path) -> None:
     shell("source <(gearpool completion bash)", project)
 
 
-def test_the_schema_that_config_s_readme_speaks_of_is_printed(project: Path) -> None:
+def test_the_schema_mentioned_in_the_config_readme_is_printed(project: Path) -> None:
     for line in re.findall(r"`(gearpool schema[^`]*)`", CONFIG):
         assert '"$schema"' in shell(line, project)
 
 
 @pytest.mark.parametrize("words", ["gearpool check -c workers.yaml", "--strict --offline --format github", "--show"])
-def test_the_checks_of_config_s_readme_run(project: Path, words: str) -> None:
+def test_the_checks_in_the_config_readme_run(project: Path, words: str) -> None:
     assert words in CONFIG
     shell(words if words.startswith("gearpool") else f"gearpool check -c workers.yaml --offline {words}", project)
 
 
 def test_every_gearpool_command_in_a_document_is_one(project: Path) -> None:
-    """Words after ``gearpool`` in code, in all documents: a command that is there, with options that it has."""
+    """Every ``gearpool`` command in the code of a document exists and has the options used."""
     from gearpool.cli.main import COMMANDS, build
 
     documents = [path for path in ROOT.glob("**/*.md") if not {".venv", ".peers", "node_modules"} & set(path.parts)]
@@ -177,7 +177,7 @@ def test_every_gearpool_command_in_a_document_is_one(project: Path) -> None:
     assert seen > 40
 
 
-def test_asyncio_in_two_jobs_at_once_works_as_config_s_readme_says(tmp_path: Path) -> None:
+def test_asyncio_in_two_concurrent_jobs_works_as_the_config_readme_says(tmp_path: Path) -> None:
     (code,) = [block for block in blocks(CONFIG, "python") if "asyncio.run" in block]
     (tmp_path / "site_handlers.py").write_text(code)
     program = (

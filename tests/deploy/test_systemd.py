@@ -11,13 +11,13 @@ from gearpool.settings import Settings
 from tests.processes import need
 
 UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "gearpool.service"
-MOST = 1.5
-"""systemd-analyze's exposure level: 0 is closed, 10 is open."""
+MAX_EXPOSURE = 1.5
+"""The highest exposure level accepted: systemd-analyze rates 0 (fully sandboxed) to 10 (unrestricted)."""
 
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit as it is, but for the program, which need not be installed here."""
+    """The unit with its program replaced, because gearpool need not be installed here."""
     text, count = re.subn(r"^(Exec\w+)=\S+", r"\1=/bin/true", UNIT.read_text(), flags=re.MULTILINE)
     assert count == 2
     copy = tmp_path / UNIT.name
@@ -25,17 +25,17 @@ def unit(tmp_path: Path) -> Path:
     return copy
 
 
-def test_the_unit_is_clean(unit: Path) -> None:
+def test_systemd_accepts_the_unit_without_warnings(unit: Path) -> None:
     found = subprocess.run([need("systemd-analyze"), "verify", str(unit)], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
-def test_the_unit_is_closed(unit: Path) -> None:
+def test_the_unit_is_sandboxed(unit: Path) -> None:
     argv = [need("systemd-analyze"), "security", "--offline=true", "--no-pager", str(unit)]
     found = subprocess.run(argv, capture_output=True, text=True, check=True)
     level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", found.stdout)
     assert level is not None, found.stdout
-    assert float(level[1]) <= MOST
+    assert float(level[1]) <= MAX_EXPOSURE
 
 
 def test_the_stop_timeout_fits_the_default_drain() -> None:

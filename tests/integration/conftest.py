@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.daemons import Site
-from tests.processes import OwnServer, running_gearmand
+from tests.processes import running_server
 
 
 class Sites:
@@ -22,7 +22,7 @@ class Sites:
 
 @pytest.fixture
 def sites(tmp_path: Path) -> Iterator[Sites]:
-    """Makes sites; their daemons are killed at the end."""
+    """Creates sites; their daemons are killed at the end of the test."""
     made = Sites(tmp_path)
     yield made
     for site in made.made:
@@ -31,13 +31,6 @@ def sites(tmp_path: Path) -> Iterator[Sites]:
 
 @pytest.fixture(params=["gearmand", "gearpool server"])
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a job server of this test's own, of both kinds."""
-    if request.param == "gearmand":
-        with running_gearmand() as gearmand:
-            yield gearmand.address
-        return
-    ours = OwnServer("--drain", "0s")
-    try:
-        yield ours.address
-    finally:
-        ours.stop()
+    """The address of a job server that only this test uses, once of each kind."""
+    with running_server(request.param) as address:
+        yield address

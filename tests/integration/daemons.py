@@ -1,4 +1,4 @@
-"""The daemon as users run it, ``gearpool -c FILE``, with handlers of the test's own."""
+"""Run the daemon as users do, ``gearpool -c FILE``, with handlers defined by the test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION = 1
 
 
 def note(name, line):
-    """Append a line; one write each, so several processes may do so at once."""
+    """Append a line with a single write, so that several processes can do so concurrently."""
     fd = os.open(FOLDER / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(fd, line + b"\\n")
@@ -95,7 +95,7 @@ class Site(ScriptedDaemon):
         return self
 
     def until_serving(self, lanes: int = 1) -> Site:
-        """Until the workers are connected: their ready comes before their servers answer."""
+        """Wait until the workers are connected; they are ready before that."""
         self.until_ready()
 
         def connected() -> bool:
@@ -106,12 +106,12 @@ class Site(ScriptedDaemon):
         return self
 
     def lines(self, name: str) -> list[str]:
-        """What handlers have noted under ``name``."""
+        """Return the lines that handlers have appended to the file ``name``."""
         path = self.folder / name
         return path.read_text().splitlines() if path.exists() else []
 
     def count(self, name: str) -> int:
-        """How many lines that are; counts only what is new since the last call."""
+        """Return the number of lines in the file ``name``; only new ones are read."""
         path = self.folder / name
         if path.exists():
             with path.open("rb") as file:
@@ -122,9 +122,9 @@ class Site(ScriptedDaemon):
         return self._counted.get(name, (0, 0))[1]
 
     def write_version(self, version: int) -> None:
-        """New code for the handlers."""
+        """Replace the handlers' code."""
         self.handlers.write_text(HANDLERS.replace("VERSION = 1", f"VERSION = {version}"))
-        # A pyc is taken for fresh if size and second of the source are the same.
+        # Python considers a pyc current if the source has the same size and modification second.
         for compiled in self.folder.glob("__pycache__/*"):
             compiled.unlink()
 
@@ -143,7 +143,7 @@ class Site(ScriptedDaemon):
 
 
 def configuration(servers: str, functions: str = "", **top: object) -> str:
-    """A file that serves ``record`` and ``nap`` on ``servers`` with some more keys."""
+    """Return a configuration that serves ``record`` and ``nap`` on ``servers``, with additional keys."""
     lines = [f"servers: {servers}", "log: {format: json}"]
     lines += [f"{key}: {value}" for key, value in top.items()]
     lines += ["functions:", "  record: site_handlers.record", "  nap: {handler: site_handlers.nap, concurrency: 1000}"]
@@ -151,11 +151,11 @@ def configuration(servers: str, functions: str = "", **top: object) -> str:
 
 
 def children_of(pid: int) -> list[int]:
-    """Process ids of its children."""
+    """Return the process IDs of a process's children."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds it has used."""
+    """Return the CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

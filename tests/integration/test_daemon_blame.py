@@ -1,4 +1,4 @@
-"""What a job starts counts as the job, and whoever kills its process is found, with real processes."""
+"""Work started by a job is attributed to it, and the job that kills its process is identified, with real processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HANDLERS = '''
 import ctypes, multiprocessing, os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-import gevent, greenlet
+import gevent, gevent.event, greenlet
 from gevent import monkey
 from gevent.threadpool import ThreadPoolExecutor as NativeExecutor
 
@@ -50,7 +50,7 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 def soon(what):
-    """After the others have begun, so that they are there, too."""
+    """Run ``what`` once the other jobs have begun."""
     while len((FOLDER / "began").read_bytes().splitlines()) < 3:
         native_sleep(0.01)
     what()
@@ -78,6 +78,11 @@ def grandchild_loops(arg):
 
 def raw_greenlet_loops(arg):
     greenlet.greenlet(loop).switch()
+
+def returns_once_it_has_started(arg):
+    started = gevent.event.Event()
+    gevent.spawn(lambda: (started.set(), loop()))
+    started.wait()
 
 def processes_block(arg):
     with multiprocessing.get_context("fork").Pool(1) as pool:
@@ -126,13 +131,13 @@ def closerange_and_return(arg):
 
 LOOPS = [
     "thread_loops", "executor_loops", "shared_executor_loops", "greenlet_loops", "pool_loops", "grandchild_loops",
-    "raw_greenlet_loops", "processes_block",
+    "raw_greenlet_loops", "returns_once_it_has_started", "processes_block",
 ]  # fmt: skip
 NAMES = [line.split("(")[0].removeprefix("def ") for line in HANDLERS.splitlines() if line.endswith("(arg):")]
 
 
 def blaming(sites: Sites, servers: str, kills: int, stall_timeout: str = "30s") -> Site:
-    """A site with all of these handlers, ready to serve; those that loop have a time limit."""
+    """Return a serving site with these handlers; the looping ones have a time limit."""
     limits = dict.fromkeys(LOOPS, ", timeout: 500ms, timeout_grace: 10s")
     functions = [f"  {name}: {{handler: blaming.{name}{limits.get(name, '')}}}" for name in NAMES]
     top = [f"servers: {servers}", "log: {format: json}", "processes: 1", f"stall_timeout: {stall_timeout}"]
@@ -146,7 +151,7 @@ def blamed(site: Site) -> list[tuple[str, int]]:
     return [(event["function"], event["kills"]) for event in site.events("job.blamed")]
 
 
-def test_what_a_job_starts_is_interrupted_in_place_at_the_job_s_limit(sites: Sites, gearmand: Gearmand) -> None:
+def test_work_started_by_a_job_is_interrupted_at_the_jobs_time_limit(sites: Sites, gearmand: Gearmand) -> None:
     site = blaming(sites, gearmand.address, kills=2)
     before = site.workers()
     with Client(gearmand.address) as client:
@@ -155,16 +160,16 @@ def test_what_a_job_starts_is_interrupted_in_place_at_the_job_s_limit(sites: Sit
             with pytest.raises(JobFailed):
                 client.submit_job(name, b"", timeout=60)
         assert beside.result(60) == b"beside 3"
-        # A thread that exits ends nothing but itself.
+        # A thread that exits does not end its process.
         assert client.submit_job("thread_exits", b"", timeout=60) == b""
     assert [row["function"] for row in site.events("job.timeout")] == LOOPS
     stalled = {row.get("function") for row in site.events("stall")}
-    assert stalled, "each blocks the event loop, and it is told whose fault that is"
+    assert stalled, "each blocks the event loop and is reported as the cause"
     assert stalled <= set(LOOPS)
     assert site.workers() == before
 
 
-def test_a_greenlet_that_hangs_in_c_is_its_job_s_fault_even_if_the_job_has_left_it_behind(
+def test_a_greenlet_that_hangs_in_c_is_blamed_on_its_job_even_after_the_job_has_ended(
     sites: Sites, gearmand: Gearmand
 ) -> None:
     site = blaming(sites, gearmand.address, kills=1, stall_timeout="1s")
@@ -178,7 +183,7 @@ def test_a_greenlet_that_hangs_in_c_is_its_job_s_fault_even_if_the_job_has_left_
     assert [event["function"] for event in site.events("worker.killed")] == ["greenlet_in_c", "left_behind"]
 
 
-def test_a_crash_in_a_native_thread_is_the_fault_of_the_job_that_started_it(sites: Sites, gearmand: Gearmand) -> None:
+def test_a_crash_in_a_native_thread_is_blamed_on_the_job_that_started_it(sites: Sites, gearmand: Gearmand) -> None:
     site = blaming(sites, gearmand.address, kills=1)
     names = ["native_crash", "executor_crash"]
     with Client(gearmand.address) as client:
@@ -191,9 +196,7 @@ def test_a_crash_in_a_native_thread_is_the_fault_of_the_job_that_started_it(site
     assert all("string_at" in event["stacks"] for event in site.events("worker.gone"))
 
 
-def test_a_job_that_is_alone_when_its_process_dies_is_blamed_whatever_kills_it(
-    sites: Sites, gearmand: Gearmand
-) -> None:
+def test_the_only_running_job_is_blamed_however_its_process_dies(sites: Sites, gearmand: Gearmand) -> None:
     site = blaming(sites, gearmand.address, kills=1)
     names = ["alone_kill", "alone_exit", "alarm", "closerange", "closerange_and_return"]
     with Client(gearmand.address) as client:
@@ -207,7 +210,9 @@ def test_a_job_that_is_alone_when_its_process_dies_is_blamed_whatever_kills_it(
     assert not site.ended(), "the daemon does not end because of one job"
 
 
-def test_one_of_several_is_found_and_the_innocent_are_not_run_without_end(sites: Sites, server: str) -> None:
+def test_the_culprit_among_several_jobs_is_found_and_reruns_of_the_others_are_bounded(
+    sites: Sites, server: str
+) -> None:
     site = blaming(sites, server, kills=2)
     with Client(server) as client:
         beside = [client.submit("nap", f"beside{n} 0.7", unique=f"nap{n}") for n in range(4)]
@@ -221,7 +226,7 @@ def test_one_of_several_is_found_and_the_innocent_are_not_run_without_end(sites:
     assert not site.ended()
 
 
-def test_deaths_of_a_recurring_job_that_was_done_in_between_do_not_add_up(sites: Sites, gearmand: Gearmand) -> None:
+def test_deaths_are_not_added_up_across_successful_runs_of_a_recurring_job(sites: Sites, gearmand: Gearmand) -> None:
     site = blaming(sites, gearmand.address, kills=2)
     with Client(gearmand.address) as client:
         for _ in range(2):
@@ -234,8 +239,8 @@ def test_deaths_of_a_recurring_job_that_was_done_in_between_do_not_add_up(sites:
     assert not site.events("job.poisoned")
 
 
-def test_a_handle_of_a_server_that_has_restarted_is_another_job_s(sites: Sites, gearmand: Gearmand) -> None:
-    """Even if it has restarted before the worker that was killed is replaced."""
+def test_a_handle_reused_by_a_restarted_server_is_a_different_job(sites: Sites, gearmand: Gearmand) -> None:
+    """Even if the server restarts before the killed worker is replaced."""
     site = blaming(sites, gearmand.address, kills=1)
     with Wire(gearmand.port) as wire:
         doomed = wire.submit(b"nap", b"", b"doomed 60", PacketType.SUBMIT_JOB_BG)

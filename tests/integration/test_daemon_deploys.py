@@ -1,4 +1,4 @@
-"""Deploys by an atomic link: `current -> r1` is led to `r2`, and the daemon told to reload."""
+"""Deploys that switch a symlink (`current -> r1` becomes `-> r2`) and reload the daemon."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ def record(arg):
 
 
 class Deployed(Site):
-    """A site with releases and the link ``current``; the daemon is started below the link."""
+    """A site with releases and the symlink ``current``, through which the daemon is started."""
 
     def __init__(self, folder: Path, server: str) -> None:
         super().__init__(folder, configuration(server))
         self.path.unlink()
         self.current = self.folder / "current"
-        for name in ("r1", "r2"):
+        for number, name in enumerate(("r1", "r2")):
             release = self.folder / name
             release.mkdir()
             (release / "workers.yaml").write_text(
                 f"servers: {server}\nlog: {{format: json}}\nfunctions: {{record: deployed_handlers.record}}\n"
             )
             (release / "deployed_handlers.py").write_text(HANDLER)
-            (release / "late.py").write_text(f"RELEASE = {name!r}\n")
+            # Of different sizes: Python takes a pyc for current if the source has the same size and modification second.
+            (release / "late.py").write_text(f"RELEASE = {name!r}\n" + "\n" * number)
             (release / "data").write_text(f"data-of-{name}")
         self.lead_to("r1")
         self.path = self.current / "workers.yaml"
 
     def lead_to(self, release: str) -> None:
-        """As deploy tools do it: no moment without a link."""
+        """Replace the symlink atomically, as deploy tools do."""
         fresh = self.folder / "fresh"
         fresh.symlink_to(release)
         fresh.replace(self.current)
@@ -79,7 +80,7 @@ def deployed(tmp_path: Path, gearmand: Gearmand) -> Iterator[Deployed]:
 
 
 @pytest.mark.parametrize("file", ["workers.yaml", "{current}/workers.yaml"])
-def test_a_reload_after_the_link_was_swapped_serves_the_new_release(
+def test_a_reload_after_the_symlink_changed_serves_the_new_release(
     file: str, deployed: Deployed, gearmand: Gearmand
 ) -> None:
     name = file.format(current=deployed.current)
@@ -95,14 +96,16 @@ def test_a_reload_after_the_link_was_swapped_serves_the_new_release(
         assert client.submit_job("record", "", timeout=20) == b"r2 data-of-r2 r2"
 
 
-def test_what_a_worker_imports_later_is_of_the_release_it_began_with(deployed: Deployed, gearmand: Gearmand) -> None:
+def test_late_imports_come_from_the_release_the_worker_started_with(deployed: Deployed, gearmand: Gearmand) -> None:
     deployed.start_below(str(deployed.path)).until_serving()
     deployed.lead_to("r2")
     with Client(gearmand.address) as client:
         assert client.submit_job("record", "", timeout=20).startswith(b"r1 ")
 
 
-def test_a_bad_release_changes_nothing_and_leaves_the_working_directory(deployed: Deployed, gearmand: Gearmand) -> None:
+def test_a_broken_release_changes_nothing_and_keeps_the_working_directory(
+    deployed: Deployed, gearmand: Gearmand
+) -> None:
     deployed.start_below("workers.yaml").until_serving()
     (deployed.folder / "r2" / "deployed_handlers.py").write_text("import nowhere_at_all\n")
     deployed.lead_to("r2")
@@ -111,15 +114,15 @@ def test_a_bad_release_changes_nothing_and_leaves_the_working_directory(deployed
     assert Path(f"/proc/{deployed.process.pid}/cwd").resolve() == (deployed.folder / "r1").resolve()
 
 
-def test_the_daemon_says_at_the_start_which_file_it_serves(deployed: Deployed) -> None:
+def test_the_daemon_logs_its_configuration_file_at_startup(deployed: Deployed) -> None:
     deployed.start_below("workers.yaml").until_ready()
     (ready,) = deployed.events("daemon.ready")
     assert ready["config"] == str(deployed.path)
     assert ready["config_resolved"] == str((deployed.folder / "r1" / "workers.yaml").resolve())
 
 
-def test_a_config_map_is_followed_to_its_new_files(deployed: Deployed, gearmand: Gearmand) -> None:
-    """A ConfigMap's volume: the file leads to ``..data/workers.yaml``, and only ``..data`` is swapped."""
+def test_a_reload_follows_a_config_map_to_its_new_files(deployed: Deployed, gearmand: Gearmand) -> None:
+    """In a ConfigMap volume the file is a symlink to ``..data/workers.yaml``, and only ``..data`` is replaced."""
     volume = deployed.folder / "volume"
     volume.mkdir()
     (volume / "..data").symlink_to(Path("..") / "r1")

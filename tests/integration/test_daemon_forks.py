@@ -1,4 +1,4 @@
-"""Handlers that fork: with multiprocessing, whose start method on Linux is fork up to Python 3.13, and by hand."""
+"""Handlers that fork: with multiprocessing, whose start method on Linux is fork up to Python 3.13, and with os.fork."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ fork = multiprocessing.get_context("fork")
 
 def sleep_then_put(queue):
     time.sleep(1)
-    queue.put(b"from the copy")
+    queue.put(b"from the child")
 
 
 def with_multiprocessing(arg):
@@ -40,7 +40,7 @@ def terminated(arg):
 
 
 def burning(arg):
-    # Longer than stall_timeout, in the copy alone.
+    # Longer than stall_timeout, only in the child.
     process = fork.Process(target=burn)
     process.start()
     process.join()
@@ -63,7 +63,7 @@ def by_hand(arg):
         if way == b"exit":
             sys.exit(7)
         if way == b"raise":
-            raise ValueError("in the copy")
+            raise ValueError("in the child")
         if way == b"run":
             sys.exit(subprocess.run(["sh", "-c", "sleep 0.1; exit 5"]).returncode)
         if way == b"thread":
@@ -73,10 +73,19 @@ def by_hand(arg):
             os._exit(6)
         return b"the copy's"
     return str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def outrun(arg):
+    # The child exits before fork() returns in the parent.
+    os.register_at_fork(after_in_parent=lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
+    pid = os.fork()
+    if pid == 0:
+        os._exit(4)
+    return str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 FUNCTIONS = "".join(
     f"  {name}: {{handler: site_handlers.{name}, timeout: 60s}}\n"
-    for name in ("with_multiprocessing", "terminated", "burning", "by_hand")
+    for name in ("with_multiprocessing", "terminated", "burning", "by_hand", "outrun")
 )
 
 
@@ -86,7 +95,9 @@ def forking(sites: Sites, gearmand: Gearmand, **top: object) -> Site:
     return site.start().until_serving()
 
 
-def test_the_copy_of_a_worker_takes_no_jobs_and_runs_none_of_those_in_flight(sites: Sites, gearmand: Gearmand) -> None:
+def test_a_process_forked_from_a_worker_takes_no_jobs_and_runs_none_of_those_in_flight(
+    sites: Sites, gearmand: Gearmand
+) -> None:
     site = forking(sites, gearmand)
     with Client(gearmand.address) as client:
         naps = [client.submit("nap", b"nap%d 2" % number) for number in range(20)]
@@ -95,13 +106,13 @@ def test_the_copy_of_a_worker_takes_no_jobs_and_runs_none_of_those_in_flight(sit
         wait_for(lambda: site.lines("forking"), "the handler that forks")
         while not forked.done():
             assert client.submit_job("record", b"abc", timeout=30) == b"cba"
-        assert forked.result(timeout=30) == b"from the copy"
+        assert forked.result(timeout=30) == b"from the child"
         assert [nap.result(timeout=30) for nap in naps] == [b"nap%d" % number for number in range(20)]
     assert site.count("ended") == 20
     assert not site.events("server.lost")
 
 
-def test_what_a_copy_computes_is_no_stall_of_the_worker(sites: Sites, gearmand: Gearmand) -> None:
+def test_a_busy_forked_process_is_not_a_stall_of_the_worker(sites: Sites, gearmand: Gearmand) -> None:
     site = forking(sites, gearmand, stall_timeout="1s")
     (worker,) = site.workers()
     with Client(gearmand.address) as client:
@@ -109,17 +120,23 @@ def test_what_a_copy_computes_is_no_stall_of_the_worker(sites: Sites, gearmand: 
     assert site.workers() == [worker]
 
 
-def test_a_copy_can_be_terminated(sites: Sites, gearmand: Gearmand) -> None:
+def test_a_forked_process_can_be_terminated(sites: Sites, gearmand: Gearmand) -> None:
     forking(sites, gearmand)
     with Client(gearmand.address) as client:
         assert client.submit_job("terminated", b"", timeout=30) == b"%d" % -signal.SIGTERM
+
+
+def test_a_child_that_exits_before_its_parent_continues_is_noticed(sites: Sites, gearmand: Gearmand) -> None:
+    forking(sites, gearmand)
+    with Client(gearmand.address) as client:
+        assert client.submit_job("outrun", b"", timeout=30) == b"4"
 
 
 @pytest.mark.parametrize("waited", [b"", b" after waiting"])
 @pytest.mark.parametrize(
     ("way", "code"), [(b"return", b"0"), (b"exit", b"7"), (b"raise", b"1"), (b"run", b"5"), (b"thread", b"6")]
 )
-def test_a_copy_ends_with_its_handler_and_reports_nothing(
+def test_a_forked_process_exits_with_its_handler_and_reports_nothing(
     sites: Sites, gearmand: Gearmand, way: bytes, code: bytes, waited: bytes
 ) -> None:
     site = forking(sites, gearmand)

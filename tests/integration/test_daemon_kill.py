@@ -1,8 +1,7 @@
-"""``gearpool kill`` ends a job whatever it does."""
+"""``gearpool kill`` ends any running job."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import pytest
 
 from gearpool import Client, JobFailed
 from tests.integration.daemons import Site
-from tests.processes import OwnServer, running_gearmand, wait_for
+from tests.processes import running_server, wait_for
 
 HANDLERS = '''
 import gevent, re, time
@@ -23,7 +22,7 @@ def compute(arg):
         pass
 
 def compute_on(arg):
-    """Lets nothing end it but its killing."""
+    """Swallows every exception except the kill."""
     note("began", arg)
     while True:
         try:
@@ -65,24 +64,11 @@ class Scene(NamedTuple):
 
 @pytest.fixture(scope="module", params=["gearmand", "gearpool server"])
 def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """One process that serves them all, on a server of each kind, for all tests of this module."""
-    with one_of_each_kind(request.param) as server:
+    """One worker process for all tests of this module, once on each kind of server."""
+    with running_server(request.param) as server:
         site = serving(tmp_path_factory.mktemp("kill") / "site", server)
         yield Scene(server, site)
         site.close()
-
-
-@contextlib.contextmanager
-def one_of_each_kind(kind: str) -> Iterator[str]:
-    if kind == "gearmand":
-        with running_gearmand() as gearmand:
-            yield gearmand.address
-        return
-    ours = OwnServer("--drain", "0s")
-    try:
-        yield ours.address
-    finally:
-        ours.stop()
 
 
 def serving(folder: Path, server: str) -> Site:
@@ -119,7 +105,7 @@ def by_another_name_of_the_server(server: str, handle: str) -> str:
         ("retry", by_server_and_handle),
     ],
 )
-def test_it_is_ended_at_once_and_the_process_lives_on(
+def test_a_killed_job_ends_immediately_and_its_process_keeps_running(
     scene: Scene, name: str, named: Callable[[str, str], str]
 ) -> None:
     server, site = scene
@@ -140,12 +126,12 @@ def test_it_is_ended_at_once_and_the_process_lives_on(
     assert site.lines("began").count(mine) == 1
     again = site.gearpool("kill", handle, "-c", str(site.path))
     assert again.returncode == 1
-    assert "no worker runs a job" in again.stderr
+    assert "no worker runs job" in again.stderr
     assert "gearpool admin cancel" in again.stderr
 
 
 @pytest.mark.parametrize("name", ["hang", "compute_on"])
-def test_what_cannot_be_interrupted_is_killed_with_its_process_and_failed_not_run_again(
+def test_a_killed_job_that_cannot_be_interrupted_dies_with_its_process_and_is_not_rerun(
     scene: Scene, name: str
 ) -> None:
     server, site = scene
@@ -164,7 +150,7 @@ def test_what_cannot_be_interrupted_is_killed_with_its_process_and_failed_not_ru
     assert before not in site.workers()
     assert not site.events("job.blamed")
     with Client(server) as client:
-        # The next job under that unique id is another job, and is run.
+        # The next job with that unique ID is a different job, and is run.
         site.until_workers(1, without=before)
         next_one = client.submit(name, name, unique=f"recurring-{name}")
         wait_for(lambda: site.lines("began").count(name) == 2, "the next one to run")

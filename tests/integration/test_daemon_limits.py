@@ -1,4 +1,4 @@
-"""Limits that hold for handlers that never yield, with real processes."""
+"""Time limits also apply to handlers that never yield; with real processes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def stubborn(arg):
             n = 0
 
 def swallowing(arg):
-    """Waits, and lets nothing end it."""
+    """Waits and swallows every exception."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
@@ -74,7 +74,7 @@ def swallowing(arg):
             pass
 
 def late(arg):
-    """Ends by itself, but only after a while: its JobTimeout is swallowed, its killing is not."""
+    """Swallows its JobTimeout but not its kill, and ends by itself after a while."""
     try:
         gevent.sleep(60)
     except BaseException:
@@ -96,7 +96,7 @@ def read_file(arg):
     return str(total)
 
 def in_thread(arg):
-    """A native thread burns; the greenlet waits for it, and so do others beside it."""
+    """Computes in a native thread while its greenlet waits and other greenlets run."""
     def burn():
         end = time.monotonic() + float(arg)
         while time.monotonic() < end:
@@ -112,7 +112,7 @@ NAMES = ["plain", "in_try", "in_finally", "in_generator", "in_regex", "after_wai
 
 
 def limited(sites: Sites, server: str, extra: str = "") -> Site:
-    """A site whose loops have a limit of a second, ready to serve."""
+    """Return a serving site whose loops have a time limit of a second."""
     functions = "".join(f"  {name}: {{handler: loops.{name}, timeout: 1s}}\n" for name in NAMES)
     site = sites(
         f"servers: {server}\nlog: {{format: json}}\nprocesses: 1\n{extra}functions:\n"
@@ -128,7 +128,7 @@ def limited(sites: Sites, server: str, extra: str = "") -> Site:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_loop_that_never_yields_is_interrupted_in_place(sites: Sites, gearmand: Gearmand, name: str) -> None:
+def test_a_loop_that_never_yields_is_interrupted_in_its_process(sites: Sites, gearmand: Gearmand, name: str) -> None:
     site = limited(sites, gearmand.address)
     before = site.workers()
     with Client(gearmand.address) as client:
@@ -165,7 +165,7 @@ def lazily(arg):
 """
 
 
-def test_an_import_that_computes_past_the_limit_is_not_interrupted_but_its_job_is(
+def test_an_import_that_exceeds_the_time_limit_is_not_interrupted_but_its_job_is(
     sites: Sites, gearmand: Gearmand
 ) -> None:
     site = sites(
@@ -186,7 +186,7 @@ def test_an_import_that_computes_past_the_limit_is_not_interrupted_but_its_job_i
     assert [event["function"] for event in site.events("job.timeout")] == ["lazily"]
 
 
-def test_a_loop_that_swallows_its_timeout_is_ended_in_place_at_the_grace(sites: Sites, gearmand: Gearmand) -> None:
+def test_a_loop_that_swallows_its_timeout_is_ended_after_the_grace_period(sites: Sites, gearmand: Gearmand) -> None:
     site = limited(sites, gearmand.address)
     before = site.workers()
     with Client(gearmand.address) as client:
@@ -196,7 +196,7 @@ def test_a_loop_that_swallows_its_timeout_is_ended_in_place_at_the_grace(sites: 
     assert site.workers() == before
 
 
-def test_a_handler_that_swallows_its_timeout_is_ended_at_the_grace_and_the_process_lives_on(
+def test_a_handler_that_swallows_its_timeout_is_ended_after_the_grace_period_and_its_process_keeps_running(
     sites: Sites, gearmand: Gearmand
 ) -> None:
     site = limited(sites, gearmand.address)
@@ -209,9 +209,7 @@ def test_a_handler_that_swallows_its_timeout_is_ended_at_the_grace_and_the_proce
     assert not site.events("job.stuck")
 
 
-def test_a_handler_that_swallows_even_its_killing_is_reported_and_its_process_recycled(
-    sites: Sites, server: str
-) -> None:
+def test_a_handler_that_also_swallows_the_kill_is_reported_and_its_process_recycled(sites: Sites, server: str) -> None:
     site = limited(sites, server, "drain_timeout: 3s\n")
     before = site.workers()
     with Client(server) as client:
@@ -226,7 +224,7 @@ def test_a_handler_that_swallows_even_its_killing_is_reported_and_its_process_re
     assert len(site.workers()) == 1
 
 
-def test_a_sleep_that_was_not_patched_is_interrupted_in_place(sites: Sites, gearmand: Gearmand) -> None:
+def test_an_unpatched_sleep_is_interrupted_in_its_process(sites: Sites, gearmand: Gearmand) -> None:
     site = limited(sites, gearmand.address)
     before = site.workers()
     with Client(gearmand.address) as client:
@@ -236,14 +234,16 @@ def test_a_sleep_that_was_not_patched_is_interrupted_in_place(sites: Sites, gear
     assert site.workers() == before
 
 
-def test_reading_files_blocks_and_is_only_counted(sites: Sites, gearmand: Gearmand) -> None:
+def test_a_handler_that_blocks_on_file_reads_completes_and_its_worker_is_not_killed(
+    sites: Sites, gearmand: Gearmand
+) -> None:
     site = limited(sites, gearmand.address)
     with Client(gearmand.address) as client:
         assert client.submit_job("read_file", b"", timeout=60) == b"%d" % (200 << 20)
     assert not site.events("worker.killed")
 
 
-def test_a_native_thread_lets_the_other_jobs_run(sites: Sites, gearmand: Gearmand) -> None:
+def test_a_handler_in_a_native_thread_does_not_block_the_other_jobs(sites: Sites, gearmand: Gearmand) -> None:
     site = limited(sites, gearmand.address)
     with Client(gearmand.address) as client:
         slow = client.submit("in_thread", b"1.5")
@@ -253,7 +253,7 @@ def test_a_native_thread_lets_the_other_jobs_run(sites: Sites, gearmand: Gearman
     assert not site.events("worker.killed")
 
 
-def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_innocent_complete(sites: Sites, server: str) -> None:
+def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_other_jobs_complete(sites: Sites, server: str) -> None:
     site = limited(sites, server, "stall_timeout: 2s\n")
     with Client(server) as client:
         naps = [client.submit("nap", b"6", unique=f"nap{number}") for number in range(10)]
@@ -267,7 +267,7 @@ def test_a_job_stuck_in_c_is_killed_with_its_process_and_the_innocent_complete(s
     assert [row["unique"] for row in site.events("job.poisoned")] == ["culprit"]
 
 
-def test_a_worker_that_was_stopped_is_replaced_and_its_jobs_complete_elsewhere(
+def test_a_worker_suspended_by_sigstop_is_replaced_and_its_jobs_complete_elsewhere(
     sites: Sites, gearmand: Gearmand
 ) -> None:
     site = sites(configuration(gearmand.address, stall_timeout="1s")).start().until_serving()

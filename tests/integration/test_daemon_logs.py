@@ -1,4 +1,4 @@
-"""The daemon's log, whatever the handlers' application does to logging."""
+"""The daemon's log is not affected by what the handlers' application does to logging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integration.conftest import Sites
 from tests.integration.daemons import Site, configuration
 from tests.processes import Gearmand, wait_for
 
-TAKES_LOGGING_OVER = """
+RECONFIGURES_LOGGING = """
 import logging.config, threading, signal, gevent
 
 logging.config.dictConfig({
@@ -41,10 +41,12 @@ def lines(site: Site) -> list[dict[str, Any]]:
     return [json.loads(line) for line in site.stderr().splitlines()]
 
 
-def test_every_line_is_a_whole_event_though_the_application_took_logging_over(sites: Sites, gearmand: Gearmand) -> None:
+def test_every_log_line_is_one_event_although_the_application_reconfigured_logging(
+    sites: Sites, gearmand: Gearmand
+) -> None:
     functions = "  behind: {handler: site_handlers.leave_behind, timeout: 60s}\n"
     site = sites(configuration(gearmand.address, functions=functions))
-    site.handlers.write_text(site.handlers.read_text() + TAKES_LOGGING_OVER)
+    site.handlers.write_text(site.handlers.read_text() + RECONFIGURES_LOGGING)
     site.start().until_serving()
     with Client(gearmand.address) as client, pytest.raises(JobFailed):
         client.submit_job("behind", "", unique="u1", timeout=60)
@@ -60,9 +62,9 @@ def test_every_line_is_a_whole_event_though_the_application_took_logging_over(si
         assert found[event]["traceback"].startswith("Traceback")
 
 
-def test_a_change_of_the_log_level_leaves_the_applications_logging_alone(sites: Sites, gearmand: Gearmand) -> None:
+def test_changing_the_log_level_does_not_affect_the_applications_logging(sites: Sites, gearmand: Gearmand) -> None:
     site = sites(configuration(gearmand.address))
-    theirs = TAKES_LOGGING_OVER.replace("logging.disable(logging.CRITICAL)", "")
+    theirs = RECONFIGURES_LOGGING.replace("logging.disable(logging.CRITICAL)", "")
     site.handlers.write_text(site.handlers.read_text() + theirs.replace("job.log.info", "logging.warning"))
     site.path.write_text(site.configuration + "  behind: {handler: site_handlers.leave_behind, timeout: 60s}\n")
     site.start().until_serving()

@@ -1,4 +1,4 @@
-"""The daemon under a service manager and as the first process of a container, with real workers."""
+"""The daemon under a service manager and as PID 1 of a container, with real workers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gearpool import Client
 from tests.integration.conftest import Sites
 from tests.integration.daemons import configuration
 from tests.processes import Gearmand, wait_for
-from tests.supervisor.test_notify import Manager
-from tests.supervisor.test_pid1 import can_unshare
+from tests.supervisor.notifications import ServiceManager
+from tests.supervisor.test_reaping import can_unshare
 
 SLOW_IMPORT = """
 while (FOLDER / "hold").exists():
@@ -26,17 +26,17 @@ ORPHANS = """
 import subprocess
 
 def orphans(arg):
-    # The grandchild's parent leaves at once, so it becomes an orphan of PID 1, and ends a moment later.
+    # The grandchild's parent exits immediately, so PID 1 adopts it; it exits shortly after.
     for _ in range(5):
         subprocess.run(["sh", "-c", "sleep 0.1 & exit 0"], check=True)
     return b"made"
 """
 
 
-def test_the_manager_sees_the_life_of_the_daemon_and_no_watchdog_while_a_worker_is_stalled(
+def test_the_service_manager_is_notified_of_each_state_and_gets_no_watchdog_ping_while_a_worker_is_stalled(
     sites: Sites, gearmand: Gearmand, tmp_path: Path
 ) -> None:
-    manager = Manager(str(tmp_path / "notify"))
+    manager = ServiceManager(str(tmp_path / "notify"))
     functions = "  stuck: {handler: site_handlers.hold_the_gil, poison: {kills: 1}}\n"
     site = sites(configuration(gearmand.address, functions=functions, stall_timeout="1s"))
     site.handlers.write_text(site.handlers.read_text() + SLOW_IMPORT)
@@ -48,7 +48,7 @@ def test_the_manager_sees_the_life_of_the_daemon_and_no_watchdog_while_a_worker_
     site.send(signal.SIGHUP)
     manager.until("READY=1", 2)
     manager.until("WATCHDOG=1", manager.lines.count("WATCHDOG=1") + 2)
-    # The replacement of the one that will be killed cannot become ready while it imports.
+    # The replacement of the worker that will be killed cannot become ready while it imports.
     (site.folder / "hold").touch()
     with Client(gearmand.address) as client:
         client.submit_background_job("stuck", "x")
@@ -66,9 +66,7 @@ def test_the_manager_sees_the_life_of_the_daemon_and_no_watchdog_while_a_worker_
 
 
 @pytest.mark.skipif(not can_unshare(), reason="needs the right to make a PID namespace")
-def test_as_the_first_process_of_a_container_it_leaves_no_zombie_and_obeys_term(
-    sites: Sites, gearmand: Gearmand
-) -> None:
+def test_as_pid_1_of_a_container_the_daemon_reaps_zombies_and_obeys_sigterm(sites: Sites, gearmand: Gearmand) -> None:
     site = sites(configuration(gearmand.address, functions="  orphans: orphans.orphans\n", processes=2))
     (site.folder / "orphans.py").write_text(ORPHANS)
     log = site.folder / "log"

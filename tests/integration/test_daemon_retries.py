@@ -1,4 +1,4 @@
-"""Retries in numbers, with the daemon."""
+"""Many failing and retried jobs, with the daemon."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def site_of(sites: Sites, server: str) -> Site:
     return site.start().until_serving()
 
 
-def test_10_000_jobs_that_fail_are_run_as_often_as_configured_and_end_once(sites: Sites, server: str) -> None:
+def test_10_000_failing_jobs_are_tried_as_often_as_configured_and_end_once(sites: Sites, server: str) -> None:
     site_of(sites, server)
     count = 10_000
     expected = [min(number % 7 + 1, 5) for number in range(count)]
@@ -59,20 +59,22 @@ def test_10_000_jobs_that_fail_are_run_as_often_as_configured_and_end_once(sites
         assert client.submit_job("count", b"", timeout=30) == b"%d" % sum(expected)
 
 
-def test_a_function_with_10_slots_keeps_working_while_1000_wait(sites: Sites, server: str) -> None:
+def test_a_function_with_10_slots_keeps_working_while_1000_retries_wait(sites: Sites, server: str) -> None:
     site = site_of(sites, server)
     with Client(server) as client:
         list(client.submit_background_jobs("never", [b"%d" % number for number in range(995)]))
         wait_for(
             lambda: site.ask("status")["functions"]["never"]["waiting_retry"] == 995, "all to wait for their retry"
         )
-        # Its slots are free: further jobs are taken and run at once.
+        # Its slots are free: further jobs are grabbed and run immediately.
         list(client.submit_background_jobs("never", [b"more %d" % number for number in range(5)]))
         wait_for(lambda: site.ask("status")["functions"]["never"]["waiting_retry"] == 1000, "five more")
         assert client.submit_job("unsure", b"0", timeout=30) == b"1"
 
 
-def test_a_letter_that_cannot_be_written_is_one_event_and_its_job_fails_once_it_can(sites: Sites, server: str) -> None:
+def test_a_failed_dead_letter_write_is_logged_once_and_the_job_fails_after_a_successful_write(
+    sites: Sites, server: str
+) -> None:
     site = sites(
         f"servers: {server}\nlog: {{format: json}}\nfunctions:\n"
         "  never: {handler: unsure.never, on_error: retry, retry: {attempts: 1, then: dead_letter},\n"
@@ -82,7 +84,7 @@ def test_a_letter_that_cannot_be_written_is_one_event_and_its_job_fails_once_it_
     site.start().until_serving()
     with Client(server) as client:
         job = client.submit("never", b"x")
-        wait_for(lambda: site.events("dead_letter.failed"), "the letter to fail")
+        wait_for(lambda: site.events("dead_letter.failed"), "the write of the dead letter to fail")
         assert not job.done()
         (site.folder / "not-yet").mkdir()
         with pytest.raises(JobFailed):

@@ -48,7 +48,7 @@ def test_the_embedded_server_and_a_worker_serve_a_client(sites: Sites) -> None:
     assert (answer.returncode, answer.stdout.strip()) == (0, "olleh"), answer.stderr
 
 
-def test_an_embedded_server_that_dies_is_replaced_and_served_again(sites: Sites) -> None:
+def test_a_dead_embedded_server_is_replaced_and_served_again(sites: Sites) -> None:
     port = free_port()
     site = sites(embedded(port)).start().until_serving()
     before = site.ask("status")["jobserver"]["pid"]
@@ -63,13 +63,13 @@ def test_an_embedded_server_that_dies_is_replaced_and_served_again(sites: Sites)
         assert client.submit_job("record", "ab", timeout=20) == b"ba"
 
 
-def test_a_port_that_is_taken_stops_the_start_with_73(sites: Sites, gearmand: Gearmand) -> None:
+def test_a_port_in_use_ends_startup_with_exit_code_73(sites: Sites, gearmand: Gearmand) -> None:
     site = sites(embedded(gearmand.port)).start()
     assert site.wait() == 73
     assert str(gearmand.port) in site.events("daemon.start_failed")[0]["message"]
 
 
-def test_two_gearmands_are_both_served_and_one_may_go_and_come_back(sites: Sites, gearmand: Gearmand) -> None:
+def test_two_gearmands_are_both_served_and_one_may_restart(sites: Sites, gearmand: Gearmand) -> None:
     with running_gearmand() as other:
         site = sites(configuration(f'["{gearmand.address}", "{other.address}"]')).start().until_serving(2)
         for address in (gearmand.address, other.address):
@@ -106,9 +106,7 @@ def test_a_loop_that_never_yields_fails_at_its_limit_and_the_others_complete(sit
     assert not site.events("worker.killed")
 
 
-def test_a_job_that_hangs_in_c_is_killed_blamed_and_in_the_end_not_run_any_more(
-    sites: Sites, gearmand: Gearmand
-) -> None:
+def test_a_job_that_hangs_in_c_is_killed_and_blamed_and_finally_not_run_again(sites: Sites, gearmand: Gearmand) -> None:
     functions = "  stuck: {handler: site_handlers.hold_the_gil, poison: {kills: 2}}\n"
     site = sites(configuration(gearmand.address, functions=functions, stall_timeout="1s")).start().until_serving()
     with Client(gearmand.address) as client:
@@ -116,7 +114,7 @@ def test_a_job_that_hangs_in_c_is_killed_blamed_and_in_the_end_not_run_any_more(
         assert handles
         stuck = client.submit("stuck", "x", unique="culprit")
         assert isinstance(stuck.exception(timeout=60), Exception)
-        wait_for(lambda: len(set(site.lines("ended"))) == 20, "the innocent to end")
+        wait_for(lambda: len(set(site.lines("ended"))) == 20, "the other jobs to end")
     assert "hold_the_gil" in site.events("worker.killed")[0]["stacks"]
     assert [event["kills"] for event in site.events("job.blamed")] == [1, 2]
     assert {event["function"] for event in site.events("job.blamed")} == {"stuck"}
@@ -137,7 +135,7 @@ def test_status_jobs_and_ping_answer_while_the_only_worker_is_blocked(sites: Sit
 
 @pytest.mark.timeout(120)
 def test_gearmand_replaced_gracefully_under_load_loses_nothing(sites: Sites, gearmand: Gearmand) -> None:
-    """Its successor listens on the same port while the old one still finishes what it has."""
+    """The new gearmand listens on the same port while the old one still finishes its jobs."""
     site = sites(configuration(gearmand.address, concurrency=100)).start().until_serving()
     submitted: list[str] = []
     unsure: list[str] = []
@@ -164,13 +162,13 @@ def test_gearmand_replaced_gracefully_under_load_loses_nothing(sites: Sites, gea
     try:
         wait_for(lambda: len(site.lines("ended")) >= 100, "the load to be under way")
         gearmand.signal(signal.SIGUSR1)
-        wait_for(lambda: not accepts(gearmand.port), "the old gearmand to listen no more")
+        wait_for(lambda: not accepts(gearmand.port), "the old gearmand to stop listening")
         successor = Gearmand(port=gearmand.port)
         try:
-            # Who is connected to the old one keeps it busy for as long as he submits.
+            # A client of the old one keeps it running for as long as it submits.
             stop.set()
             producer.join()
-            wait_for(lambda: old.poll() is not None, "the old gearmand to leave", 60.0)
+            wait_for(lambda: old.poll() is not None, "the old gearmand to exit", 60.0)
             submitted_to_old = len(submitted)
             stop.clear()
             producer = threading.Thread(target=submit)
@@ -191,7 +189,7 @@ def test_gearmand_replaced_gracefully_under_load_loses_nothing(sites: Sites, gea
 
 
 @pytest.mark.parametrize(("way", "error"), [(b"signal", "LookupError: late"), (b"greenlet", "SystemExit: 3")])
-def test_what_a_handler_leaves_behind_cannot_end_its_worker(
+def test_an_exception_in_work_left_behind_by_a_handler_does_not_end_its_worker(
     sites: Sites, gearmand: Gearmand, way: bytes, error: str
 ) -> None:
     site = sites(configuration(gearmand.address, "  stray: site_handlers.stray\n"))

@@ -1,4 +1,4 @@
-"""The daemon whose standard streams are closed, full, or read by nobody."""
+"""The daemon with standard streams that are closed, full, or have no reader."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ def start(site: Site, redirection: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">&- 2>&-", NO_READER])
-def test_a_bad_configuration_ends_with_78_whoever_reads_the_problems(sites: Sites, redirection: str) -> None:
+def test_a_bad_configuration_exits_with_78_even_if_stderr_cannot_be_written(sites: Sites, redirection: str) -> None:
     process = start(sites("servers: 5\nfunctions: 7\n"), redirection)
     assert process.wait(60) == 78
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "<&- >&- 2>&-", "2>&-", NO_READER])
-def test_jobs_are_served_whatever_becomes_of_the_log(sites: Sites, gearmand: Gearmand, redirection: str) -> None:
+def test_jobs_are_served_even_if_the_log_cannot_be_written(sites: Sites, gearmand: Gearmand, redirection: str) -> None:
     site = sites(configuration(gearmand.address))
     site.process = start(site, redirection)
     with Client(gearmand.address) as client:
         assert client.submit_job("record", b"abc", timeout=60) == b"cba"
     for number in range(3):
-        # Nothing but /dev/null or what was given stands there: no pipe, page or socket of the daemon's own.
-        stands = Path(f"/proc/{site.process.pid}/fd/{number}").readlink()
-        assert "memfd" not in str(stands)
-        assert "eventpoll" not in str(stands)
+        # The descriptor is the given stream or /dev/null, never a pipe, page or socket of the daemon.
+        target = Path(f"/proc/{site.process.pid}/fd/{number}").readlink()
+        assert "memfd" not in str(target)
+        assert "eventpoll" not in str(target)
     site.send(signal.SIGTERM)
     assert site.wait() == 0
 
 
-def test_a_log_that_nobody_reads_keeps_neither_jobs_nor_signals_waiting(sites: Sites, gearmand: Gearmand) -> None:
+def test_an_unread_log_pipe_blocks_neither_jobs_nor_signals(sites: Sites, gearmand: Gearmand) -> None:
     site = sites(configuration(gearmand.address).replace("format: json", "format: json, jobs: true"))
     reader, writer = os.pipe()
     try:

@@ -1,4 +1,4 @@
-"""The examples with which cl-gearman was presented, in Python, against both servers."""
+"""The examples of cl-gearman's announcement, in Python, against both servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.worker.serving import function, serving
 
 @pytest.fixture(params=["embedded", "gearmand"])
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a fresh job server."""
+    """The address of a new job server."""
     if request.param == "gearmand":
         with running_gearmand() as real:
             yield real.address
@@ -36,7 +36,7 @@ def test_hello_and_echo(server: str) -> None:
         assert client.submit_job("echo", "foo", timeout=10) == b"foo"
 
 
-def test_of_three_background_jobs_the_high_one_runs_before_the_low_one(server: str) -> None:
+def test_three_background_jobs_run_in_order_of_priority(server: str) -> None:
     def sleep(arg: bytes, job: Job) -> bytes:
         for step in range(10):
             job.progress(step, 10)

@@ -1,4 +1,4 @@
-"""`gearpool status` of a daemon whose functions only fail, of one that blocks, and just after the start."""
+"""`gearpool status` with functions that always fail and one that blocks its worker."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def status(site: Site, *words: str) -> str:
     return done.stdout
 
 
-def when(site: Site, said: str) -> str:
-    """The status, once it says that."""
+def when(site: Site, text: str) -> str:
+    """Wait until the status contains ``text`` and return it."""
     seen: list[str] = []
 
     def look() -> bool:
         seen[:] = [status(site)]
-        return said in seen[0]
+        return text in seen[0]
 
-    wait_for(look, f"the status to say {said!r}")
+    wait_for(look, f"the status to say {text!r}")
     return seen[0]
 
 
@@ -47,7 +47,7 @@ def row(text: str, name: str) -> list[str]:
     return next((line.split() for line in text.split("\n") if line.split()[:1] == [name]), [])
 
 
-def test_functions_that_only_fail_and_one_that_blocks_are_shown_as_they_are(sites: Sites, server: str) -> None:
+def test_status_shows_failing_functions_and_a_blocked_worker(sites: Sites, server: str) -> None:
     site = sites(
         f"servers: {server}\nstall_timeout: 10m\ndefaults: {{concurrency: 7}}\nfunctions:\n"
         "  letters: {handler: failing.fail, on_error: retry, dead_letter: {file: dead.jsonl},\n"
@@ -64,7 +64,7 @@ def test_functions_that_only_fail_and_one_that_blocks_are_shown_as_they_are(site
             for _ in range(2):
                 assert client.submit(function, b"").exception(30) is not None
         client.submit_background_job("retries", b"")
-        wait_for(lambda: row(status(site), "retries")[4:5] == ["1"], "the retry that waits to be told")
+        wait_for(lambda: row(status(site), "retries")[4:5] == ["1"], "the waiting retry to be shown")
         text = when(site, "breaks: breaker open")
         for function in ("letters", "exceptions", "breaks"):
             assert row(text, function)[1:4] == ["0/7", "0", "2"], function

@@ -68,7 +68,7 @@ def test_settings_pass_through() -> None:
         ("http://host", "unknown scheme 'http'"),
         ("gear://host?ca=x", "options belong to gear+tls"),
         ("gear+tls://host?cafile=x", "unknown TLS option 'cafile'"),
-        ("gear+tls://host?ca=", "must be a text"),
+        ("gear+tls://host?ca=", "must be text"),
         ("gear+tls://host?key=k", "a key without a cert"),
         ("ho st", "is not a host name"),
         ("host/path", "is not a host name"),
@@ -79,10 +79,10 @@ def test_settings_pass_through() -> None:
         ({"address": 7}, "needs an address"),
         ({"adress": "host"}, "unknown key 'adress'"),
         ({"address": "host", "tls": "yes"}, "expected ca, cert, key, server_name"),
-        ({"address": "host", "tls": {"ca": 7}}, "must be a text"),
+        ({"address": "host", "tls": {"ca": 7}}, "must be text"),
     ],
 )
-def test_what_is_no_address_is_refused_with_the_reason(value: Any, reason: str) -> None:
+def test_an_invalid_address_is_refused_with_the_reason(value: Any, reason: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         parse_server(value)
     assert reason in str(refused.value)

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import datetime as dt
 import functools
+import gc
 import os
 import socket
 import subprocess
 import sys
 import textwrap
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -472,3 +474,26 @@ def test_a_client_reports_plain_text_either_way_and_a_handshake_that_never_ends(
     with tcp_server(mute) as port, Client(tls(port), connect_timeout=0.3) as client:
         with pytest.raises(NoServersAvailable, match="handshake did not finish in time"):
             client.submit_job("f", "x")
+
+
+def test_a_greenlet_that_is_killed_in_the_handshake_leaves_no_open_socket() -> None:
+    began = threading.Event()
+
+    def silent(sock: socket.socket) -> None:
+        sock.recv(1)
+        began.set()
+        while sock.recv(4096):
+            pass
+
+    with tcp_server(silent) as port:
+        settings = ServerSettings(host="127.0.0.1", port=port, tls=TlsSettings())
+        dialing_it = gevent.spawn(dialing.connect, settings, Deadline.after(60), modules=greenlets.modules())
+        while not began.is_set():
+            gevent.sleep(0.01)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            dialing_it.kill()
+            gevent.sleep(0)
+            del dialing_it
+            gc.collect()
+    assert [str(each.message) for each in warned if each.category is ResourceWarning] == []

@@ -1,4 +1,4 @@
-"""Starts the foreign programs of the folder ``programs`` and says what each of them needs."""
+"""Start the foreign programs of the folder ``programs``; what each of them needs to run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Peer:
     probe: tuple[str, ...]
 
     def argv(self, role: str, port: int) -> list[str]:
-        """The command line of its ``client`` or ``worker``; the test is skipped, in CI failed, if it is not there."""
+        """Return the command line of its ``client`` or ``worker``; if it is missing, skip the test, or fail it in CI."""
         need(self.command[0])
         if subprocess.run([*self.command, *self.probe], capture_output=True, env=environment(), check=False).returncode:
             missing(self.name)
@@ -44,13 +44,13 @@ PEERS = {
 
 
 def environment() -> dict[str, str]:
-    """Where Node finds what ``make peers`` installed, and Python finds gearpool."""
+    """Return an environment in which Node finds the packages of ``make peers``, and Python finds gearpool."""
     return {**os.environ, "NODE_PATH": str(NODE_MODULES), "PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager
 def running(argv: list[str], address: str, functions: set[str]) -> Iterator[None]:
-    """A worker program, from the moment when the server knows its functions until the end of the block."""
+    """Run a worker program for the duration of a block, which begins once its functions are registered."""
     process = subprocess.Popen(argv, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with Client(address) as client:

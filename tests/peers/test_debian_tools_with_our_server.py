@@ -61,9 +61,9 @@ def test_gearman_submits_in_the_background_at_every_priority(
 ) -> None:
     assert gearman(server, "-b", *option, "-f", "later", "-u", "id-1", "payload").returncode == 0
     with Wire(server.port) as worker:
-        said = worker.can(b"later").grab()
-        assert said[0] is T.JOB_ASSIGN_UNIQ
-        assert said[3:] == (b"id-1", b"payload")
+        reply = worker.register(b"later").grab()
+        assert reply[0] is T.JOB_ASSIGN_UNIQ
+        assert reply[3:] == (b"id-1", b"payload")
 
 
 def test_gearman_exits_with_1_when_the_job_fails(server: ThreadedJobServer) -> None:
@@ -75,17 +75,17 @@ def test_gearman_exits_with_1_when_the_job_fails(server: ThreadedJobServer) -> N
             stderr=subprocess.DEVNULL,
         ) as client,
     ):
-        worker.can(b"bad").say(T.PRE_SLEEP)
-        assert worker.hear() == (T.NOOP,)
-        worker.say(T.WORK_FAIL, worker.grab()[1])
+        worker.register(b"bad").send_packet(T.PRE_SLEEP)
+        assert worker.receive() == (T.NOOP,)
+        worker.send_packet(T.WORK_FAIL, worker.grab()[1])
         assert client.wait(30) == 1
 
 
 def test_gearadmin_reads_status_priorities_workers_and_jobs(server: ThreadedJobServer) -> None:
     with Wire(server.port) as client, Wire(server.port) as worker:
         handle = client.submit(b"f", b"id-1").decode()
-        worker.can(b"f").say(T.SET_CLIENT_ID, b"me")
-        worker.settle()
+        worker.register(b"f").send_packet(T.SET_CLIENT_ID, b"me")
+        worker.sync()
         assert gearadmin(server, "--status") == "f\t1\t0\t1\n.\n"
         assert gearadmin(server, "--priority-status") == "f\t0\t1\t0\t1\n.\n"
         workers = gearadmin(server, "--workers").splitlines()
@@ -106,7 +106,7 @@ def test_gearadmin_cancels_a_job(server: ThreadedJobServer) -> None:
     with Wire(server.port) as client:
         handle = client.submit(b"f")
         gearadmin(server, "--cancel-job", handle.decode())
-        assert client.hear() == (T.WORK_FAIL, handle)
+        assert client.receive() == (T.WORK_FAIL, handle)
     assert gearadmin(server, "--status") == "f\t0\t0\t0\n.\n"
 
 
@@ -116,7 +116,7 @@ def test_gearadmin_reads_version_process_and_verbosity(server: ThreadedJobServer
     assert "ERROR" in gearadmin(server, "--server-verbose")
 
 
-def test_a_payload_from_a_file_passes_unharmed(server: ThreadedJobServer, tmp_path: Path) -> None:
+def test_a_payload_from_a_file_arrives_unchanged(server: ThreadedJobServer, tmp_path: Path) -> None:
     # Less than a pipe holds: ``gearman -w`` writes all of it before it reads the command's output.
     payload = bytes(range(256)) * 200
     (tmp_path / "in").write_bytes(payload)

@@ -33,7 +33,7 @@ def served() -> Iterator[int]:
 
 @pytest.fixture(scope="module", params=list(PEERS))
 def checked(request: pytest.FixtureRequest, served: int) -> dict[str, Any]:
-    """What a foreign client got for each of its checks."""
+    """The results of each check of a foreign client."""
     argv = PEERS[request.param].argv("client", served)
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
@@ -57,7 +57,7 @@ def test_a_foreign_client_may_submit_in_the_background_and_ask(checked: dict[str
     assert checked["background"] == {"known": True, "running": False}
 
 
-def test_a_foreign_client_sees_how_far_a_running_job_is(checked: dict[str, Any]) -> None:
+def test_a_foreign_client_sees_the_progress_of_a_running_job(checked: dict[str, Any]) -> None:
     assert checked["running"] == [1, 1, 1, 2]
 
 
@@ -80,7 +80,7 @@ def test_a_foreign_client_sees_exceptions(checked: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module", params=list(PEERS))
 def peer(request: pytest.FixtureRequest) -> str:
-    """Whose worker serves."""
+    """The kind of worker that serves."""
     name: str = request.param
     return name
 
@@ -95,10 +95,10 @@ def client(peer: str) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_foreign_worker_gets_and_gives_payloads_unharmed(client: Client, peer: str, size: int) -> None:
+def test_a_foreign_worker_receives_and_returns_payloads_unchanged(client: Client, peer: str, size: int) -> None:
     data = random.Random(size).randbytes(size)
     if peer == "perl" and not data:
-        # Perl's worker leaves out the separator of a result that it takes for false ("" and "0"): malformed, see
+        # Perl's worker omits the separator before a result that is false in Perl ("" and "0"): malformed, see
         # Gearman::Worker::_job_request. No server can make sense of it.
         pytest.skip("Perl's worker cannot send an empty result")
     assert client.submit_job("echo", data) == data
@@ -127,7 +127,7 @@ def test_a_foreign_workers_failure_and_exception_reach_us(client: Client) -> Non
     assert raised.value.payload == b"because"
 
 
-def test_we_see_how_far_a_foreign_worker_is(client: Client) -> None:
+def test_we_see_the_progress_of_a_foreign_worker(client: Client) -> None:
     job = client.submit("slow", "x")
     wait_for(lambda: client.get_job_status(job).progress == 0.5, "its report")
     assert client.get_job_status(job).is_running
@@ -201,7 +201,7 @@ def test_debians_gearman_as_a_worker_streams_fails_and_works_in_the_background(t
             wait_for(lambda: note.exists() and note.read_bytes() == b"one\0two\xff", "both notes")
 
 
-def test_ten_thousand_random_payloads_go_through_our_worker_and_back(served: int) -> None:
+def test_ten_thousand_random_payloads_pass_through_our_worker_unchanged(served: int) -> None:
     rng = random.Random(4730)
     payloads = [rng.randbytes(rng.randrange(64) if number % 50 else rng.randrange(140_000)) for number in range(10_000)]
     with Client(f"127.0.0.1:{served}") as client:

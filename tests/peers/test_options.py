@@ -113,7 +113,7 @@ Row = Callable[[Tools], None]
 
 
 def gearman_help() -> str:
-    """It goes to standard error."""
+    """Return the help of ``gearman``, which it prints to standard error."""
     return subprocess.run([need("gearman"), "-H"], capture_output=True, text=True, check=False).stderr
 
 
@@ -122,7 +122,7 @@ def gearadmin_help() -> str:
 
 
 def row(table: dict[str, Row], *options: str) -> Callable[[Row], Row]:
-    """Enter a check into the table under the options it covers."""
+    """Register a check in the table under the options it covers."""
 
     def enter(check: Row) -> Row:
         for option in options:
@@ -135,7 +135,7 @@ def row(table: dict[str, Row], *options: str) -> Callable[[Row], Row]:
 @row(GEARMAN, "-f")
 def function(tools: Tools) -> None:
     assert tools.gearman("-f", "reverse", "ab") == tools.submit("reverse", "ab") == (0, b"ba")
-    # Theirs runs both at once, in either order.
+    # Debian's gearman runs both concurrently, in either order.
     assert tools.gearman("-f", "reverse", "-f", "echo", "ab")[1] in (b"baab", b"abba")
     assert tools.submit("reverse", "-f", "echo", "ab")[1] == b"baab"
     assert tools.gearman("-f", "fail", "x")[0] == tools.submit("fail", "x")[0] == 1
@@ -376,16 +376,16 @@ def server_verbose(tools: Tools) -> None:
 
 
 @pytest.mark.parametrize("option", list(GEARMAN))
-def test_gearman_has_its_counterpart(tools: Tools, option: str) -> None:
+def test_each_option_of_gearman_has_a_tested_counterpart(tools: Tools, option: str) -> None:
     GEARMAN[option](tools)
 
 
 @pytest.mark.parametrize("option", list(GEARADMIN))
-def test_gearadmin_has_its_counterpart(tools: Tools, option: str) -> None:
+def test_each_option_of_gearadmin_has_a_tested_counterpart(tools: Tools, option: str) -> None:
     GEARADMIN[option](tools)
 
 
-def test_no_option_is_left_out() -> None:
+def test_no_option_is_omitted() -> None:
     page = (Path(ROOT) / "deploy" / "MIGRATING-CLIENTS.md").read_text()
     theirs = set(re.findall(r"^\t(-\w)\b", gearman_help(), re.MULTILINE))
     long = set(re.findall(r"(--[a-z-]+)", gearadmin_help()))

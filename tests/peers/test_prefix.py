@@ -35,7 +35,7 @@ def test_a_perl_client_with_a_prefix_is_served(kind: str) -> None:
             worker.stop()
 
 
-def test_the_configuration_takes_such_a_name(tmp_path: Path) -> None:
+def test_the_configuration_accepts_such_a_name(tmp_path: Path) -> None:
     path = tmp_path / "workers.yaml"
     path.write_text(
         'servers: s:1\nfunctions: {"dev\\tfoo": gearpool.examples.reverse, two words: gearpool.examples.upper}\n'

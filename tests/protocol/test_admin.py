@@ -227,7 +227,7 @@ _count = st.integers(0, 2**40)
 
 @given(st.lists(st.tuples(_name, _count, _count, _count)))
 def test_status_is_read_as_written(rows: list[tuple[bytes, int, int, int]]) -> None:
-    back = admin.parse_status(b"".join(admin.format_status(rows)))
+    back = admin.parse_status(b"".join(admin.format_counted(rows)))
     assert [(row.function.encode("utf-8", "surrogateescape"), *row[1:]) for row in back] == rows
 
 
@@ -249,7 +249,7 @@ def test_workers_are_read_as_written(rows: list[tuple[int, bytes, bytes, list[by
 
 @given(st.lists(st.tuples(_name, _count, st.booleans(), st.booleans())))
 def test_jobs_are_read_as_written(rows: list[tuple[bytes, int, bool, bool]]) -> None:
-    back = admin.parse_jobs(b"".join(admin.format_jobs(rows)))
+    back = admin.parse_jobs(b"".join(admin.format_counted(rows)))
     assert [(row.handle.encode("utf-8", "surrogateescape"), *row[1:]) for row in back] == rows
 
 

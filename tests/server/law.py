@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gearpool.server.ledger import Ledger
-from gearpool.server.queues import NORMAL
+from gearpool.server.records import NORMAL
 
 
 def check(ledger: Ledger) -> None:

@@ -50,7 +50,7 @@ def test_show_jobs_tells_retries_and_background() -> None:
     assert Talker(core).ask("show jobs") == "H:h:1\t1\t0\t0\nH:h:2\t0\t0\t1\n.\n"
 
 
-def test_a_running_job_nobody_waits_for_is_shown_as_ignored() -> None:
+def test_a_running_job_without_a_waiting_client_is_shown_as_ignored() -> None:
     core = Core(host="h")
     client = Talker(core)
     client.submit()
@@ -109,9 +109,9 @@ def test_a_cancelled_scheduled_job_never_comes() -> None:
     core = Core()
     ((_, handle),) = Talker(core).say(T.SUBMIT_JOB_EPOCH, b"f", b"", b"10", b"")
     assert Talker(core).ask(f"cancel job {handle.decode()}") == "OK\r\n"
-    core.pass_time(20)
+    core.ledger.release_due(20)
     assert worker(core).grab() == (T.NO_JOB,)
-    assert core.next_due is None
+    assert core.ledger.next_due is None
 
 
 def test_create_function_makes_it_appear() -> None:

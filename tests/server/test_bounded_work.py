@@ -11,8 +11,7 @@ from gearpool.protocol.packets import PacketType
 from gearpool.server.core import Core
 from gearpool.server.ledger import KEEP_IDLE, Ledger, TooManyFunctionsError
 from gearpool.server.pacing import PIECE
-from gearpool.server.peers import Peer
-from gearpool.server.queues import BULKY
+from gearpool.server.records import BULKY, Peer
 from gearpool.server.workers import MAX_ABILITIES
 from tests.server.law import check
 from tests.server.talk import T, Talker, worker
@@ -83,7 +82,8 @@ def test_a_list_tells_nothing_of_jobs_that_end_while_it_is_made() -> None:
     reader = Talker(core)
     core.receive(reader.peer, b"show jobs\n", 1)
     client.leave()
-    core.finish_leaving()
+    while core.leaving:
+        core.advance_leaving()
     while reader.peer.behind:
         core.advance(reader.peer, 1)
     text = reader.raw()
@@ -168,11 +168,11 @@ def test_jobs_due_at_the_same_second_are_queued_piece_by_piece() -> None:
     client = Talker(core)
     for number in range(3000):
         core.receive(client.peer, request(T.SUBMIT_JOB_EPOCH, b"f", b"%d" % number, b"5", b""))
-    core.pass_time(10.0)
+    core.ledger.release_due(10.0)
     assert 0 < core.ledger.functions[b"f"].scheduled < 3000
-    assert core.next_due == 5.0, "it is called again at once"
-    while core.next_due is not None:
-        core.pass_time(10.0)
+    assert core.ledger.next_due == 5.0, "it is called again at once"
+    while core.ledger.next_due is not None:
+        core.ledger.release_due(10.0)
     assert core.ledger.functions[b"f"].scheduled == 0
     check(core.ledger)
 
@@ -235,8 +235,10 @@ def test_a_list_that_is_not_read_keeps_no_payload() -> None:
     core.receive(reader.peer, b"show jobs\n", 1)
     assert reader.peer.behind
     client.leave()
-    core.finish_leaving()
-    assert sys.getrefcount(payload) == 2, "this function's, and the argument's"
+    while core.leaving:
+        core.advance_leaving()
+    alone = bytes(len(payload))
+    assert sys.getrefcount(payload) == sys.getrefcount(alone), "only this function refers to it"
 
 
 def test_lines_beyond_a_command_of_too_many_words_are_not_served() -> None:

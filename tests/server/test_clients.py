@@ -262,18 +262,18 @@ def test_an_epoch_job_waits_for_its_time_and_then_wakes_workers() -> None:
     runner = worker(core)
     runner.say(T.PRE_SLEEP)
     ((_, handle),) = client.say(T.SUBMIT_JOB_EPOCH, b"f", b"u", b"1000", b"later")
-    assert core.next_due == 1000
+    assert core.ledger.next_due == 1000
     assert runner.heard() == []
     assert status(client, handle) == (b"1", b"0", b"0", b"0")
-    core.pass_time(999.9)
+    core.ledger.release_due(999.9)
     assert runner.heard() == []
     assert runner.grab() == (T.NO_JOB,)
     runner.say(T.PRE_SLEEP)
-    core.pass_time(1000)
+    core.ledger.release_due(1000)
     check(core.ledger)
     assert runner.heard() == [(T.NOOP,)]
     assert runner.grab() == (T.JOB_ASSIGN_UNIQ, handle, b"f", b"u", b"later")
-    assert core.next_due is None
+    assert core.ledger.next_due is None
 
 
 def test_epoch_jobs_come_in_the_order_of_their_times() -> None:
@@ -281,7 +281,7 @@ def test_epoch_jobs_come_in_the_order_of_their_times() -> None:
     client = Talker(core)
     for epoch in (b"30", b"10", b"20"):
         client.say(T.SUBMIT_JOB_EPOCH, b"f", b"", epoch, epoch)
-    core.pass_time(25)
+    core.ledger.release_due(25)
     runner = worker(core)
     assert [runner.grab()[-1] for _ in range(2)] == [b"10", b"20"]
     assert runner.grab() == (T.NO_JOB,)

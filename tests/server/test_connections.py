@@ -11,7 +11,7 @@ import pytest
 from gearpool.protocol.codec import request
 from gearpool.server.connections import PAUSE_READING_AT, SEND_BYTES, Connection
 from gearpool.server.core import Core
-from gearpool.server.debts import Debts
+from gearpool.server.memory_use import MemoryUse
 from gearpool.server.pacing import HANDSHAKE_WORK, PASS_WORK, Pacing
 from tests.conformance.wire import T
 
@@ -72,13 +72,13 @@ class Server:
     def __init__(self) -> None:
         self.core = Core()
         self.pacing = Pacing()
-        self.debts: Debts[Connection] = Debts(1 << 40)
+        self.memory_use: MemoryUse[Connection] = MemoryUse(1 << 40)
         self.max_unsent = 1 << 40
         self.loop = Loop()
         self.behind: list[Connection] = []
         self.turns = 0
 
-    def turn_done(self) -> None:
+    def flush_soon(self) -> None:
         self.turns += 1
 
     def put_behind(self, connection: Connection) -> None:
@@ -152,7 +152,7 @@ def test_requests_that_wait_for_room_are_memory_that_it_costs() -> None:
     connection.advance()
     count = length_hint(connection.peer.backlog)
     assert count > 1000
-    assert server.debts.total >= connection._out_bytes + 100 * count
+    assert server.memory_use.total >= connection._out_bytes + 100 * count
 
 
 def test_lines_that_wait_for_room_take_little_more_than_what_was_sent() -> None:
@@ -182,7 +182,7 @@ def test_one_call_sends_a_bounded_amount() -> None:
     assert connection._out_bytes > PAUSE_READING_AT
 
 
-def test_payloads_of_jobs_that_it_runs_are_no_debt() -> None:
+def test_payloads_of_running_jobs_are_not_counted() -> None:
     server, stream = Server(), Stream(takes=0)
     server.max_unsent = 1024 * 1024
     client, worker = server.connect(Stream()), server.connect(stream)
@@ -195,7 +195,7 @@ def test_payloads_of_jobs_that_it_runs_are_no_debt() -> None:
     worker.flush()
     assert worker._out_bytes > size
     assert not worker.peer.closed
-    assert server.debts.total == 0
+    assert server.memory_use.total == 0
     worker.peer.send(bytes(2 * 1024 * 1024))
     worker.flush()
     assert worker.peer.closed

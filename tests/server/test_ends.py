@@ -86,13 +86,14 @@ def test_nothing_of_a_payload_is_kept_after_the_end(
     if how == "scheduled":
         core._clients.submit_epoch(client.peer, [b"f", unique, b"1000", payload])
         if end is not cancel_what_waits:
-            core.pass_time(2000.0)
+            core.ledger.release_due(2000.0)
     else:
         kind = Type.SUBMIT_JOB if how == "foreground" else Type.SUBMIT_JOB_BG
         core._handlers[kind](client.peer, [b"f", unique, payload])
-    assert sys.getrefcount(payload) > 2
+    alone = b"a payload that only this function refers to".upper()
+    assert sys.getrefcount(payload) > sys.getrefcount(alone)
     end(core, client)
     assert core.ledger.jobs == {}
     client.raw()
-    # One for this function, one for the call.
-    assert sys.getrefcount(payload) == 2
+    # How many those are depends on the version of Python.
+    assert sys.getrefcount(payload) == sys.getrefcount(alone)

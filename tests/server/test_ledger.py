@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gearpool.server.ledger import Ledger, QueueFullError
-from gearpool.server.peers import Peer
-from gearpool.server.queues import NORMAL, FunctionQueue
+from gearpool.server.records import NORMAL, FunctionQueue, Peer
 from tests.server.law import check
 
 

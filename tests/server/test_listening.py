@@ -26,11 +26,16 @@ def test_what_is_an_address(text: str, expected: tuple[str, int]) -> None:
     assert parse_listen(text) == expected
 
 
+def test_another_port_may_be_the_default() -> None:
+    assert parse_listen("box", 9418) == ("box", 9418)
+    assert parse_listen("box:1", 9418) == ("box", 1)
+
+
 @pytest.mark.parametrize(
     "text", ["a:b", "a:70000", "a:-1", "a:", "[::1", "[x]:1", "[::1]x", "1:2:3", "a:" + "1" * 5000]
 )
 def test_what_is_none(text: str) -> None:
-    with pytest.raises(InvalidArgument, match="is no address to listen on"):
+    with pytest.raises(InvalidArgument, match="is not an address to listen on"):
         parse_listen(text)
 
 

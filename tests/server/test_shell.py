@@ -74,7 +74,7 @@ def test_start_quiet_and_stop_may_come_in_any_order_and_number() -> None:
 
 def test_quiet_takes_no_more_connections_and_serves_those_that_are() -> None:
     with job_server() as server, connect(server) as client:
-        client.settle()
+        client.sync()
         server.call(lambda each: each.quiet())
         with pytest.raises(ConnectionRefusedError):
             connect(server)
@@ -84,23 +84,23 @@ def test_quiet_takes_no_more_connections_and_serves_those_that_are() -> None:
 def test_stop_lets_running_jobs_end_hands_out_no_more_and_refuses_new_ones() -> None:
     server = ThreadedJobServer()
     server.start()
-    with connect(server) as client, connect(server).can(b"f") as worker, connect(server) as late:
-        late.settle()
+    with connect(server) as client, connect(server).register(b"f") as worker, connect(server) as late:
+        late.sync()
         running = client.submit(b"f", b"1")
         worker.grab()
         client.submit(b"f", b"2")
         stopping = gevent.get_hub().threadpool.spawn(server.stop, 20.0)
         eventually(lambda: late.ask(T.SUBMIT_JOB_BG, b"f", b"", b"")[0] is T.ERROR, "the drain")
         assert worker.grab() == (T.NO_JOB,)
-        worker.say(T.WORK_COMPLETE, running, b"r")
-        assert client.hear() == (T.WORK_COMPLETE, running, b"r")
+        worker.send_packet(T.WORK_COMPLETE, running, b"r")
+        assert client.receive() == (T.WORK_COMPLETE, running, b"r")
         assert client.closed()
         assert worker.closed()
         stopping.get(timeout=20)
 
 
 def test_stop_closes_everything_at_its_deadline() -> None:
-    with job_server() as server, connect(server) as client, connect(server).can(b"f") as worker:
+    with job_server() as server, connect(server) as client, connect(server).register(b"f") as worker:
         client.submit(b"f")
         worker.grab()
         server.stop(0.05)
@@ -120,46 +120,46 @@ def test_a_restarted_server_has_forgotten_all_and_never_uses_a_handle_again() ->
 
 def test_a_dropped_connection_s_jobs_wait_again() -> None:
     with job_server() as server:
-        with connect(server) as client, connect(server).can(b"f") as worker:
+        with connect(server) as client, connect(server).register(b"f") as worker:
             handle = client.submit(b"f", b"u", b"", T.SUBMIT_JOB_BG)
             worker.grab()
             server.drop_connections()
             assert worker.closed()
-        with connect(server).can(b"f") as worker:
+        with connect(server).register(b"f") as worker:
             assert worker.grab()[1] == handle
 
 
 def test_an_epoch_job_wakes_a_sleeping_worker_when_its_time_comes() -> None:
-    with job_server() as server, connect(server) as client, connect(server).can(b"f") as worker:
-        worker.say(T.PRE_SLEEP)
+    with job_server() as server, connect(server) as client, connect(server).register(b"f") as worker:
+        worker.send_packet(T.PRE_SLEEP)
         soon = int(time.time()) + 1
         handle = client.ask(T.SUBMIT_JOB_EPOCH, b"f", b"u", b"%d" % soon, b"x")[1]
         client.ask(T.SUBMIT_JOB_EPOCH, b"f", b"v", b"%d" % (soon + 10_000), b"y")
-        assert worker.hear() == (T.NOOP,)
+        assert worker.receive() == (T.NOOP,)
         assert time.time() >= soon
         assert worker.grab()[1] == handle
         assert worker.grab() == (T.NO_JOB,)
 
 
 def test_an_earlier_epoch_job_is_not_kept_waiting_by_a_later_one() -> None:
-    with job_server() as server, connect(server) as client, connect(server).can(b"f") as worker:
-        worker.say(T.PRE_SLEEP)
+    with job_server() as server, connect(server) as client, connect(server).register(b"f") as worker:
+        worker.send_packet(T.PRE_SLEEP)
         client.ask(T.SUBMIT_JOB_EPOCH, b"f", b"v", b"%d" % (time.time() + 10_000), b"y")
         client.ask(T.SUBMIT_JOB_EPOCH, b"f", b"u", b"1", b"x")
-        assert worker.hear() == (T.NOOP,)
+        assert worker.receive() == (T.NOOP,)
 
 
-def test_who_does_not_read_results_is_let_go_and_others_are_served() -> None:
-    with job_server(max_unsent=4 * 1024 * 1024) as server, connect(server).can(b"f") as worker:
+def test_a_client_that_does_not_read_its_results_is_disconnected_and_others_are_served() -> None:
+    with job_server(max_unsent=4 * 1024 * 1024) as server, connect(server).register(b"f") as worker:
         deaf = connect(server)
         handle = deaf.submit(b"f")
         worker.grab()
         for _ in range(20):
-            worker.say(T.WORK_DATA, handle, bytes(1024 * 1024))
+            worker.send_packet(T.WORK_DATA, handle, bytes(1024 * 1024))
         eventually(lambda: server.call(lambda each: each.connections) == 1, "the client to be let go")
-        assert worker.settle() == []
-        worker.say(T.WORK_COMPLETE, handle, b"")
-        assert worker.settle() == []
+        assert worker.sync() == []
+        worker.send_packet(T.WORK_COMPLETE, handle, b"")
+        assert worker.sync() == []
         deaf.close()
 
 
@@ -174,25 +174,29 @@ def test_who_asks_and_does_not_read_is_not_read_until_it_does() -> None:
         waiting = server.call(lambda each: sum(c._out_bytes for c in each._connections.values()))
         assert waiting < size * count / 2, "what is not read in does not pile up"
         for _ in range(count):
-            assert len(client.hear()[1]) == size
+            assert len(client.receive()[1]) == size
         asking.get(timeout=20)
-        assert client.settle() == []
+        assert client.sync() == []
 
 
 def test_a_worker_may_grab_more_than_it_reads() -> None:
-    with job_server(max_unsent=1024 * 1024) as server, connect(server) as client, connect(server).can(b"f") as worker:
+    with (
+        job_server(max_unsent=1024 * 1024) as server,
+        connect(server) as client,
+        connect(server).register(b"f") as worker,
+    ):
         for number in range(20):
             client.submit(b"f", b"%d" % number, bytes(1024 * 1024))
         worker.send(request(T.GRAB_JOB_UNIQ) * 20)
-        client.settle()
-        assert [worker.hear()[3] for _ in range(20)] == [b"%d" % number for number in range(20)]
+        client.sync()
+        assert [worker.receive()[3] for _ in range(20)] == [b"%d" % number for number in range(20)]
 
 
 def test_an_answer_reaches_who_has_finished_asking() -> None:
     with job_server() as server, connect(server) as client:
         for number in range(3000):
-            client.say(T.CAN_DO, b"%d" % number + b"x" * 200)
-        client.settle()
+            client.send_packet(T.CAN_DO, b"%d" % number + b"x" * 200)
+        client.sync()
         with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
             sock.sendall(b"status\n" * 20)
             sock.shutdown(socket.SHUT_WR)
@@ -225,7 +229,7 @@ def test_a_fault_of_the_server_costs_one_connection_only(caplog: pytest.LogCaptu
 
         server.call(break_echo)
         with connect(server) as victim:
-            victim.say(T.ECHO_REQ, b"x")
+            victim.send_packet(T.ECHO_REQ, b"x")
             assert victim.closed()
         with connect(server) as other:
             assert other.submit(b"f", kind=T.SUBMIT_JOB_BG)
@@ -236,8 +240,8 @@ def test_two_hundred_connections_at_once() -> None:
     with job_server() as server:
         wires = [connect(server) for _ in range(200)]
         for wire in wires:
-            wire.say(T.ECHO_REQ, b"x")
-        assert all(wire.hear() == (T.ECHO_RES, b"x") for wire in wires)
+            wire.send_packet(T.ECHO_REQ, b"x")
+        assert all(wire.receive() == (T.ECHO_RES, b"x") for wire in wires)
         assert len(ask_text(server.port, Command.WORKERS).splitlines()) == 202
         for wire in wires:
             wire.close()
@@ -248,26 +252,26 @@ def test_it_may_listen_where_it_listened_before() -> None:
     port = free_port()
     for _ in range(3):
         with job_server(listen=("127.0.0.1", port)) as server, connect(server) as client:
-            client.settle()
+            client.sync()
 
 
-def test_a_client_that_runs_a_job_is_let_go_like_any_other() -> None:
-    with job_server(max_unsent=4 * 1024 * 1024) as server, connect(server).can(b"f") as worker:
-        deaf = connect(server).can(b"g")
+def test_a_client_that_also_runs_a_job_is_disconnected_like_any_other() -> None:
+    with job_server(max_unsent=4 * 1024 * 1024) as server, connect(server).register(b"f") as worker:
+        deaf = connect(server).register(b"g")
         deaf.submit(b"g", kind=T.SUBMIT_JOB_BG)
         deaf.grab()
         handle = deaf.submit(b"f")
         worker.grab()
         for _ in range(20):
-            worker.say(T.WORK_DATA, handle, bytes(1024 * 1024))
+            worker.send_packet(T.WORK_DATA, handle, bytes(1024 * 1024))
         eventually(lambda: server.call(lambda each: each.connections) == 1, "the client to be let go")
-        assert worker.settle() == []
+        assert worker.sync() == []
         deaf.close()
 
 
-def test_all_connections_together_cost_so_much_and_the_oldest_debtor_goes_first() -> None:
+def test_above_the_limit_of_all_connections_the_one_counted_longest_is_closed() -> None:
     mebibyte = 1024 * 1024
-    with job_server(max_buffered=30 * mebibyte) as server, connect(server).can(b"f") as worker:
+    with job_server(max_buffered=30 * mebibyte) as server, connect(server).register(b"f") as worker:
         clients = [connect(server) for _ in range(3)]
         handles = [client.submit(b"f") for client in clients]
         for _ in handles:
@@ -275,27 +279,27 @@ def test_all_connections_together_cost_so_much_and_the_oldest_debtor_goes_first(
         for handle in handles:
             # Each alone is far below its own limit.
             for _ in range(16):
-                worker.say(T.WORK_DATA, handle, bytes(mebibyte))
-            assert worker.settle() == []
-        eventually(lambda: server.call(lambda each: each.debts.total) <= 30 * mebibyte, "room")
+                worker.send_packet(T.WORK_DATA, handle, bytes(mebibyte))
+            assert worker.sync() == []
+        eventually(lambda: server.call(lambda each: each.memory_use.total) <= 30 * mebibyte, "room")
         assert server.call(lambda each: each.connections) < 4
-        assert clients[0].closed(), "it has been in debt longest"
+        assert clients[0].closed(), "it was counted longest"
         for client in clients:
             client.close()
 
 
 def test_unfinished_packets_are_counted_too() -> None:
     with job_server(max_buffered=5 * 1024 * 1024) as server, connect(server) as bystander:
-        bystander.settle()
+        bystander.sync()
         wires = [connect(server) for _ in range(3)]
         half = 2 * 1024 * 1024
         for number, wire in enumerate(wires, 1):
             wire.send(request(T.ECHO_REQ, bytes(2 * half))[:half])
             if number < 3:
-                eventually(lambda: server.call(lambda each: each.debts.total) >= number * half, "it to be counted")  # noqa: B023
+                eventually(lambda: server.call(lambda each: each.memory_use.total) >= number * half, "it to be counted")  # noqa: B023
         eventually(lambda: server.call(lambda each: each.connections) == 3, "the oldest to be let go")
         assert wires[0].closed()
-        assert bystander.settle() == []
+        assert bystander.sync() == []
         for wire in wires:
             wire.close()
 
@@ -303,8 +307,8 @@ def test_unfinished_packets_are_counted_too() -> None:
 def test_who_reads_its_lists_late_gets_them_all() -> None:
     with job_server() as server, connect(server) as client:
         for number in range(2000):
-            client.say(T.SUBMIT_JOB_BG, b"f", b"%d" % number, b"")
-        client.settle()
+            client.send_packet(T.SUBMIT_JOB_BG, b"f", b"%d" % number, b"")
+        client.sync()
         with socket.socket() as sock:
             sock.settimeout(10)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -349,13 +353,13 @@ def test_a_pass_serves_so_many_that_are_behind_and_the_others_first_in_the_next(
 
 def test_an_idle_connection_makes_room_for_a_newcomer_and_those_with_jobs_stay() -> None:
     with job_server(max_connections=4) as server:
-        client, worker = connect(server), connect(server).can(b"f")
+        client, worker = connect(server), connect(server).register(b"f")
         client.submit(b"f")
         idle = [connect(server), connect(server)]
         for each in idle:
-            each.settle()
+            each.sync()
         with connect(server) as newcomer:
-            assert newcomer.settle() == []
+            assert newcomer.sync() == []
             newcomer.submit(b"f")
             assert idle[0].closed()
             assert worker.grab()[0] is T.JOB_ASSIGN_UNIQ
@@ -365,14 +369,14 @@ def test_an_idle_connection_makes_room_for_a_newcomer_and_those_with_jobs_stay()
 
 def test_at_the_limit_a_newcomer_is_turned_away_at_once(caplog: pytest.LogCaptureFixture) -> None:
     with job_server(max_connections=2) as server:
-        workers = [connect(server).can(b"f") for _ in range(2)]
+        workers = [connect(server).register(b"f") for _ in range(2)]
         for _ in range(100):
             with connect(server) as newcomer:
                 assert newcomer.closed()
         workers[0].close()
         eventually(lambda: server.call(lambda each: each.connections) == 1, "one to leave")
         with connect(server) as newcomer:
-            assert newcomer.settle() == []
+            assert newcomer.sync() == []
         workers[1].close()
         lines = [record for record in caplog.records if "refused a connection" in record.getMessage()]
         assert 0 < len(lines) < 20, "the log is limited"

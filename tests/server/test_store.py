@@ -15,7 +15,7 @@ from gearpool.errors import ConfigurationError
 from gearpool.protocol.codec import request
 from gearpool.server import JobServer
 from gearpool.server.core import Core
-from gearpool.server.queues import HIGH, NORMAL
+from gearpool.server.records import HIGH, NORMAL
 from gearpool.server.store import Kept, Store, StoreError
 from gearpool.settings import store_problem
 from gearpool.testing.servers import job_server
@@ -41,7 +41,7 @@ def again(path: str, store: Store) -> tuple[Core, Store]:
     store.commit()
     store.close()
     after = Store(path)
-    core = Core(host="h", keeper=after)
+    core = Core(host="h", job_store=after)
     for each in after.load():
         core.ledger.restore(*each)
     check(core.ledger)
@@ -50,7 +50,7 @@ def again(path: str, store: Store) -> tuple[Core, Store]:
 
 def test_background_jobs_come_back_with_everything_they_had_and_foreground_jobs_do_not(path: str) -> None:
     store = Store(path)
-    core = Core(host="h", keeper=store)
+    core = Core(host="h", job_store=store)
     client = Talker(core)
     client.submit(b"f", b"u", b"da\0ta", T.SUBMIT_JOB_BG)
     client.submit(b"f", b"v", b"foreground")
@@ -64,7 +64,7 @@ def test_background_jobs_come_back_with_everything_they_had_and_foreground_jobs_
         (b"H:h:4", b"w", b"later", NORMAL, b""),
         (b"H:h:5", b"x", b"r", NORMAL, b"sum"),
     ]
-    assert core.next_due == 4000000000
+    assert core.ledger.next_due == 4000000000
     client = Talker(core)
     assert client.submit(unique=b"u") == b"H:h:1", "it is joined as before"
     assert client.submit() == b"H:h:6", "no handle is used twice"
@@ -75,7 +75,7 @@ def test_background_jobs_come_back_with_everything_they_had_and_foreground_jobs_
 @pytest.mark.parametrize("end", [T.WORK_COMPLETE, T.WORK_FAIL, T.WORK_EXCEPTION, "cancel", "cancel running"])
 def test_a_job_that_has_ended_does_not_come_back(path: str, end: T | str) -> None:
     store = Store(path)
-    core = Core(host="h", keeper=store)
+    core = Core(host="h", job_store=store)
     handle = Talker(core).submit(kind=T.SUBMIT_JOB_BG)
     store.commit()
     runner = worker(core)
@@ -92,7 +92,7 @@ def test_a_job_that_has_ended_does_not_come_back(path: str, end: T | str) -> Non
 
 def test_a_running_job_comes_back(path: str) -> None:
     store = Store(path)
-    core = Core(host="h", keeper=store)
+    core = Core(host="h", job_store=store)
     handle = Talker(core).submit(kind=T.SUBMIT_JOB_BG)
     worker(core).grab()
     core, store = again(path, store)
@@ -102,7 +102,7 @@ def test_a_running_job_comes_back(path: str) -> None:
 
 def test_a_foreground_job_joined_in_the_background_is_kept(path: str) -> None:
     store = Store(path)
-    core = Core(host="h", keeper=store)
+    core = Core(host="h", job_store=store)
     client = Talker(core)
     handle = client.submit(unique=b"u", data=b"first")
     assert client.submit(unique=b"u", data=b"second", kind=T.SUBMIT_JOB_BG) == handle
@@ -113,7 +113,7 @@ def test_a_foreground_job_joined_in_the_background_is_kept(path: str) -> None:
 
 def test_a_job_that_came_and_went_between_two_commits_is_never_written(path: str) -> None:
     store = Store(path)
-    core = Core(keeper=store)
+    core = Core(job_store=store)
     handle = Talker(core).submit(kind=T.SUBMIT_JOB_BG)
     runner = worker(core)
     runner.grab()
@@ -124,7 +124,7 @@ def test_a_job_that_came_and_went_between_two_commits_is_never_written(path: str
 
 def test_what_cannot_be_written_is_refused_and_not_run(path: str) -> None:
     store = Store(path)
-    core = Core(keeper=store)
+    core = Core(job_store=store)
     client, other = Talker(core), Talker(core)
     handle = client.submit(unique=b"u", kind=T.SUBMIT_JOB_BG)
     store.commit()
@@ -144,7 +144,7 @@ def test_what_cannot_be_written_is_refused_and_not_run(path: str) -> None:
 
 def test_a_failed_commit_writes_nothing_and_says_so(path: str) -> None:
     store = Store(path)
-    core = Core(keeper=store)
+    core = Core(job_store=store)
     handle = Talker(core).submit(kind=T.SUBMIT_JOB_BG)
     store._file.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreError):
@@ -177,12 +177,12 @@ def test_a_restart_forgets_nothing_that_was_acknowledged(path: str) -> None:
             handles = [client.submit(b"f", b"%d" % number, b"x", T.SUBMIT_JOB_BG) for number in range(50)]
         server.restart()
         with Wire(server.port) as client:
-            worker = client.can(b"f")
+            worker = client.register(b"f")
             assert [worker.grab()[1] for _ in range(50)] == handles
             assert worker.grab() == (T.NO_JOB,)
             for handle in handles:
-                worker.say(T.WORK_COMPLETE, handle, b"")
-            assert worker.settle() == []
+                worker.send_packet(T.WORK_COMPLETE, handle, b"")
+            assert worker.sync() == []
     assert kept(path) == []
 
 
@@ -192,8 +192,8 @@ def test_a_job_for_later_is_still_due_after_a_restart(path: str) -> None:
             handle = client.ask(T.SUBMIT_JOB_EPOCH, b"f", b"u", b"1000", b"x")[1]
         server.restart()
         with Wire(server.port) as worker:
-            worker.can(b"f").say(T.PRE_SLEEP)
-            assert worker.hear() == (T.NOOP,)
+            worker.register(b"f").send_packet(T.PRE_SLEEP)
+            assert worker.receive() == (T.NOOP,)
             assert worker.grab()[1] == handle
 
 
@@ -212,12 +212,12 @@ gevent.get_hub().join()
         with Wire(int(process.stdout.readline())) as client:
             for number in range(2000):
                 client.send(request(T.SUBMIT_JOB_BG, b"f", b"%d" % number, b"payload"))
-            acknowledged += [client.hear()[1] for _ in range(1000)]
+            acknowledged += [client.receive()[1] for _ in range(1000)]
             process.kill()
             # What was still on its way was acknowledged, too.
             try:
                 while True:
-                    acknowledged.append(client.hear()[1])
+                    acknowledged.append(client.receive()[1])
             except (EOFError, OSError):
                 pass
     on_disk = [each.handle for each in kept(path)]
@@ -226,11 +226,11 @@ gevent.get_hub().join()
 
 def test_the_file_does_not_grow_with_jobs_that_are_done(path: str) -> None:
     with job_server(store=path) as server, Wire(server.port) as client, Wire(server.port) as runner:
-        runner.can(b"f")
+        runner.register(b"f")
         for number in range(300):
             handle = client.submit(b"f", b"%d" % number, bytes(20_000), T.SUBMIT_JOB_BG)
             assert runner.grab()[1] == handle
-            runner.say(T.WORK_COMPLETE, handle, b"")
+            runner.send_packet(T.WORK_COMPLETE, handle, b"")
         eventually(lambda: runner.status(handle) == (b"0", b"0", b"0", b"0"), "the end")
     assert Path(path).stat().st_size < 2_000_000, "300 jobs of 20 kB passed through"
 
@@ -266,6 +266,10 @@ def test_a_row_that_is_no_job_is_named_with_how_to_delete_it(path: str, value: s
         pass
     assert told in str(caught.value)
     assert "DELETE FROM jobs WHERE rowid = 1" in str(caught.value)
+    with sqlite3.connect(path, timeout=0.0) as database:  # the failed start has released the file
+        database.execute("DELETE FROM jobs WHERE rowid = 1")
+    database.close()
+    assert kept(path) == []
 
 
 def test_two_rows_that_should_have_been_joined_both_run(path: str) -> None:
@@ -275,17 +279,17 @@ def test_two_rows_that_should_have_been_joined_both_run(path: str) -> None:
             database.execute("INSERT INTO jobs VALUES (?, x'66', x'75', 1, NULL, x'', x'')", (b"H:h:%d" % number,))
     database.close()
     with job_server(store=path) as server, Wire(server.port) as worker:
-        worker.can(b"f")
+        worker.register(b"f")
         for handle in (b"H:h:1", b"H:h:2"):
             assert worker.grab()[1] == handle
-            worker.say(T.WORK_COMPLETE, handle, b"")
-        assert worker.settle() == []
+            worker.send_packet(T.WORK_COMPLETE, handle, b"")
+        assert worker.sync() == []
     assert kept(path) == []
 
 
 def damage_a_page(path: str) -> None:
     store = Store(path)
-    core = Core(host="h", keeper=store)
+    core = Core(host="h", job_store=store)
     for number in range(2000):
         core.ledger.submit(core.ledger.function(b"f"), b"%d" % number, bytes(200), NORMAL, None)
     store.commit()
@@ -316,7 +320,7 @@ def make_another_program_s(path: str) -> None:
 
 
 @pytest.mark.parametrize("harm", [damage_a_page, lose_the_table, cut_it_short, make_another_program_s])
-def test_a_damaged_file_is_told_in_a_line_and_exit_78(path: str, harm: Callable[[str], None]) -> None:
+def test_a_damaged_file_is_reported_in_one_line_with_exit_78(path: str, harm: Callable[[str], None]) -> None:
     harm(path)
     before = Path(path).read_bytes()
     argv = [sys.executable, "-m", "gearpool", "server", "--listen", "127.0.0.1:0", "--store", path]
@@ -339,7 +343,7 @@ def test_a_file_that_is_gone_from_under_the_server_refuses_background_jobs(
         for _ in range(100):
             assert client.ask(T.SUBMIT_JOB_BG, b"f", b"", b"")[:2] == (T.ERROR, b"QUEUE_ERROR")
         assert client.submit(b"f", b"v"), "foreground jobs are not kept anyway"
-        client.can(b"f")
+        client.register(b"f")
         assert client.grab()[1] == first
     lines = [record.getMessage() for record in caplog.records if "cannot write to" in record.getMessage()]
     assert lines
@@ -351,18 +355,18 @@ def test_a_file_that_is_gone_from_under_the_server_refuses_background_jobs(
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_a_job_that_was_refused_does_not_run_though_a_worker_grabbed_it_at_once(path: str, kind: T, size: int) -> None:
     store = Store(path)
-    core = Core(keeper=store)
+    core = Core(job_store=store)
     client, runner = Talker(core), worker(core)
     core.receive(client.peer, request(T.SUBMIT_JOB, b"f", b"u", b""))
     core.receive(client.peer, request(T.SUBMIT_REDUCE_JOB_BACKGROUND, b"f", b"v", b"sum", b"", bytes(size)))
     core.receive(runner.peer, request(kind) * 3)
     core.take_back(store.drop_added())
     check(core.ledger)
-    assert [said[0] for said in client.heard()] == [T.JOB_CREATED, T.ERROR]
-    said = runner.heard()
-    assert len(said) == 3
-    assert said[0][0] in (T.JOB_ASSIGN, T.JOB_ASSIGN_UNIQ)
-    assert said[1:] == [(T.NO_JOB,)] * 2
+    assert [reply[0] for reply in client.heard()] == [T.JOB_CREATED, T.ERROR]
+    replies = runner.heard()
+    assert len(replies) == 3
+    assert replies[0][0] in (T.JOB_ASSIGN, T.JOB_ASSIGN_UNIQ)
+    assert replies[1:] == [(T.NO_JOB,)] * 2
     assert len(runner.peer.running) == 1
     assert runner.peer.lent == 0
     assert len(core.ledger.jobs) == 1
@@ -381,7 +385,7 @@ def test_taking_many_jobs_back_walks_over_the_replies_of_their_worker_once(path:
             raise AssertionError("a walk for each job")
 
     store = Store(path)
-    core = Core(keeper=store)
+    core = Core(job_store=store)
     client, runner = Talker(core), worker(core)
     kept = client.submit(unique=b"kept", kind=T.SUBMIT_JOB_BG)
     store.commit()
@@ -395,10 +399,10 @@ def test_taking_many_jobs_back_walks_over_the_replies_of_their_worker_once(path:
     check(core.ledger)
     assert len(walks) <= 2, "one to find the submissions' replies, one to find the assigned jobs"
     runner.peer.out = list(runner.peer.out)
-    said = runner.heard()
-    assert said[0] == (T.ECHO_RES, b"x")
-    assert said[1][1] == kept
-    assert said[2:] == [(T.NO_JOB,)] * len(sizes)
+    replies = runner.heard()
+    assert replies[0] == (T.ECHO_RES, b"x")
+    assert replies[1][1] == kept
+    assert replies[2:] == [(T.NO_JOB,)] * len(sizes)
     assert list(core.ledger.jobs) == [kept]
     store.close()
 
@@ -415,16 +419,16 @@ def test_a_full_disk_refuses_jobs_that_then_do_not_run_and_the_log_stays_short(
 
             server.call(limit)
 
-        worker.can(b"f").say(T.PRE_SLEEP)
+        worker.register(b"f").send_packet(T.PRE_SLEEP)
         client.submit(b"f", b"kept", b"", T.SUBMIT_JOB_BG)
-        assert worker.hear() == (T.NOOP,)
+        assert worker.receive() == (T.NOOP,)
         leave_room_for(1)
         for number in range(100):
             # In one write, so that the worker may grab before the reply is sent.
-            worker.say(T.GRAB_JOB_UNIQ)
-            said = client.ask(T.SUBMIT_JOB_BG, b"f", b"%d" % number, bytes(20_000))
-            assert said[:2] == (T.ERROR, b"QUEUE_ERROR")
-        grabbed = [said[3] for said in worker.settle() if said[0] is T.JOB_ASSIGN_UNIQ]
+            worker.send_packet(T.GRAB_JOB_UNIQ)
+            reply = client.ask(T.SUBMIT_JOB_BG, b"f", b"%d" % number, bytes(20_000))
+            assert reply[:2] == (T.ERROR, b"QUEUE_ERROR")
+        grabbed = [reply[3] for reply in worker.sync() if reply[0] is T.JOB_ASSIGN_UNIQ]
         assert grabbed == [b"kept"]
         leave_room_for(1_000_000)
         client.submit(b"f", b"again", b"", T.SUBMIT_JOB_BG)
@@ -449,7 +453,7 @@ def on_disk_after_kill_9(path: str, tmp_path: Path) -> list[bytes]:
 
 def test_an_end_that_could_not_be_written_runs_again_after_kill_9_and_only_then(path: str, tmp_path: Path) -> None:
     store = Store(path)
-    core = Core(keeper=store)
+    core = Core(job_store=store)
     handle = Talker(core).submit(kind=T.SUBMIT_JOB_BG)
     store.commit()
     runner = worker(core)
@@ -479,10 +483,10 @@ def test_with_the_clock_set_back_handles_go_on_behind_those_in_the_store_and_rep
         with Wire(server.port) as client:
             later = client.submit(b"f", b"v", b"", T.SUBMIT_JOB_BG)
             assert int(later.rpartition(b":")[2]) == int(first.rpartition(b":")[2]) + 1
-            client.can(b"f")
+            client.register(b"f")
             for _ in range(2):
-                client.say(T.WORK_COMPLETE, client.grab()[1], b"")
-            client.settle()
+                client.send_packet(T.WORK_COMPLETE, client.grab()[1], b"")
+            client.sync()
         server.restart()
         with Wire(server.port) as client:
             assert client.submit(b"f").endswith(b":%d" % now_us[0]), "the store is empty: only the clock is left"

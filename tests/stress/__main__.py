@@ -1,4 +1,4 @@
-"""``make stress``: what takes longer than a test may. Each part says what it did and fails loudly.
+"""``make stress``: checks that take too long for a test. Each prints what it did, and an error ends the program.
 
 python -m tests.stress [--interruptions 10000]
 """
@@ -42,7 +42,7 @@ def held(arg):
 
 
 def interruptions(count: int) -> None:
-    """``count`` busy loops end in place, among honest jobs; hub, locks and slots are intact afterwards."""
+    """Interrupt ``count`` busy loops beside normal jobs; event loop, locks and slots must be intact afterwards."""
     with running_gearmand() as server, tempfile.TemporaryDirectory() as folder:
         site = Site(
             Path(folder),
@@ -75,7 +75,7 @@ def interruptions(count: int) -> None:
                 for _ in range(20):
                     held = client.submit_job("held", b"", timeout=30)
                     assert held == b"3 free", f"a lock or a semaphore was lost: {held!r}"
-                # The last counts come once a second.
+                # Counters are reported once a second.
                 wait_for(lambda: site.ask("status")["slots"]["used"] == 0, "all slots to be free again")
         finally:
             site.close()

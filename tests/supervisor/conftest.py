@@ -22,7 +22,7 @@ class Factory:
 
 @pytest.fixture
 def daemons(tmp_path: Path) -> Iterator[Factory]:
-    """Makes daemons with scripted children; they are killed at the end."""
+    """Creates daemons with scripted children and kills them at the end."""
     factory = Factory(tmp_path)
     yield factory
     for daemon in factory.made:

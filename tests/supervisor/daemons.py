@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gearpool.settings import FunctionSettings, ServerSettings, Settings, to_json
-from gearpool.supervisor import calls, paths
+from gearpool.supervisor import control_client, paths
 from tests.processes import wait_for
 
 ROOT = str(Path(__file__).parents[2])
@@ -37,6 +37,9 @@ def plain_settings(**changes: Any) -> Settings:
         Settings(servers=(ServerSettings(host="127.0.0.1"),), functions=(function,), drain_timeout_s=5.0),
         **changes,
     )
+
+
+MEASURED = any(name.startswith("COVERAGE_PROCESS") for name in os.environ)
 
 
 class ScriptedDaemon:
@@ -96,6 +99,11 @@ class ScriptedDaemon:
             self.process.wait()
 
     def close(self) -> None:
+        if MEASURED and self.process is not None and self.process.poll() is None:
+            # What is killed outright does not say which lines it ran.
+            self.process.send_signal(signal.SIGQUIT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(3)
         children: list[str] = []
         if self.process is not None:
             with contextlib.suppress(OSError):
@@ -103,7 +111,7 @@ class ScriptedDaemon:
                 children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         self.kill()
         for child in children:
-            # One that was told to block does not see that the supervisor is gone.
+            # A child that was told to block does not notice that the supervisor is gone.
             with contextlib.suppress(OSError):
                 os.kill(int(child), signal.SIGKILL)
         shutil.rmtree(self.runtime, ignore_errors=True)
@@ -124,15 +132,15 @@ class ScriptedDaemon:
         return self.runtime / paths.socket_name(str(self.path))
 
     def ask(self, do: str, **fields: Any) -> Any:
-        return calls.call(self.socket(), do, **fields)
+        return control_client.call(self.socket(), do, **fields)
 
     def workers(self, *states: str) -> list[int]:
-        """Process ids of the workers in these states (default: ready)."""
+        """The process ids of the workers in these states (default: ready)."""
         wanted = states or ("ready",)
         return [worker["pid"] for worker in self.ask("status")["workers"] if worker["state"] in wanted]
 
     def until_workers(self, count: int, without: int | None = None) -> list[int]:
-        """The workers, once there are so many that are ready and ``without`` is not among them."""
+        """The ready workers, once there are ``count`` of them and ``without`` is not among them."""
 
         def ready() -> list[int]:
             found = self.workers()
@@ -144,12 +152,12 @@ class ScriptedDaemon:
         with (self.children / f"{pid}.do").open("a") as out:
             out.write(json.dumps(order) + "\n")
 
-    def heard(self, pid: int) -> list[dict[str, Any]]:
-        path = self.children / f"{pid}.heard"
+    def received(self, pid: int) -> list[dict[str, Any]]:
+        path = self.children / f"{pid}.received"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def hears(self, pid: int, do: str) -> dict[str, Any]:
-        return wait_for(lambda: [one for one in self.heard(pid) if one["do"] == do], f"{pid} to hear {do}")[0]
+    def until_received(self, pid: int, do: str) -> dict[str, Any]:
+        return wait_for(lambda: [one for one in self.received(pid) if one["do"] == do], f"{pid} to receive {do}")[0]
 
 
 def exists(pid: int) -> bool:

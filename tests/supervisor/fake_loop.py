@@ -1,4 +1,4 @@
-"""The supervisor's loop without time: timers of a clock that a test moves."""
+"""The supervisor's loop with a clock that a test advances."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Timer:
 
 
 class FakeLoop:
-    """Timers of a clock that `advance` moves."""
+    """Timers of a clock that only `advance` moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -24,12 +24,15 @@ class FakeLoop:
 
     @property
     def timers(self) -> list[_Timer]:
-        """Those that are still to come."""
+        """The pending timers."""
         return [timer for timer in self._timers if timer.call is not None]
 
     def later(self, delay_s: float, call: Callable[[], object]) -> Any:
         self._timers.append(_Timer(self.now + delay_s, call))
         return self._timers[-1]
+
+    def soon(self, call: Callable[[], object]) -> Any:
+        return self.later(0.0, call)
 
     def advance(self, seconds: float, step: float = 0.5) -> None:
         end = self.now + seconds

@@ -1,11 +1,12 @@
-"""A child process that speaks the supervisor's protocol and otherwise does what a test writes into a file.
+"""A child process that implements the supervisor's protocol and otherwise does what a test writes into a file.
 
-``FOLDER --channel FD [--page FD]``: everything received is appended to ``FOLDER/PID.heard``; each line of
-``FOLDER/PID.do`` (and, for every child, of ``FOLDER/all.do``) is done once: ``{"page": [activity, function, handle,
-unique]}``, ``{"say": {…}}``, ``{"spawn": true}``, ``{"blocked": true}`` (hear nothing), ``{"exit": CODE}``,
-``{"kill": SIGNAL}``. While ``FOLDER/hold`` exists, a new child does not become ready
-(but the first that finds ``FOLDER/one`` does); while ``FOLDER/die`` exists, it
-leaves at once with the exit code written there; while ``FOLDER/linger`` exists, it does not obey drain.
+``FOLDER --channel FD [--page FD]``: everything received is appended to ``FOLDER/PID.received``. Each line of
+``FOLDER/PID.do`` (and of ``FOLDER/all.do`` in every child) is executed once: ``{"page": [activity, function, handle,
+unique]}``, ``{"count": [OUTCOME, NUMBER]}`` (runs of the first function), ``{"say": {…}}``, ``{"spawn": true}``,
+``{"blocked": true}`` (stop reading), ``{"exit": CODE}``,
+``{"kill": SIGNAL}``. While ``FOLDER/hold`` exists a new child does not become ready, except the first that finds
+``FOLDER/one``. While ``FOLDER/die`` exists it exits at once with the code in that file. While ``FOLDER/linger`` exists it
+ignores drain.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gearpool.page import Page
+from gearpool.figures import Figures
+from gearpool.page import SIZE, Page
 
 
 class Child:
@@ -32,6 +34,7 @@ class Child:
         self.mine = str(os.getpid())
         self.channel = socket.socket(fileno=channel)
         self.page = None if page is None else Page.attach(page)
+        self.figures: Figures | None = None
         self.done = {"all": 0, self.mine: 0}
         self.rest = b""
         self.asked = 0
@@ -75,11 +78,13 @@ class Child:
         data = self.channel.recv(65536)
         if not data:
             sys.exit(3)
-        with (self.folder / f"{self.mine}.heard").open("ab") as out:
+        with (self.folder / f"{self.mine}.received").open("ab") as out:
             out.write(data)
         *lines, self.rest = (self.rest + data).split(b"\n")
         for line in lines:
             message = json.loads(line)
+            if message["do"] == "start" and self.page is not None:
+                self.figures = Figures(self.page.memory, SIZE, len(message["settings"]["functions"]))
             if message["do"] == "drain":
                 self.draining = True
             elif "id" in message:
@@ -99,10 +104,18 @@ class Child:
         assert self.page is not None
         self.page.write(time.monotonic(), function, activity, handle.encode(), unique.encode())
 
+    def do_count(self, value: list[Any]) -> None:
+        outcome, number = value
+        assert self.figures is not None
+        for _ in range(number):
+            self.figures.functions[0].ended(outcome, 0.02)
+
     def do_blocked(self, value: bool) -> None:
         self.blocked = value
 
-    def do_say(self, value: object) -> None:
+    def do_say(self, value: Any) -> None:
+        if value.get("event") == "status" and self.figures is not None:
+            self.figures.tell(time.monotonic(), 0.0)
         self.say(value)
 
     def do_spawn(self, _value: bool) -> None:

@@ -17,12 +17,12 @@ class Ends:
     def __init__(self) -> None:
         self.loop = Loop()
         ours, self.peer = socket.socketpair()
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.ended = 0
         self.channel = Channel(self.loop, ours, self.on_message, self.on_end)
 
     def on_message(self, message: dict[str, Any]) -> None:
-        self.heard.append(message)
+        self.received.append(message)
         if message.get("stop"):
             self.loop.stop()
 
@@ -40,35 +40,35 @@ def ends() -> Iterator[Ends]:
     made.loop.close()
 
 
-def test_lines_are_heard_whole_and_byte_by_byte(ends: Ends) -> None:
+def test_lines_that_arrive_byte_by_byte_are_reassembled(ends: Ends) -> None:
     for byte in b'{"n": 1}\n{"n": 2}\n{"stop": true}\n':
         ends.peer.sendall(bytes([byte]))
     ends.loop.run()
-    assert ends.heard == [{"n": 1}, {"n": 2}, {"stop": True}]
+    assert ends.received == [{"n": 1}, {"n": 2}, {"stop": True}]
 
 
-def test_the_end_is_told_once_after_everything_was_heard(ends: Ends) -> None:
+def test_on_end_is_called_once_after_all_messages(ends: Ends) -> None:
     ends.peer.sendall(b'{"n": 1}\nhalf a li')
     ends.peer.close()
     ends.loop.run()
-    assert ends.heard == [{"n": 1}]
+    assert ends.received == [{"n": 1}]
     assert ends.ended == 1
 
 
-def test_finish_serves_what_a_dead_peer_has_left(ends: Ends) -> None:
+def test_finish_reads_what_a_dead_peer_has_sent(ends: Ends) -> None:
     ends.peer.sendall(b'{"n": 1}\n')
     ends.peer.close()
     ends.channel.finish()
-    assert ends.heard == [{"n": 1}]
+    assert ends.received == [{"n": 1}]
 
 
 def test_garbage_is_skipped(ends: Ends) -> None:
     ends.peer.sendall(b'\xff\xfe\n[]\n{"stop": true}\n')
     ends.loop.run()
-    assert ends.heard == [{"stop": True}]
+    assert ends.received == [{"stop": True}]
 
 
-def test_more_than_the_socket_takes_waits_and_is_sent_later(ends: Ends) -> None:
+def test_output_beyond_the_socket_buffer_is_sent_later(ends: Ends) -> None:
     ends.channel.send({"long": "x" * 2_000_000})
     assert not ends.channel.idle
     received = bytearray()
@@ -88,7 +88,7 @@ def test_more_than_the_socket_takes_waits_and_is_sent_later(ends: Ends) -> None:
     assert ends.channel.idle
 
 
-def test_sending_to_a_peer_that_has_gone_is_harmless(ends: Ends) -> None:
+def test_sending_to_a_closed_peer_does_nothing(ends: Ends) -> None:
     ends.peer.close()
     ends.channel.send({"n": 1})
     ends.channel.close()

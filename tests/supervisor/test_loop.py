@@ -1,5 +1,3 @@
-"""The supervisor's loop."""
-
 from __future__ import annotations
 
 import os
@@ -7,8 +5,8 @@ import os
 from gearpool.supervisor.loop import READ, Loop
 
 
-def test_a_moment_that_is_ages_away_does_not_keep_the_loop_from_waiting() -> None:
-    """Such as ``recycle: {age: 999999999999d}``: the system call behind the loop refuses times of more than weeks."""
+def test_a_timer_in_the_far_future_does_not_break_the_loop() -> None:
+    """As for ``recycle: {age: 999999999999d}``: the system call refuses timeouts of more than a few weeks."""
     for delay_s in (1e10, 8.6e16, 1e300, float("inf")):
         loop = Loop()
         read, write = os.pipe()

@@ -14,7 +14,7 @@ SERVICE_USER = 12345
 
 @pytest.fixture
 def service_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the user of a unit, who is not root."""
+    """Run as an unprivileged service user."""
     monkeypatch.setattr(os, "geteuid", lambda: SERVICE_USER)
 
 
@@ -38,7 +38,7 @@ def test_a_file_below_a_link_keeps_its_socket_when_the_link_changes(tmp_path: Pa
     assert names[0] == names[1]
 
 
-def test_a_relative_path_has_the_socket_of_the_links_by_which_its_folder_was_entered(
+def test_a_relative_path_keeps_the_symlinks_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "r1").mkdir()
@@ -50,9 +50,7 @@ def test_a_relative_path_has_the_socket_of_the_links_by_which_its_folder_was_ent
 
 
 @pytest.mark.parametrize("stale", ["", "relative", "/", "/nowhere/at/all", "{}/../{}"])
-def test_a_pwd_that_is_not_the_working_directory_is_not_believed(
-    stale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_pwd_is_ignored(stale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     environment = {"PWD": stale.format(tmp_path, tmp_path.name)}
     assert paths.absolute("workers.yaml", environment) == str(tmp_path.resolve() / "workers.yaml")
@@ -62,7 +60,7 @@ def test_two_files_of_one_name_have_two_sockets(tmp_path: Path) -> None:
     assert paths.socket_name(str(tmp_path / "a" / "w.yaml")) != paths.socket_name(str(tmp_path / "b" / "w.yaml"))
 
 
-def test_a_name_beyond_ascii_has_the_same_socket_in_any_locale() -> None:
+def test_a_non_ascii_name_has_the_same_socket_in_any_locale() -> None:
     name = "/etc/gearpool/größe.yaml"
     as_latin_1 = os.fsencode(name).decode("latin-1")
     assert paths.socket_name(name).startswith("gr--e-")
@@ -74,7 +72,7 @@ def test_the_directory_that_the_service_manager_names_comes_first(service_user: 
     assert paths.own_directory(environment) == Path("/run/gearpool")
 
 
-def test_the_systems_directory_is_a_service_users_own_if_it_was_made_for_that_user(
+def test_the_system_directory_is_used_by_the_user_that_owns_it(
     service_user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paths, "SYSTEM", tmp_path)
@@ -92,12 +90,12 @@ def test_a_users_runtime_directory_comes_next(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("left", ["/proc", "/nowhere"])
-def test_a_runtime_directory_of_another_user_is_not_ours(left: str, service_user: None) -> None:
-    """As `su` leaves XDG_RUNTIME_DIR, and cron and containers a directory that does not exist."""
+def test_a_runtime_directory_of_another_user_is_not_used(left: str, service_user: None) -> None:
+    """`su` keeps the previous user's XDG_RUNTIME_DIR; in cron and containers it may not exist."""
     assert paths.own_directory({"XDG_RUNTIME_DIR": left}) == Path(f"/tmp/gearpool-{SERVICE_USER}")
 
 
-def test_every_user_looks_into_the_systems_directory(service_user: None) -> None:
+def test_every_user_searches_the_system_directory(service_user: None) -> None:
     assert Path("/run/gearpool") in paths.runtime_directories({"XDG_RUNTIME_DIR": "/run/user/12345"})
 
 
@@ -117,7 +115,7 @@ def test_a_link_instead_of_a_directory_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("other", "mode"), [(0, 0o750), (1, 0o755)])
-def test_a_directory_is_opened_to_a_group_no_further_than_it_needs(other: int, mode: int, tmp_path: Path) -> None:
+def test_a_group_gets_only_the_permissions_it_needs(other: int, mode: int, tmp_path: Path) -> None:
     place = tmp_path / "run"
     place.mkdir(0o700)
     paths.open_to_group(place, place.stat().st_gid + other)

@@ -16,16 +16,16 @@ STEP_S = 0.01
 
 
 class Dumping:
-    """A child whose stacks are written as a test says."""
+    """A child whose stacks a test writes."""
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
         self.stacks = Stacks(self.loop, lambda: self.loop.now)  # type: ignore[arg-type]
         self.signals: list[int] = []
-        self.told: list[str] = []
+        self.dumps: list[str] = []
 
     def ask(self) -> None:
-        self.stacks.ask(self.signals.append, self.told.append)
+        self.stacks.ask(self.signals.append, self.dumps.append)
 
     def write(self, part: bytes) -> None:
         os.write(self.stacks.fd, part)
@@ -41,77 +41,77 @@ def child() -> Iterator[Dumping]:
     dumping.stacks.close()
 
 
-def test_stacks_are_told_when_they_are_complete(child: Dumping) -> None:
+def test_a_complete_dump_is_delivered_once(child: Dumping) -> None:
     child.ask()
     assert child.signals == [signal.SIGUSR1]
     child.write(HEAD + REST)
     child.advance(QUIET_S + 0.15)
-    assert child.told == [WHOLE]
+    assert child.dumps == [WHOLE]
     child.advance(10.0)
-    assert len(child.told) == 1
+    assert len(child.dumps) == 1
     assert child.loop.timers == []
 
 
-def test_a_child_without_cpu_time_is_waited_for(child: Dumping) -> None:
+def test_a_slow_child_is_waited_for(child: Dumping) -> None:
     child.ask()
     child.advance(0.9)
     child.write(HEAD)
     child.advance(QUIET_S + 0.15)
-    assert child.told == []
+    assert child.dumps == []
     child.write(REST)
     child.advance(QUIET_S + 0.15)
-    assert child.told == [WHOLE]
+    assert child.dumps == [WHOLE]
 
 
-def test_stacks_that_still_grow_are_not_complete(child: Dumping) -> None:
+def test_a_dump_that_still_grows_is_not_complete(child: Dumping) -> None:
     child.ask()
     for number in range(5):
         child.write(b"  line %d\n" % number)
         child.advance(QUIET_S - 0.05)
-        assert child.told == []
+        assert child.dumps == []
     child.advance(QUIET_S + 0.15)
-    assert child.told[0].endswith("line 4")
+    assert child.dumps[0].endswith("line 4")
 
 
 @pytest.mark.parametrize("part", [b"", HEAD])
-def test_a_child_that_does_not_finish_is_given_up_at_the_limit(child: Dumping, part: bytes) -> None:
+def test_an_incomplete_dump_is_delivered_at_the_limit(child: Dumping, part: bytes) -> None:
     child.ask()
     child.write(part)
     child.advance(MAX_WAIT_S - 0.1)
-    assert child.told == []
+    assert child.dumps == []
     child.advance(0.2)
-    assert child.told == [part.decode()]
+    assert child.dumps == [part.decode()]
 
 
-def test_what_was_written_before_is_not_told(child: Dumping) -> None:
+def test_earlier_output_is_discarded(child: Dumping) -> None:
     child.write(b"old\n")
     child.ask()
     child.write(HEAD + REST)
     child.advance(QUIET_S + 0.15)
-    assert child.told == [WHOLE]
+    assert child.dumps == [WHOLE]
 
 
-def test_who_asks_while_a_dump_is_being_written_is_told_the_same(child: Dumping) -> None:
+def test_concurrent_requests_get_the_same_dump(child: Dumping) -> None:
     child.ask()
     child.write(HEAD)
     child.advance(0.1)
     child.ask()
     child.write(REST)
     child.advance(QUIET_S + 0.15)
-    assert (child.told, child.signals) == ([WHOLE, WHOLE], [signal.SIGUSR1])
+    assert (child.dumps, child.signals) == ([WHOLE, WHOLE], [signal.SIGUSR1])
 
 
-def test_who_waits_is_told_when_the_child_has_gone() -> None:
+def test_a_pending_request_is_answered_on_close() -> None:
     child = Dumping()
     child.ask()
     child.write(HEAD)
     child.stacks.close()
     child.advance(0.1)
-    assert child.told == [HEAD.decode()]
+    assert child.dumps == [HEAD.decode()]
     assert child.loop.timers == []
 
 
-def test_who_is_told_may_ask_again(child: Dumping) -> None:
+def test_a_callback_may_ask_again(child: Dumping) -> None:
     def again(_stacks: str) -> None:
         child.ask()
 
@@ -120,4 +120,4 @@ def test_who_is_told_may_ask_again(child: Dumping) -> None:
     child.advance(QUIET_S + 0.15)
     child.write(b"second\n")
     child.advance(QUIET_S + 0.15)
-    assert child.told == ["second"]
+    assert child.dumps == ["second"]

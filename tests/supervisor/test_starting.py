@@ -1,5 +1,3 @@
-"""One limit for every start, and a word about what hangs before it."""
-
 from __future__ import annotations
 
 import dataclasses
@@ -15,7 +13,7 @@ import pytest
 from gearpool.settings import EmbeddedSettings
 from gearpool.supervisor.options import Programs
 from gearpool.supervisor.stacks import importing_line
-from gearpool.supervisor.starting import MAX_GAP_S, WARN_S, Starts
+from gearpool.supervisor.starting import MAX_GAP_S, WARN_S, StartupWatch
 from tests.integration.daemons import Site
 from tests.processes import wait_for
 from tests.supervisor.conftest import Factory
@@ -40,12 +38,12 @@ class FakeStart:
 def watched(limit_s: float = 100.0) -> tuple[FakeLoop, FakeStart, list[str]]:
     loop, start = FakeLoop(), FakeStart()
     overdue: list[str] = []
-    starts = Starts(loop, limit_s, lambda: loop.now)  # type: ignore[arg-type]
+    starts = StartupWatch(loop, limit_s, lambda: loop.now)  # type: ignore[arg-type]
     starts.watch(start, "worker 7", overdue.append)
     return loop, start, overdue
 
 
-def test_a_start_is_warned_of_with_the_line_that_imports_and_given_up_at_the_limit(
+def test_a_slow_start_logs_the_importing_line_and_is_given_up_at_the_limit(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     loop, start, overdue = watched()
@@ -53,7 +51,7 @@ def test_a_start_is_warned_of_with_the_line_that_imports_and_given_up_at_the_lim
     assert start.signals == []
     loop.advance(3.0)
     assert [getattr(record, "gearpool_message", "") for record in caplog.records] == [
-        "worker 7 is not ready after 15 s; it is given up after 100 s. It is at /site/shop.py:3."
+        "worker 7 is not ready after 15 s; it will be killed after 100 s. It is currently at /site/shop.py:3."
     ]
     assert caplog.records[0].levelname == "WARNING"
     loop.advance(70.0)
@@ -65,7 +63,7 @@ def test_a_start_is_warned_of_with_the_line_that_imports_and_given_up_at_the_lim
     assert loop.timers == []
 
 
-def test_a_start_that_ends_in_time_is_not_looked_at_any_more() -> None:
+def test_a_start_that_succeeds_is_no_longer_watched() -> None:
     loop, start, overdue = watched()
     loop.advance(5.0)
     start.starting = False
@@ -80,7 +78,7 @@ def test_time_in_which_the_supervisor_did_not_run_does_not_count() -> None:
     assert (start.signals, overdue) == ([], [])
 
 
-def test_the_line_that_imports_is_the_users_not_ours() -> None:
+def test_the_importing_line_is_in_user_code() -> None:
     stacks = """Current thread 0x1 (most recent call first):
   File "/lib/python3.11/socket.py", line 833 in create_connection
   File "/site/shop/db.py", line 12 in connect
@@ -119,7 +117,7 @@ def until_given_up(daemon: ScriptedDaemon) -> None:
     assert daemon.events("start.slow")
 
 
-def test_a_replacement_that_does_not_become_ready_is_given_up_and_another_is_tried(daemons: Factory) -> None:
+def test_a_replacement_that_does_not_become_ready_is_given_up_and_retried(daemons: Factory) -> None:
     daemon = daemons(start_s=LIMIT_S).start().until_ready()
     (worker,) = daemon.workers()
     hold(daemon)
@@ -135,7 +133,7 @@ def test_a_replacement_that_does_not_become_ready_is_given_up_and_another_is_tri
     assert daemon.ask("status")["restarts"]["not_ready"] >= 1
 
 
-def test_ping_tells_that_the_daemon_is_still_starting(daemons: Factory) -> None:
+def test_ping_reports_that_the_daemon_is_still_starting(daemons: Factory) -> None:
     daemon = daemons()
     hold(daemon)
     daemon.start()
@@ -156,7 +154,7 @@ def test_a_draining_daemon_is_healthy(daemons: Factory) -> None:
     assert daemon.ask("ping")["problem"] is None
 
 
-def test_the_limit_holds_for_a_recycling_and_a_resize_while_the_old_worker_serves_on(daemons: Factory) -> None:
+def test_the_limit_applies_to_recycling_and_resizing_while_the_old_worker_serves(daemons: Factory) -> None:
     daemon = daemons(start_s=LIMIT_S).start().until_ready()
     (worker,) = daemon.workers()
     hold(daemon)
@@ -167,7 +165,7 @@ def test_the_limit_holds_for_a_recycling_and_a_resize_while_the_old_worker_serve
     assert daemon.ask("ping")["problem"] is None
 
 
-def test_the_limit_holds_for_a_reload_which_changes_nothing_then(daemons: Factory) -> None:
+def test_the_limit_applies_to_a_reload_which_then_changes_nothing(daemons: Factory) -> None:
     daemon = daemons(start_s=LIMIT_S).start().until_ready()
     hold(daemon)
     daemon.send(signal.SIGHUP)
@@ -177,7 +175,7 @@ def test_the_limit_holds_for_a_reload_which_changes_nothing_then(daemons: Factor
     assert daemon.ask("ping")["problem"] is None
 
 
-def test_the_limit_holds_for_the_job_server(daemons: Factory) -> None:
+def test_the_limit_applies_to_the_job_server(daemons: Factory) -> None:
     settings = dataclasses.replace(plain_settings(), embedded=EmbeddedSettings())
     daemon = daemons(settings, start_s=LIMIT_S)
     hold(daemon)

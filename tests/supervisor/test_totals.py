@@ -1,60 +1,72 @@
 from __future__ import annotations
 
-from gearpool.supervisor.totals import Totals, added, counters_of, jobs_run
-
-STATUS = {
-    "functions": {"f": {"outcomes": {"complete": 2, "failed": 1}, "duration_buckets": [1, 2], "slots": 4}},
-    "servers": {"s:4730": {"connected": True, "reconnects": 3}},
-    "in_progress": 9,
-}
+from gearpool.figures import Figures, ProcessFigures, read, size
+from gearpool.supervisor.totals import Totals, no_runs
 
 
-def test_counters_of_those_that_have_gone_are_kept_and_gauges_are_not() -> None:
+def figures(*completed: int, stalls: int = 0) -> ProcessFigures | None:
+    """Those of a worker whose functions have completed so many jobs; the first blocked its event loop ``stalls`` times."""
+    memory = bytearray(size(len(completed)))
+    written = Figures(memory, 0, len(completed))
+    for function, number in zip(written.functions, completed, strict=True):
+        for _ in range(number):
+            function.ended("complete", 0.02)
+    for sequence in range(stalls):
+        written.stall_began(0, sequence)
+        written.stall_ended(0.75)
+    written.reconnected()
+    return read(memory, 0, len(completed))
+
+
+def completed(totals: Totals, *workers: tuple[list[str], ProcessFigures | None]) -> dict[str, int]:
+    functions = totals.view(workers)["functions"]
+    return {name: counted["outcomes"]["complete"] for name, counted in functions.items()}
+
+
+def test_counters_of_ended_workers_are_kept() -> None:
     totals = Totals()
-    totals.retire(STATUS)
-    assert totals.view([]) == {
-        "functions": {"f": {"outcomes": {"complete": 2, "failed": 1}, "duration_buckets": [1, 2]}},
-        "servers": {"s:4730": {"reconnects": 3}},
-    }
+    totals.add_ended(["f"], figures(2, stalls=1))
+    view = totals.view()
+    assert view["functions"]["f"]["outcomes"]["complete"] == 2
+    assert sum(view["functions"]["f"]["duration_buckets"]) == 2
+    assert (view["stalls"], view["stall_sum_s"], view["reconnects"]) == ({"f": 1}, 0.75, 1)
 
 
-def test_the_view_adds_the_living_to_the_gone() -> None:
+def test_functions_are_added_up_by_name_whatever_their_order() -> None:
     totals = Totals()
-    totals.retire(STATUS)
-    view = totals.view([STATUS, STATUS])
-    assert view["functions"]["f"] == {
-        "outcomes": {"complete": 6, "failed": 3},
-        "duration_buckets": [3, 6],
-        "slots": 8,
-    }
-    assert view["servers"]["s:4730"] == {"connected": True, "reconnects": 9}
+    totals.add_ended(["a", "b"], figures(1, 2))
+    assert completed(totals, (["b", "c"], figures(10, 20)), (["a"], figures(100))) == {"a": 101, "b": 12, "c": 20}
 
 
-def test_looking_changes_nothing() -> None:
+def test_a_view_changes_nothing() -> None:
     totals = Totals()
-    totals.retire(STATUS)
-    first = totals.view([STATUS])
-    assert totals.view([STATUS]) == first
+    totals.add_ended(["f"], figures(2))
+    first = totals.view([(["f"], figures(3, stalls=2))])
+    assert totals.view([(["f"], figures(3, stalls=2))]) == first
+    assert completed(totals) == {"f": 2}
 
 
-def test_a_child_that_never_said_anything_counts_for_nothing() -> None:
+def test_a_worker_that_has_not_begun_counts_for_nothing() -> None:
     totals = Totals()
-    totals.retire({})
-    assert totals.view([{}]) == {}
+    totals.add_ended(["f"], None)
+    assert totals.view([(["f"], None)])["functions"] == {}
 
 
-def test_flags_are_ored_and_words_are_the_latter() -> None:
-    assert added({"up": False, "state": "a"}, {"up": True, "state": "b"}) == {"up": True, "state": "b"}
+def test_stalls_of_no_known_function_have_no_name() -> None:
+    memory = bytearray(size(1))
+    written = Figures(memory, 0, 1)
+    written.stall_began(0xFFFF, 1)
+    assert Totals().view([(["f"], read(memory, 0, 1))])["stalls"] == {"": 1}
 
 
-def test_functions_of_only_one_side_are_kept() -> None:
-    assert added({"a": 1}, {"b": 2}) == {"a": 1, "b": 2}
+def test_a_stall_that_ended_with_its_process_is_measured_and_counted_once() -> None:
+    totals = Totals()
+    totals.add_stall("f", 40.0, counted=False)
+    totals.add_stall("f", 0.1, counted=True)
+    view = totals.view()
+    assert (view["stalls"], view["stall_sum_s"], sum(view["stall_buckets"])) == ({"f": 1}, 40.1, 2)
+    assert (view["stall_buckets"][0], view["stall_buckets"][6]) == (1, 1)
 
 
-def test_counters_of_drops_empty_branches() -> None:
-    assert counters_of({"f": {"slots": 3}}) == {}
-
-
-def test_jobs_run_counts_every_outcome() -> None:
-    assert jobs_run(STATUS) == 3
-    assert jobs_run({}) == 0
+def test_a_function_that_never_ran_has_all_outcomes() -> None:
+    assert no_runs()["outcomes"]["complete"] == 0

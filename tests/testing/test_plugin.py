@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+from gearpool import Client
+from gearpool.testing import ThreadedJobServer, ThreadedWorker
+from tests.processes import unmeasured
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,10 +36,12 @@ def test_the_standard_library_is_never_patched():
 
 
 def run_pytest(folder: Path) -> str:
+    # A configuration file of its own, so that none in a folder above is read.
+    (folder / "pytest.ini").write_text("[pytest]\n")
     argv = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     # By name, for where the package is only on the path; without the entry points, since pytest takes a plugin once.
     argv += ["-p", "gearpool.testing.plugin"]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment = unmeasured(PYTHONPATH=f"{ROOT}:{folder}", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     environment.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -69,5 +74,15 @@ def test_the_plugin_loads_nothing_heavy() -> None:
         "import gearpool.testing.plugin, sys;"
         "print([name for name in ('gevent', 'greenlet', 'yaml', 'rich', 'ssl', 'gearpool.client') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=unmeasured(), capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_fixtures_work_together(
+    gearpool_server: ThreadedJobServer, gearpool_client: Client, gearpool_worker: ThreadedWorker
+) -> None:
+    gearpool_worker.add("double", lambda arg, job: arg * 2)
+    assert gearpool_client.submit_job("double", "ab") == b"abab"
+    assert str(gearpool_client.servers[0]) == gearpool_server.address

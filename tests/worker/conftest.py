@@ -1,4 +1,4 @@
-"""Both kinds of job server, for every test of the worker that needs one."""
+"""Fixtures that run a test with both job servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.processes import running_gearmand
 
 @pytest.fixture(params=["embedded", "gearmand"])
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a fresh job server."""
+    """The address of a new job server."""
     if request.param == "gearmand":
         with running_gearmand() as real:
             yield real.address
@@ -24,6 +24,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def client(server: str) -> Iterator[Client]:
-    """A client of that server that waits no longer than a test may."""
+    """A client of that server with a timeout."""
     with Client(server, exceptions=True) as ours:
         yield ours

@@ -1,4 +1,4 @@
-"""The handlers of `ends`: one for each way in which a handler can end a job, or be ended."""
+"""The handlers of `ends`: one for each way in which a handler can end or be ended."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gearpool import Abort, Job, Retry, Skip
 from gearpool.jobs import JobTimeout
 
 PATIENCE_S = 20.0
-"""For what must happen."""
+"""How long to wait for what must happen, in seconds."""
 
 KEPT: list[BaseException] = []
 SHARED = ValueError("one exception for all")
 
 
 class Witness:
-    """Lives as long as the frame of the handler."""
+    """Lives as long as the handler's frame."""
 
 
 witnesses: list[weakref.ref[Witness]] = []
@@ -27,7 +27,7 @@ payloads: list[bytes] = []
 
 
 def attend(argument: bytes) -> Witness:
-    """To be kept in a local variable of the handler."""
+    """A witness for a local variable of the handler."""
     witness = Witness()
     witnesses.append(weakref.ref(witness))
     if not any(argument is each for each in payloads):
@@ -121,7 +121,7 @@ def wait(arg: bytes, job: Job) -> bytes:
 
 
 def compute_on(arg: bytes, job: Job) -> bytes:
-    """Swallows its JobTimeout once: what ends it comes at the end of the grace."""
+    """Ignores its JobTimeout; it is killed at the end of the grace period."""
     _witness = attend(arg)
     try:
         while True:
@@ -151,7 +151,7 @@ def wait_on(arg: bytes, job: Job) -> bytes:
 
 
 def swallow(arg: bytes, job: Job) -> bytes:
-    """Is reported without it, and ends by itself only later."""
+    """Ignores even GreenletExit, and ends by itself after its job was reported."""
     _witness = attend(arg)
     for _ in range(2):
         with contextlib.suppress(BaseException):

@@ -1,8 +1,8 @@
-"""Ends a job in every way there is, with the collector off, and says what of it is still there: run as a program.
+"""A program that ends jobs in every possible way, without garbage collection, and prints what is still kept of them.
 
-``python -m tests.worker.ends FOLDER`` prints a JSON object: by kind of end, what can still be reached after the report
-(empty: nothing). In a process of its own, since a handler is interrupted in place only in the main thread, and because
-whatever else keeps exceptions (pytest's capture of logs) would be seen here.
+``python -m tests.worker.ends FOLDER`` prints a JSON object: for each kind of outcome, what is still reachable after the
+report. It is a separate process because handlers are interrupted by signals only in the main thread, and because other code
+that keeps exceptions (pytest's log capture, say) would be found, too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gearpool.jobs import Interrupt
 from gearpool.net.addresses import parse_server
 from gearpool.page import Activity, Page
 from gearpool.policy import Rules
-from gearpool.server.queues import Job as Record
+from gearpool.server.records import Job as Record
 from gearpool.settings import (
     DeadLetterSettings,
     FunctionSettings,
@@ -39,12 +39,11 @@ from gearpool.settings import (
 )
 from gearpool.testing.servers import ThreadedJobServer, job_server
 from gearpool.timing import Deadline
-from gearpool.worker.functions import Function
-from gearpool.worker.pool import Pool
-from gearpool.worker.retries import Waiting
+from gearpool.worker.functions import Function, Note
+from gearpool.worker.pool import WorkerPool
+from gearpool.worker.retries import WaitingJob
 from gearpool.worker.runs import Run
-from gearpool.worker.suspects import Note
-from gearpool.worker.watch import watched
+from gearpool.worker.watchdog import watched
 from tests.worker.ending_handlers import (
     KEPT,
     PATIENCE_S,
@@ -78,9 +77,9 @@ from tests.worker.ending_handlers import (
 )
 
 GONE_S = 3.0
-"""For what must be gone: without the collector a cycle never is."""
+"""How long to wait for objects to be freed."""
 
-RECORD = "gearpool.server.queues.Job"
+RECORD = "gearpool.server.records.Job"
 
 Act = Callable[["Stage"], object]
 TIMED: dict[str, Any] = {"timeout_s": 0.3}
@@ -132,34 +131,34 @@ KINDS: dict[str, tuple[Callable[..., Any], dict[str, Any], Act | None]] = {
 KNOWN_TO_THE_SERVER = frozenset(
     kind for kind in KINDS if kind.startswith(("drained", "connection lost", "dead letter to a function"))
 )
-"""The server has these jobs again, or their letters."""
+"""Outcomes after which the server has the job again, or its dead letter."""
 
 
 class Stage:
-    """One pool that serves one function, and its server."""
+    """A pool that serves one function, and its server."""
 
     def __init__(self, kind: str, server: ThreadedJobServer, folder: str) -> None:
         handler, options, self._act = KINDS[kind]
         action = options.pop("on_error", "abort")
-        self._name = kind.replace(" ", "_")  # of its own: jobs of others may have been handed back
+        self._name = kind.replace(" ", "_")  # a different one for each kind, because jobs may have been handed back
         settings = FunctionSettings(name=self._name, handler="f", **options)
         self.function = Function(settings, examine(handler, "f"), Rules({}, action), 0, 10)
         if kind == "poisoned":
             self.function.notes_of(server.address)[b"u" + kind.encode()] = Note(kills=1, suspected=0)
         self.settings = Settings(servers=(parse_server(server.address),), functions=(settings,))
-        self.pool = Pool(
+        self.pool = WorkerPool(
             [self.function], self.settings.servers, concurrency=10, base=folder,
             reconnect=ReconnectSettings(delay_s=3600.0, max_delay_s=3600.0),
         )  # fmt: skip
         self._kind = kind
         self._server = server
-        self._settled = 0
+        self._ended_jobs = 0
         self._watcher: threading.Thread | None = None
         self._before = collections.Counter(reachable())
-        self.pool.on_settled = self._count
+        self.pool.admission.on_job_ended = self._count
 
     def run(self, client: Client) -> list[str]:
-        """Run the one job to its end; what is left of it."""
+        """Run one job to its end; returns what is left of it."""
         pool = self.pool
         pool.start()
         unique = self._kind.encode()
@@ -171,25 +170,25 @@ class Stage:
             self._act(self)
         until(self._ended, "its end")
         if self._watcher is not None:
-            self._watcher.join()  # the signal has its handler only as long as the pool is watched
+            self._watcher.join()  # the signal has a handler only while the pool is watched
         return self._left()
 
     def kill(self) -> None:
-        (run,) = self.pool.runs.values()
+        (run,) = self.pool.running.runs.values()
         assert self.pool.kill(run.job.handle)
 
     def kill_in_place(self) -> None:
-        """As the supervisor does, which sees a blocked worker from outside."""
+        """Kill the job as the supervisor does for a blocked worker."""
 
-        page = self.pool.page
+        page = self.pool.running.page
         assert page is not None
 
         def watch(page: Page) -> None:
-            while not self._settled:
+            while not self._ended_jobs:
                 time.sleep(0.01)
-                beat = page.read()
-                if beat.activity is Activity.JOB and witnesses and time.monotonic() - beat.since > 0.05:
-                    page.ask_to_kill(beat.turn)
+                reading = page.read()
+                if reading.activity is Activity.JOB and witnesses and time.monotonic() - reading.since > 0.05:
+                    page.ask_to_kill(reading.sequence)
                     os.kill(os.getpid(), signal.SIGUSR2)
 
         self._watcher = threading.Thread(target=watch, args=(page,))
@@ -202,22 +201,22 @@ class Stage:
 
     def drain(self) -> None:
         self.pool.stop(Deadline.after(0.05))
-        self._settled += 1
+        self._ended_jobs += 1
 
     def cut(self) -> None:
-        until(lambda: self.pool.runs or len(self.pool.retries), "the job to wait")
+        until(lambda: self.pool.running.runs or len(self.pool.retries), "the job to wait")
         self._server.drop_connections()
         until(lambda: not self.pool.sessions, "the session to end")
-        self._settled += not self.pool.runs
+        self._ended_jobs += not self.pool.running.runs
 
     def close(self) -> None:
         self.pool.close()
 
     def _count(self, jobs: int) -> None:
-        self._settled += jobs
+        self._ended_jobs += jobs
 
     def _ended(self) -> bool:
-        return bool(self._settled) and not self.pool.runs
+        return bool(self._ended_jobs) and not self.pool.running.runs
 
     def _left(self) -> list[str]:
         end = time.monotonic() + GONE_S
@@ -242,12 +241,13 @@ def reachable() -> list[str]:
     found = [f"frame of {reference().__class__.__name__}" for reference in witnesses if reference() is not None]
     for thing in gc.get_objects():
         kind = type(thing)
-        if kind in (Job, Run, Waiting, Record) or (issubclass(kind, Interrupt) and thing not in KEPT):
+        if kind in (Job, Run, WaitingJob, Record) or (issubclass(kind, Interrupt) and thing not in KEPT):
             found.append(f"{kind.__module__}.{kind.__name__}")
         elif kind is types.FrameType and thing.f_code in CODES:
             found.append(f"frame of {thing.f_code.co_name}") if thing.f_locals else None
-    # One for the list, one for the loop, one for the call.
-    found += [f"payload {payload!r}" for payload in payloads if sys.getrefcount(payload) > 3]
+    # Those of the list, the loop and the call; how many that are depends on the version of Python.
+    (alone,) = [sys.getrefcount(each) for each in [bytes(100)]]
+    found += [f"payload {payload!r}" for payload in payloads if sys.getrefcount(payload) > alone]
     return found
 
 
@@ -262,7 +262,8 @@ def main() -> Iterator[tuple[str, list[str]]]:
     with job_server() as server, Client(server.address) as client:
         for kind in sys.argv[2:] or KINDS:
             stage = Stage(kind, server, sys.argv[1])
-            with watched(stage.pool, lambda stage=stage: stage.settings) as in_place:  # type: ignore[misc]
+            settings = stage.settings
+            with watched(stage.pool.running, stage.pool.greenlets, lambda settings=settings: settings) as in_place:  # type: ignore[misc]
                 assert in_place
                 try:
                     left = stage.run(client)

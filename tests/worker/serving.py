@@ -1,8 +1,9 @@
-"""A pool in a thread of its own with a hub of its own, so that a test may block and use the ordinary client."""
+"""A pool in a separate thread with its own hub, so that a test may block and use the ordinary client."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,35 +20,50 @@ from gearpool.settings import ErrorAction, FunctionSettings, ReconnectSettings
 from gearpool.timing import Deadline
 from gearpool.worker import snapshots
 from gearpool.worker.functions import Function
-from gearpool.worker.patience import Patience
-from gearpool.worker.pool import Pool
+from gearpool.worker.pool import WorkerPool
+from gearpool.worker.server_timeouts import ServerTimeouts
 
 _T = TypeVar("_T")
-SHORT = Patience(tick_s=0.05, regrab_s=0.3, silent_s=1.0, unanswered_s=1.0, doubted_s=0.15, part_s=0.1, steady_s=0.5)
-"""A session's limits at a fifteenth of their length."""
+SHORT = ServerTimeouts(
+    tick_s=0.05, regrab_s=0.3, silent_s=1.0, unanswered_s=1.0, unresponsive_s=0.15, finish_s=0.1, stable_s=0.5
+)
+"""About a fifteenth of the usual timeouts."""
 _END_S = 20.0
+
+
+def resize(pool: WorkerPool, name: str, concurrency: int) -> None:
+    """Give a function other slots, as a worker process does that gets changed settings."""
+    function = pool.functions[name]
+    function.apply(dataclasses.replace(function.settings, concurrency=concurrency), pool.admission.limit)
+    if not pool.admission.quiet:
+        pool.resume()
 
 
 class Serving:
     """A running pool; `call` runs something in its thread."""
 
     def __init__(
-        self, functions: list[Function], servers: list[str], concurrency: int, base: str, patience: Patience | None
+        self,
+        functions: list[Function],
+        servers: list[str],
+        concurrency: int,
+        base: str,
+        timeouts: ServerTimeouts | None,
     ) -> None:
         self._functions = functions
         self._servers = servers
         self._concurrency = concurrency
         self._base = base
-        self._patience = patience
+        self._timeouts = timeouts
         self._wanted: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._ready = threading.Event()
-        self.pool: Pool
+        self.pool: WorkerPool
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
         assert self._ready.wait(_END_S)
 
-    def call(self, do: Callable[[Pool], _T]) -> _T:
-        """``do(pool)`` in the pool's thread, in a greenlet; its result."""
+    def call(self, do: Callable[[WorkerPool], _T]) -> _T:
+        """Call ``do(pool)`` in a greenlet of the pool's thread; returns its result."""
         results: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
         def work() -> None:
@@ -62,8 +78,8 @@ class Serving:
             raise result
         return result  # type: ignore[no-any-return]
 
-    def snapshot(self) -> dict[str, Any]:
-        """What the pool says of itself."""
+    def snapshot(self) -> Any:
+        """What the pool counts and holds."""
         return self.call(snapshots.snapshot)
 
     def outcomes(self, function: str) -> dict[str, int]:
@@ -84,13 +100,13 @@ class Serving:
             assert not self._thread.is_alive()
 
     def _main(self) -> None:
-        self.pool = Pool(
+        self.pool = WorkerPool(
             self._functions,
             [parse_server(server) for server in self._servers],
             concurrency=self._concurrency,
             reconnect=ReconnectSettings(delay_s=0.05, max_delay_s=0.2),
             base=self._base,
-            patience=self._patience,
+            timeouts=self._timeouts,
         )
         self.pool.start()
         self._ready.set()
@@ -113,12 +129,12 @@ def function(
     handler: Callable[..., Any],
     *,
     on_error: ErrorAction | Mapping[type[BaseException], ErrorAction] = "abort",
-    most: int = 100,
+    max_slots: int = 100,
     **settings: Any,
 ) -> Function:
-    """A Function as the configuration would make it."""
+    """A Function as created from a configuration."""
     rules = Rules({}, on_error) if isinstance(on_error, str) else Rules(on_error, "abort")
-    return Function(FunctionSettings(name=name, handler=name, **settings), examine(handler, name), rules, 0, most)
+    return Function(FunctionSettings(name=name, handler=name, **settings), examine(handler, name), rules, 0, max_slots)
 
 
 @contextlib.contextmanager
@@ -127,10 +143,10 @@ def serving(
     *servers: str,
     concurrency: int = 100,
     base: str | Path = ".",
-    patience: Patience | None = None,
+    timeouts: ServerTimeouts | None = None,
 ) -> Iterator[Serving]:
-    """A pool for the duration of a block."""
-    running = Serving(list(functions), list(servers), concurrency, str(base), patience)
+    """Run a pool for the duration of a ``with`` block."""
+    running = Serving(list(functions), list(servers), concurrency, str(base), timeouts)
     try:
         yield running
     finally:

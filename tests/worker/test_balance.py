@@ -1,7 +1,7 @@
-"""Slots, grabs and jobs balance to the last one under every sequence of packets and operator's verbs.
+"""Slots, grabs and jobs are balanced after every sequence of packets and operator actions.
 
-The server is the test: it hands a session any bytes, what no honest server would send included, loses the connection at any
-moment, and counts by itself what it was asked for and what was reported to it. After each step every count must agree.
+The test plays the server: it sends a session any bytes, even those that no correct server would send, breaks the connection
+at any moment, and counts the grabs and reports. After each step all counts must agree.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from gearpool.protocol.codec import Decoder, response
 from gearpool.protocol.packets import REQUEST_MAGIC, PacketType
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
 from gearpool.worker.functions import Function
-from gearpool.worker.patience import Tick
-from gearpool.worker.pool import Pool
+from gearpool.worker.pool import WorkerPool
+from gearpool.worker.server_timeouts import Tick
 from gearpool.worker.session import Session
 from gearpool.worker.shares import ServerShare
-from tests.worker.serving import function
+from tests.worker.serving import function, resize
 
 _T = PacketType
-TURNS = 8
+ITERATIONS = 8
 ENDS = {_T.WORK_COMPLETE, _T.WORK_FAIL, _T.WORK_EXCEPTION}
 
 
 class Wire:
-    """A connection whose other end is the test."""
+    """A connection to the test."""
 
     def __init__(self) -> None:
         self.kinds: list[PacketType] = []
         self.full = self.broken = False
         self.finished = self.closed = False
         self._decoder = Decoder(REQUEST_MAGIC)
-        self._came: list[bytes | OSError] = []
-        self._something = Event()
+        self._received: list[bytes | OSError] = []
+        self._available = Event()
         self._writable: Callable[[], None] | None = None
 
-    def receive(self, most: int) -> bytes:
+    def receive(self, max_bytes: int) -> bytes:
         while not self.closed:
-            if self._came:
-                data = self._came.pop(0)
+            if self._received:
+                data = self._received.pop(0)
                 if isinstance(data, OSError):
                     raise data
-                if len(data) > most:
-                    self._came.insert(0, data[most:])
-                return data[:most]
-            self._something.clear()
-            self._something.wait()
+                if len(data) > max_bytes:
+                    self._received.insert(0, data[max_bytes:])
+                return data[:max_bytes]
+            self._available.clear()
+            self._available.wait()
         return b""
 
     def send(self, data: bytes | memoryview) -> int:
@@ -74,13 +74,13 @@ class Wire:
 
     def close(self) -> None:
         self.closed = True
-        self._something.set()
+        self._available.set()
 
-    def say(self, data: bytes | OSError) -> None:
-        self._came.append(data)
-        self._something.set()
+    def send_to_worker(self, data: bytes | OSError) -> None:
+        self._received.append(data)
+        self._available.set()
 
-    def drain(self) -> None:
+    def unblock(self) -> None:
         self.full = False
         if self._writable is not None:
             call, self._writable = self._writable, None
@@ -88,16 +88,25 @@ class Wire:
 
 
 class Peer:
-    """One connection as its server sees it."""
+    """The server's side of one connection."""
 
-    def __init__(self, pool: Pool, served: Function, share: ServerShare, number: int) -> None:
+    def __init__(self, pool: WorkerPool, served: Function, share: ServerShare, number: int) -> None:
         self.wire = Wire()
         self.served = served
         self.share = share
-        self.session = Session(pool, served, f"server-{number}", self.wire, share)
+        self.session = Session(
+            pool.engine,
+            served,
+            f"server-{number}",
+            number,
+            self.wire,
+            share,
+            pool.sessions.discard,
+        )
+        pool.sessions.add(self.session)
         self.answers = self.jobs = 0
-        self.lawful = True
-        """Whether what was said is what a job server may say; else the session has to end."""
+        self.valid = True
+        """Whether all packets were valid; otherwise the session must end."""
 
     @property
     def grabs(self) -> int:
@@ -105,12 +114,12 @@ class Peer:
 
     @property
     def owed(self) -> int:
-        """Jobs that were assigned and are not reported."""
+        """The number of jobs sent and not reported."""
         return self.jobs - sum(kind in ENDS for kind in self.wire.kinds)
 
 
 class Balance(RuleBasedStateMachine):
-    """See the module."""
+    """See the module's docstring."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,19 +128,19 @@ class Balance(RuleBasedStateMachine):
         common: dict[str, Any] = {"timeout_s": 3600.0, "retry": retry, "dead_letter": letters}
         breaker = BreakerSettings(failures=2, within_s=60.0, pause_s=0.0)
         self.functions = [
-            function("plain", self.work, most=4, **common),
-            function("one", self.work, most=4, concurrency=1, weight=3.0, **common),
-            function("gated", self.work, most=4, breaker=breaker, rate_per_s=1000.0, **common),
+            function("plain", self.work, max_slots=4, **common),
+            function("one", self.work, max_slots=4, concurrency=1, weight=3.0, **common),
+            function("gated", self.work, max_slots=4, breaker=breaker, rate_per_s=1000.0, **common),
         ]
-        self.pool = Pool(self.functions, [], concurrency=4)
+        self.pool = WorkerPool(self.functions, [], concurrency=4)
         self.pool.start()
-        self.shares = [ServerShare(alone=False), ServerShare()]
+        self.shares = [ServerShare(only_server=False), ServerShare()]
         self.peers: list[Peer] = []
         self.waiting: list[tuple[Job, AsyncResult]] = []
         self.handles = 0
 
     def work(self, arg: bytes, job: Job) -> bytes:
-        """What the payload says."""
+        """Do what the payload says."""
         if arg == b"wait":
             answer = AsyncResult()
             self.waiting.append((job, answer))
@@ -141,7 +150,7 @@ class Balance(RuleBasedStateMachine):
                 self.waiting = [each for each in self.waiting if each[1] is not answer]
             if error is not None:
                 raise error
-        elif arg == b"talk":
+        elif arg == b"stream":
             job.data(b"x" * 10)
         elif arg == b"fail":
             raise ValueError
@@ -154,7 +163,7 @@ class Balance(RuleBasedStateMachine):
         return arg
 
     def settle(self) -> None:
-        for _ in range(TURNS):
+        for _ in range(ITERATIONS):
             let_others_run(get_hub())
 
     def open_peers(self) -> list[Peer]:
@@ -171,33 +180,33 @@ class Balance(RuleBasedStateMachine):
     @precondition(lambda self: self.open_peers())
     @rule(
         which=st.integers(0, 3),
-        words=st.lists(
+        actions=st.lists(
             st.sampled_from(
-                ["quick", "wait", "talk", "fail", "retry", "later", "skip", "foreign"] * 2
+                ["quick", "wait", "stream", "fail", "retry", "later", "skip", "foreign"] * 2
                 + ["none", "noop", "surplus none", "surplus quick", "unknown", "error", "echo", "created", "option", "junk"]
             ),
             min_size=1, max_size=6,
         ),
         cut=st.integers(0, 200),
     )  # fmt: skip
-    def say(self, which: int, words: list[str], cut: int) -> None:
-        """Answers to what was asked for as long as there is something, and anything else between them."""
+    def say(self, which: int, actions: list[str], cut: int) -> None:
+        """Answer unanswered grabs, and send other packets in between."""
         peers = self.open_peers()
         peer = peers[which % len(peers)]
         data = b""
         grabs = peer.grabs
-        surplus = peer.session.asked + 1  # those that are not sent yet included
-        for word in words:
-            if word in ("quick", "wait", "talk", "fail", "retry", "later", "skip", "foreign", "none"):
+        surplus = peer.session.grabs.under_way + 1  # including those not sent yet
+        for action in actions:
+            if action in ("quick", "wait", "stream", "fail", "retry", "later", "skip", "foreign", "none"):
                 if not grabs:
                     continue
                 grabs -= 1
                 peer.answers += 1
-            if word == "none":
+            if action == "none":
                 data += response(_T.NO_JOB)
-            elif word == "surplus none":
+            elif action == "surplus none":
                 data += response(_T.NO_JOB) * surplus
-            elif word in ("noop", "echo", "created", "option", "unknown", "error", "junk"):
+            elif action in ("noop", "echo", "created", "option", "unknown", "error", "junk"):
                 data += {
                     "noop": response(_T.NOOP),
                     "echo": response(_T.ECHO_RES, b"x"),
@@ -206,47 +215,49 @@ class Balance(RuleBasedStateMachine):
                     "unknown": response(_T.ERROR, b"JOB_NOT_FOUND", b""),
                     "error": response(_T.ERROR, b"QUEUE_ERROR", b""),
                     "junk": b"HTTP/1.1 400 Bad Request",
-                }[word]
+                }[action]
             else:
-                for _ in range(surplus if word == "surplus quick" else 1):
+                for _ in range(surplus if action == "surplus quick" else 1):
                     self.handles += 1
                     peer.jobs += 1
-                    name = b"foreign" if word == "foreign" else peer.served.wire_name
-                    data += response(_T.JOB_ASSIGN_UNIQ, b"H:%d" % self.handles, name, b"", word.split()[-1].encode())
-            if word in ("surplus none", "surplus quick", "option", "junk"):
-                peer.lawful = False
+                    name = b"foreign" if action == "foreign" else peer.served.wire_name
+                    data += response(_T.JOB_ASSIGN_UNIQ, b"H:%d" % self.handles, name, b"", action.split()[-1].encode())
+            if action in ("surplus none", "surplus quick", "option", "junk"):
+                peer.valid = False
                 break
-        if not peer.lawful:
-            cut = 0  # it must not ask again between the two parts
+        if not peer.valid:
+            cut = 0  # it must not grab again between the two parts
         for part in (data[:cut], data[cut:]):
             if part:
-                peer.wire.say(part)
+                peer.wire.send_to_worker(part)
         self.settle()
 
     @precondition(lambda self: self.open_peers())
     @rule(
         which=st.integers(0, 3),
-        how=st.sampled_from(["end", "reset", "close", "retire", "hand back", "block", "drain", "late", "break"]),
+        how=st.sampled_from(
+            ["end", "reset", "close", "drain session", "hand back", "block", "unblock", "late", "break"]
+        ),
     )
     def happen(self, which: int, how: str) -> None:
-        """What may become of a connection at any moment."""
+        """What may happen to a connection at any moment."""
         peers = self.open_peers()
         peer = peers[which % len(peers)]
         session = peer.session
         if how == "end":
-            peer.wire.say(b"")
+            peer.wire.send_to_worker(b"")
         elif how == "reset":
-            peer.wire.say(ConnectionResetError("reset"))
+            peer.wire.send_to_worker(ConnectionResetError("reset"))
         elif how == "close":
             session.close("closed")
-        elif how == "retire":
-            session.retire()
+        elif how == "drain session":
+            session.drain()
         elif how == "block":
             peer.wire.full = True
         elif how == "break":
             peer.wire.broken = True
-        elif how == "drain":
-            peer.wire.drain()
+        elif how == "unblock":
+            peer.wire.unblock()
         elif how == "late":
             session.tick(Tick(1e9, 1.0, 60.0, in_time=False))
         else:
@@ -259,10 +270,10 @@ class Balance(RuleBasedStateMachine):
         self.waiting[which % len(self.waiting)][1].set(error)
         self.settle()
 
-    @precondition(lambda self: self.pool.runs)
+    @precondition(lambda self: self.pool.running.runs)
     @rule(which=st.integers(0, 3), how=st.sampled_from(["kill", "time out", "abandon"]))
     def interrupt(self, which: int, how: str) -> None:
-        run = list(self.pool.runs.values())[which % len(self.pool.runs)]
+        run = list(self.pool.running.runs.values())[which % len(self.pool.running.runs)]
         if how == "kill":
             get_hub().loop.run_callback(run.throw, Killed())
         else:
@@ -271,73 +282,72 @@ class Balance(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["quiet", "resume", "pause", "unpause", "less", "more", "retry", "budget"]))
     def operate(self, what: str) -> None:
-        """The operator's verbs."""
+        """What an operator may do."""
         pool = self.pool
         if what == "quiet":
-            pool.hush()
+            pool.quiet()
         elif what == "resume":
             pool.resume()
         elif what == "pause":
             pool.pause("plain")
         elif what == "unpause":
-            pool.unpause("plain")
+            pool.resume("plain")
         elif what in ("less", "more"):
-            pool.resize("plain", 1 if what == "less" else 4)
+            resize(pool, "plain", 1 if what == "less" else 4)
         elif what == "budget":
-            pool.budget = 2 if pool.budget is None else None
+            pool.admission.budget = 2 if pool.admission.budget is None else None
         self.settle()
 
     @invariant()
-    def every_slot_has_a_reason(self) -> None:
+    def every_used_slot_is_accounted_for(self) -> None:
         by_function = {served.name: 0 for served in self.functions}
         for peer in self.peers:
-            by_function[peer.served.name] += peer.session.asked + peer.session._batch._size
-        for run in self.pool.runs.values():
-            by_function[run.session.function.name] += not run.abandoned
-        for entry in [entry for _, _, entry in self.pool.retries._heap] + list(self.pool.retries._ready):
-            by_function[entry.session.function.name] += entry.holds_slot
-        letters = self.pool.verdicts.pending
-        assert self.pool.slots.used == sum(by_function.values()) + letters
-        assert 0 <= self.pool.slots.used <= self.pool.slots.limit
-        assert sum(served.slots.used for served in self.functions) == self.pool.slots.used
+            by_function[peer.served.name] += peer.session.grabs.under_way + peer.session.batch.size
+        for run in self.pool.running.runs.values():
+            by_function[run.replies.function.name] += not run.abandoned
+        for entry in self.pool.retries.entries():
+            by_function[entry.replies.function.name] += entry.holds_slot
+        letters = sum(len(peer.session.replies.acknowledgements) for peer in self.peers)
+        assert self.pool.admission.used == sum(by_function.values()) + letters
+        assert 0 <= self.pool.admission.used <= self.pool.admission.limit
+        assert sum(served.slots.used for served in self.functions) == self.pool.admission.used
         if not letters:
             assert {served.name: served.slots.used for served in self.functions} == by_function
 
     @invariant()
-    def server_and_worker_count_alike(self) -> None:
+    def server_and_worker_agree_on_the_counts(self) -> None:
         for peer in self.open_peers():
             if not peer.wire.full:
-                assert peer.session.asked == peer.grabs
-                assert peer.session.holding + peer.session._batch._size == peer.owed
+                assert peer.session.grabs.under_way == peer.grabs
+                assert peer.session.replies.unreported + peer.session.batch.size == peer.owed
         for share in self.shares:
-            assert share.unanswered == sum(peer.session.asked for peer in self.peers if peer.share is share)
+            assert share.unanswered == sum(peer.session.grabs.under_way for peer in self.peers if peer.share is share)
 
     @invariant()
-    def a_session_that_was_lied_to_has_ended(self) -> None:
-        assert all(peer.session.closed for peer in self.peers if not peer.lawful)
+    def a_session_that_received_invalid_packets_has_ended(self) -> None:
+        assert all(peer.session.closed for peer in self.peers if not peer.valid)
         assert self.pool.sessions == {peer.session for peer in self.open_peers()}
 
     @invariant()
-    def as_many_wait_as_are_counted(self) -> None:
+    def the_number_of_waiting_jobs_is_counted_correctly(self) -> None:
         assert sum(served.waiting for served in self.functions) == len(self.pool.retries)
 
     def teardown(self) -> None:
-        """When all connections and jobs have ended, nothing is left over."""
+        """When all connections and jobs have ended, nothing is left."""
         for peer in self.open_peers():
             peer.session.close("over")
         for _, answer in list(self.waiting):
             answer.set(None)
         self.settle()
-        assert self.pool.slots.used == 0
-        assert not self.pool.runs
-        assert not self.pool.slots.hungry
+        assert self.pool.admission.used == 0
+        assert not self.pool.running.runs
         assert [(served.slots.used, served.waiting) for served in self.functions] == [(0, 0)] * 3
-        assert [(share.unanswered, share.waiting) for share in self.shares] == [(0, {})] * 2
+        assert [(share.unanswered, share.waiters) for share in self.shares] == [(0, {})] * 2
         self.pool.close()
         self.settle()
 
 
-def test_slots_grabs_and_jobs_balance_under_every_sequence(caplog: pytest.LogCaptureFixture) -> None:
+def test_slots_grabs_and_jobs_are_balanced_after_every_sequence_of_events(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL + 1, "gearpool")
     run_state_machine_as_test(
         Balance,

@@ -1,4 +1,4 @@
-"""Nothing of a job that has ended can be reached after its report, whatever its end."""
+"""No memory of a job is kept after its report, whatever its outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.worker.ends import KINDS
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What was left of a job of each kind, in a process with the collector off."""
+    """What was left of a job of each kind, in a process without garbage collection."""
     folder = str(tmp_path_factory.mktemp("ends"))
     root = str(Path(__file__).parents[2])
     ran = subprocess.run(
@@ -27,5 +27,5 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_of_a_job_is_left_after_its_end(left: dict[str, list[str]], kind: str) -> None:
+def test_nothing_of_a_job_is_kept_in_memory_after_its_end(left: dict[str, list[str]], kind: str) -> None:
     assert left[kind] == []

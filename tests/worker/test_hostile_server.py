@@ -1,4 +1,4 @@
-"""A job server that misbehaves is left, and costs the others that are served beside it little."""
+"""A faulty job server is disconnected and hardly affects the other servers."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ FLOODS = {
 
 
 class Hostile:
-    """Greets like a job server; once a worker sleeps on a connection, ``misbehave`` does what it likes with it."""
+    """A server that accepts workers; once a worker sleeps, ``misbehave`` takes over its connection."""
 
     def __init__(self, misbehave: Callable[[socket.socket], None]) -> None:
         self.connections = 0
-        self.left = 0
+        self.disconnects = 0
         self._misbehave = misbehave
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -73,7 +73,7 @@ class Hostile:
                         self._misbehave(connection)
         except OSError:
             pass
-        self.left += 1
+        self.disconnects += 1
 
 
 @pytest.fixture
@@ -92,24 +92,24 @@ def _flood(packet: bytes) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize("what", FLOODS)
-def test_a_server_that_floods_is_left_and_neither_starves_others_nor_fills_the_log(
+def test_a_server_that_floods_is_disconnected_and_neither_starves_others_nor_fills_the_log(
     what: str, healthy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     hostile = Hostile(_flood(FLOODS[what]))
     try:
         with (
-            serving([function("echo", lambda arg: arg)], hostile.address, healthy, patience=SHORT),
+            serving([function("echo", lambda arg: arg)], hostile.address, healthy, timeouts=SHORT),
             Client(healthy) as client,
         ):
             for round_ in range(1, 4):
-                wait_for(lambda: hostile.left >= round_, "the flooding server to be left")  # noqa: B023 - called at once
+                wait_for(lambda: hostile.disconnects >= round_, "the flooding server to be disconnected")  # noqa: B023 - called at once
                 assert client.submit_job("echo", b"x", timeout=20) == b"x"
     finally:
         hostile.close()
     assert len(caplog.records) < 40
 
 
-def _wake_again_and_again(connection: socket.socket) -> None:
+def _send_noop_repeatedly(connection: socket.socket) -> None:
     while True:
         connection.sendall(response(_T.NOOP))
         time.sleep(0.02)
@@ -122,30 +122,30 @@ def _trickle(connection: socket.socket) -> None:
 
 
 def _be_silent(connection: socket.socket) -> None:
-    """Answers ECHO_REQ, which `Hostile` does."""
+    """Only answer ECHO_REQ, as `Hostile` does."""
 
 
-@pytest.mark.parametrize("how", [_wake_again_and_again, _trickle, _be_silent])
-def test_a_server_that_leaves_grabs_unanswered_does_not_keep_the_slots_from_the_others(
+@pytest.mark.parametrize("how", [_send_noop_repeatedly, _trickle, _be_silent])
+def test_a_server_that_leaves_grabs_unanswered_does_not_withhold_slots_from_other_servers(
     how: Callable[[socket.socket], None], healthy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     hostile = Hostile(how)
     try:
-        # One slot: whoever has it has everything.
+        # There is only one slot.
         with (
-            serving([function("echo", lambda arg: arg)], hostile.address, healthy, concurrency=1, patience=SHORT),
+            serving([function("echo", lambda arg: arg)], hostile.address, healthy, concurrency=1, timeouts=SHORT),
             Client(healthy) as client,
         ):
-            wait_for(lambda: hostile.left >= 2, "the server to be left twice")
+            wait_for(lambda: hostile.disconnects >= 2, "the server to be disconnected twice")
             for number in range(5):
                 assert client.submit_job("echo", b"%d" % number, timeout=20) == b"%d" % number
     finally:
         hostile.close()
-    assert "has not answered for" in caplog.text
+    assert "has not answered a request for jobs" in caplog.text
 
 
-def test_a_large_job_over_a_slow_line_is_waited_for(healthy: str) -> None:
-    """It comes slowly, for much longer than a grab may stay unanswered, but it comes."""
+def test_a_large_job_on_a_slow_connection_is_not_taken_for_an_unanswered_grab(healthy: str) -> None:
+    """It takes much longer than a grab may stay unanswered, but data keeps arriving."""
     size = 400_000
 
     def slowly(connection: socket.socket) -> None:
@@ -154,12 +154,12 @@ def test_a_large_job_over_a_slow_line_is_waited_for(healthy: str) -> None:
             connection.sendall(packet[start : start + 4000])
             time.sleep(0.02)
 
-    came: list[int] = []
+    sizes: list[int] = []
     slow = Hostile(slowly)
     try:
-        with serving([function("size", lambda arg: came.append(len(arg)))], slow.address, healthy, patience=SHORT):
-            wait_for(lambda: came, "the job")
+        with serving([function("size", lambda arg: sizes.append(len(arg)))], slow.address, healthy, timeouts=SHORT):
+            wait_for(lambda: sizes, "the job")
     finally:
         slow.close()
-    assert came[0] == size
+    assert sizes[0] == size
     assert slow.connections == 1

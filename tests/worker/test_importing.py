@@ -1,4 +1,4 @@
-"""An import in a handler is never left half-way, whoever interrupts the job."""
+"""An import in a handler is never interrupted, whatever interrupts the job."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from gearpool import Client, JobFailed, JobTimeout
 from gearpool.jobs import End
 from gearpool.worker import snapshots
 from gearpool.worker.importing import is_importing
-from gearpool.worker.interrupts import is_ours
-from gearpool.worker.making import make_function
-from gearpool.worker.single import run_once
+from gearpool.worker.interrupts import is_protected
+from gearpool.worker.loading import make_function
+from gearpool.worker.run_once import run_once
 from tests.processes import wait_for
 from tests.worker.serving import Serving, function, serving
 
 _numbers = itertools.count()
-"""A lock is kept for a module whose import never ended, so each test has modules of its own."""
+"""Python keeps a lock for a module whose import never ended, so each test has its own modules."""
 
 REGISTRY = """
 taken = set()
@@ -53,7 +53,7 @@ REGISTRY.found = REGISTRY.look(sys._getframe())
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module at which the lazily imported ones register, which refuses a second time."""
+    """The module with which the lazily imported ones register; it refuses a second registration."""
     number = next(_numbers)
     names = [f"lazy_{kind}_{number}" for kind in ("registry", "waiting", "looking")]
     for name, source in zip(names, (REGISTRY, WAITING, LOOKING), strict=True):
@@ -66,22 +66,22 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         sys.modules.pop(name, None)
 
 
-def test_a_module_that_is_being_imported_is_seen_from_the_frames_inside(registry: Any) -> None:
-    registry.look = lambda frame: (is_importing(frame), is_importing(sys._getframe()), is_ours(frame))
+def test_an_import_is_detected_in_all_frames_inside_it(registry: Any) -> None:
+    registry.look = lambda frame: (is_importing(frame), is_importing(sys._getframe()), is_protected(frame))
     importlib.import_module(registry.looking)
     assert registry.found == (True, True, True)
 
 
-def test_what_an_import_has_defined_may_be_interrupted_when_it_is_called_later(registry: Any) -> None:
+def test_a_function_defined_by_an_import_may_be_interrupted_when_it_is_called_later(registry: Any) -> None:
     def here() -> FrameType:
         return sys._getframe()
 
     assert not is_importing(here())
-    assert not is_ours(here())
+    assert not is_protected(here())
     assert not is_importing(None)
 
 
-def test_a_greenlet_that_waits_in_an_import_is_seen(registry: Any) -> None:
+def test_an_import_is_detected_in_a_suspended_greenlet(registry: Any) -> None:
     waiting = gevent.spawn(importlib.import_module, registry.waiting)
     while not registry.begun:
         gevent.sleep(0)
@@ -92,7 +92,7 @@ def test_a_greenlet_that_waits_in_an_import_is_seen(registry: Any) -> None:
 
 
 def use(arg: bytes) -> bytes:
-    """Import the module of this name."""
+    """Import the module called ``arg``."""
     result: bytes = importlib.import_module(arg.decode()).value
     return result
 
@@ -117,12 +117,12 @@ def kill_it(running: Serving) -> None:
 
 
 def let_it_time_out(running: Serving) -> None:
-    """Its limit is 50 ms."""
-    wait_for(lambda: running.call(lambda pool: bool(pool.limits._held)), "its limit")
+    """Wait until its limit of 50 ms has passed."""
+    wait_for(lambda: running.call(lambda pool: bool(pool.limits.deferred)), "its time limit")
 
 
 @pytest.mark.parametrize("interrupt", [let_it_time_out, kill_it])
-def test_an_interrupt_is_held_back_until_the_import_is_over(
+def test_an_interrupt_is_deferred_until_the_import_ends(
     registry: Any, server: str, client: Client, interrupt: Callable[[Serving], None]
 ) -> None:
     timeout_s = 0.05 if interrupt is let_it_time_out else None
@@ -138,11 +138,11 @@ def test_an_interrupt_is_held_back_until_the_import_is_over(
         with pytest.raises(JobFailed):
             future.result(20)
         assert client.submit_job("later", registry.waiting, timeout=20) == b"whole"
-        assert running.call(lambda pool: (pool.limits._held, pool.limits._held_timer)) == ({}, None)
+        assert running.call(lambda pool: pool.limits.deferred) == {}
 
 
 @pytest.mark.parametrize("grace_s", [60.0, 0.3])
-def test_a_job_that_is_killed_while_its_time_out_is_held_back_is_not_run_again(
+def test_a_job_that_is_killed_while_its_timeout_is_deferred_is_not_run_again(
     registry: Any, server: str, client: Client, grace_s: float
 ) -> None:
     lazy = function("lazy", use_and_wait, timeout_s=0.05, timeout_grace_s=grace_s, on_timeout="retry")
@@ -157,10 +157,10 @@ def test_a_job_that_is_killed_while_its_time_out_is_held_back_is_not_run_again(
             future.result(20)
         assert running.outcomes("lazy") == {"failed": 1}
         registry.go_on = True
-        wait_for(lambda: getattr(sys.modules.get(registry.waiting), "value", None), "the import to be whole")
+        wait_for(lambda: getattr(sys.modules.get(registry.waiting), "value", None), "the import to end")
 
 
-def test_a_handler_that_ends_with_its_import_is_complete(registry: Any, server: str, client: Client) -> None:
+def test_a_handler_that_returns_right_after_its_import_is_complete(registry: Any, server: str, client: Client) -> None:
     with serving([function("lazy", use, timeout_s=0.05, timeout_grace_s=60.0)], server) as running:
         future = client.submit("lazy", registry.waiting)
         until_importing(registry)
@@ -170,7 +170,7 @@ def test_a_handler_that_ends_with_its_import_is_complete(registry: Any, server: 
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_an_import_that_outlasts_the_grace_is_left_alone_its_job_reported_and_the_process_replaced(
+def test_an_import_that_outlasts_the_grace_period_is_not_interrupted_but_its_job_is_reported_and_the_process_replaced(
     registry: Any, server: str, client: Client, killed: bool
 ) -> None:
     reasons: list[str] = []
@@ -188,11 +188,11 @@ def test_an_import_that_outlasts_the_grace_is_left_alone_its_job_reported_and_th
         (handle,) = handles(running)
         assert not running.call(lambda pool: pool.kill(handle)), "it was reported"
         registry.go_on = True
-        wait_for(lambda: getattr(sys.modules.get(registry.waiting), "value", None), "the import to be whole")
+        wait_for(lambda: getattr(sys.modules.get(registry.waiting), "value", None), "the import to end")
 
 
 @pytest.mark.parametrize(("on_drain", "ends"), [("requeue", False), ("fail", True)])
-def test_a_drain_leaves_an_import_alone_and_hands_back_or_fails_its_job(
+def test_a_drain_does_not_interrupt_an_import_but_hands_back_or_fails_its_job(
     registry: Any, server: str, client: Client, on_drain: Any, ends: bool
 ) -> None:
     with serving([function("lazy", use, on_drain=on_drain)], server) as running:
@@ -208,7 +208,7 @@ def test_a_drain_leaves_an_import_alone_and_hands_back_or_fails_its_job(
 
 
 @pytest.mark.parametrize("grace", [60.0, 0.05])
-def test_a_handler_that_is_run_alone_is_not_interrupted_in_an_import_either(registry: Any, grace: float) -> None:
+def test_run_once_does_not_interrupt_an_import_either(registry: Any, grace: float) -> None:
     function = make_function("lazy", use, timeout=0.02, timeout_grace=grace)
     reporter: Any = SimpleNamespace(server="here")
     if grace > 1.0:
@@ -223,7 +223,9 @@ def test_a_handler_that_is_run_alone_is_not_interrupted_in_an_import_either(regi
             gevent.sleep(0.01)
 
 
-def test_a_handler_that_swallows_draining_and_is_killed_is_handed_back_not_failed(server: str, client: Client) -> None:
+def test_a_job_whose_handler_ignores_draining_and_is_killed_is_handed_back_and_not_failed(
+    server: str, client: Client
+) -> None:
     def stubborn(arg: bytes) -> bytes:
         started.append(getcurrent())
         end = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""`Worker`, as a program of one's own uses it: in a process of its own, since it takes over the main thread."""
+"""`Worker` as an application uses it; in separate processes, because it takes over the main thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ print("bye")
 """
 
 
-def test_work_takes_one_job_each_and_abilities_come_and_go(server: str, client: Client) -> None:
+def test_each_work_runs_one_job_and_abilities_can_be_added_and_removed(server: str, client: Client) -> None:
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PROGRAM, server],
         stdout=subprocess.PIPE,
@@ -50,14 +50,14 @@ def test_work_takes_one_job_each_and_abilities_come_and_go(server: str, client: 
     assert (out, err.strip(), process.returncode) == ("bye\n", "", 0)
 
 
-def test_work_times_out_when_no_server_is_there() -> None:
+def test_work_times_out_without_a_server() -> None:
     worker = Worker("127.0.0.1:1")
     worker.add_ability("x", lambda arg: arg)
     assert not worker.work(timeout=0.05)
     worker.close(0)
 
 
-def test_what_cannot_be_served_is_refused_at_once() -> None:
+def test_an_invalid_ability_is_refused_at_once() -> None:
     worker = Worker()
     with pytest.raises(InvalidArgument):
         worker.add_ability("a\nb", lambda arg: arg)
@@ -72,7 +72,7 @@ def test_what_cannot_be_served_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1, math.nan, "5", True, timedelta(seconds=-1)])
-def test_a_duration_that_is_none_is_refused_everywhere(wrong: Any) -> None:
+def test_an_invalid_duration_is_refused_everywhere(wrong: Any) -> None:
     worker = Worker()
     for use in (
         lambda: worker.work(timeout=wrong),
@@ -83,16 +83,16 @@ def test_a_duration_that_is_none_is_refused_everywhere(wrong: Any) -> None:
         with pytest.raises(InvalidArgument):
             use()
     assert worker.snapshot["functions"] == {}
-    worker.add_ability("x", lambda arg: arg)  # it is not closed
+    worker.add_ability("x", lambda arg: arg)  # the worker is not closed
 
 
 @pytest.mark.parametrize("wrong", ["5", True, 2.5, None])
-def test_a_concurrency_that_is_no_count_is_refused(wrong: Any) -> None:
+def test_an_invalid_concurrency_is_refused(wrong: Any) -> None:
     with pytest.raises(InvalidArgument):
         Worker(concurrency=wrong)
 
 
-def test_durations_are_timedeltas_too(server: str, client: Client) -> None:
+def test_durations_may_be_timedeltas(server: str, client: Client) -> None:
     def serve() -> tuple[bool, bool]:
         worker = Worker(server)
         worker.add_ability(
@@ -157,7 +157,7 @@ print(cleaned)
 
 @pytest.mark.parametrize("patched", ["patched", "plain"])
 @pytest.mark.parametrize("how", ["work", "run"])
-def test_time_limits_hold_as_in_the_daemon_even_for_what_never_waits(
+def test_time_limits_apply_as_in_the_daemon_even_to_handlers_that_never_yield(
     server: str, client: Client, patched: str, how: str
 ) -> None:
     with subprocess.Popen(
@@ -205,7 +205,7 @@ print(seen)
 """
 
 
-def test_a_program_s_own_signal_is_left_to_it_and_other_threads_may_work(server: str, client: Client) -> None:
+def test_a_program_may_use_the_signal_itself_and_work_in_other_threads(server: str, client: Client) -> None:
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", OWN_SIGNAL, server], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -215,8 +215,8 @@ def test_a_program_s_own_signal_is_left_to_it_and_other_threads_may_work(server:
     assert (out, process.returncode) == ("['mine', 'mine']\n", 0)
 
 
-def test_work_takes_a_job_of_any_function_at_once(server: str, client: Client) -> None:
-    # One grab at a time is out: what brought nothing gives the others their turn, not only five seconds later.
+def test_work_runs_a_job_of_any_function_at_once(server: str, client: Client) -> None:
+    # Only one grab at a time is allowed: one that brings no job must let the next function grab at once, not after 5 s.
     program = """
 import sys, time
 from gearpool import Worker
@@ -290,7 +290,7 @@ def work_in_one_thread_and_later_in_another():
         else:
             raise AssertionError(use)
     assert worker.close()
-    # The thread that could have closed the connection has ended; the server must notice all the same.
+    # The thread that owned the connection has ended, but the server must still notice.
     wait_for(lambda: sum(row.workers for row in client.admin.status()[server] if row.function == "one") == 0, "its end")
 
 def made_before_a_fork():
@@ -323,6 +323,13 @@ def close_while_a_job_runs_lets_it_finish():
     ends(thread)
     assert closed == [True] and future.result() == b"z"
 
+def refuses_changes(worker):
+    try:
+        worker.remove_ability("none")
+    except UsageError:
+        return True
+    return False
+
 def close_while_work_runs_a_job_lets_it_finish():
     worker = Worker(server)
     began, go_on = threading.Event(), threading.Event()
@@ -336,9 +343,9 @@ def close_while_work_runs_a_job_lets_it_finish():
     thread = in_thread(lambda: worked.append(worker.work(timeout=30)))
     future = client.submit("slow", "z", timeout=30)
     assert began.wait(20)
-    # Longer than `ends` waits: the thread that leaves work() must not leave this one waiting.
+    # Longer than `ends` waits: when work() returns, close() must return, too.
     closing = in_thread(lambda: closed.append(worker.close(timeout=100)))
-    wait_for(lambda: worker._closed, "close")
+    wait_for(lambda: refuses_changes(worker), "close")
     go_on.set()
     ends(closing)
     ends(thread)
@@ -411,5 +418,5 @@ def test_a_worker_binds_to_the_thread_that_serves(server: str, patched: str, cas
         timeout=90,
     )
     assert (done.stdout, done.returncode) == ("good\n", 0), done.stderr
-    # On a busy machine the worker may warn that it had no turn; nothing else is said.
+    # On a busy machine the worker may warn that it was delayed; there must be no other output.
     assert not [line for line in done.stderr.splitlines() if "[stall " not in line]

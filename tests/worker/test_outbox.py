@@ -1,4 +1,4 @@
-"""The outbox over a stream that takes as much as the test says."""
+"""The outbox, with a stream that accepts as much as the test allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gearpool.worker.outbox import MAX_BACKLOG, Outbox
 
 
 class Narrow:
-    """A stream that takes ``room`` bytes, and more when the test lets it."""
+    """A stream that accepts ``room`` bytes, and more after `open`."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -39,7 +39,7 @@ class Narrow:
         assert waiting is not None
         waiting()
 
-    def receive(self, most: int) -> bytes:
+    def receive(self, max_bytes: int) -> bytes:
         raise NotImplementedError
 
     def finish(self) -> None:
@@ -50,58 +50,58 @@ class Narrow:
 
 
 class Sender:
-    """An outbox, and what it told."""
+    """An outbox, and a record of its callbacks."""
 
     def __init__(self, room: int) -> None:
         self.stream = Narrow(room)
-        self.told: list[str] = []
-        self.outbox = Outbox(self.stream, lambda: self.told.append("emptied"), self.told.append)
+        self.calls: list[str] = []
+        self.outbox = Outbox(self.stream, lambda: self.calls.append("emptied"), self.calls.append)
 
-    def say(self, *parts: bytes) -> None:
+    def send(self, *parts: bytes) -> None:
         self.outbox.parts += parts
         self.outbox.flush()
 
 
-def test_parts_leave_in_order_and_together() -> None:
+def test_parts_are_sent_in_order_and_in_one_write() -> None:
     sender = Sender(100)
-    sender.say(b"one ", b"two ", b"three")
+    sender.send(b"one ", b"two ", b"three")
     assert sender.stream.sent == b"one two three"
     assert sender.outbox.parts == []
-    assert sender.told == []
+    assert sender.calls == []
 
 
-def test_what_the_server_does_not_read_goes_out_before_what_is_said_later() -> None:
+def test_the_backlog_is_sent_before_later_packets() -> None:
     sender = Sender(3)
-    sender.say(b"first, ")
-    sender.say(b"second")
+    sender.send(b"first, ")
+    sender.send(b"second")
     assert sender.outbox.blocked
     assert sender.stream.sent == b"fir"
     sender.stream.open(2)
     assert sender.outbox.blocked
     sender.stream.open(100)
     assert not sender.outbox.blocked
-    assert sender.told == ["emptied"]
+    assert sender.calls == ["emptied"]
     sender.outbox.flush()
     assert sender.stream.sent == b"first, second"
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "with a backlog"])
-def test_a_connection_that_breaks_is_told_with_the_reason(later: bool) -> None:
+def test_a_broken_connection_is_reported_with_the_reason(later: bool) -> None:
     sender = Sender(1 if later else 0)
     broken = ConnectionResetError(104, "Connection reset by peer")
     if later:
-        sender.say(b"begun")
+        sender.send(b"begun")
         sender.stream.error = broken
         sender.stream.open(100)
     else:
         sender.stream.error = broken
-        sender.say(b"begun")
-    assert sender.told == [str(broken)]
+        sender.send(b"begun")
+    assert sender.calls == [str(broken)]
 
 
-def test_who_has_too_much_unsent_waits_until_the_server_has_read_enough() -> None:
+def test_a_sender_with_too_large_a_backlog_blocks_until_the_server_has_read_enough() -> None:
     sender = Sender(0)
-    sender.say(bytes(MAX_BACKLOG + 10))
+    sender.send(bytes(MAX_BACKLOG + 10))
     waiter = gevent.spawn(sender.outbox.wait_for_room)
     gevent.idle()
     sender.stream.open(9)
@@ -112,20 +112,20 @@ def test_who_has_too_much_unsent_waits_until_the_server_has_read_enough() -> Non
     assert sender.outbox.blocked
 
 
-def test_whoever_waits_for_room_goes_on_when_the_connection_is_gone() -> None:
+def test_a_blocked_sender_continues_when_the_connection_is_closed() -> None:
     sender = Sender(0)
-    sender.say(bytes(MAX_BACKLOG + 10))
+    sender.send(bytes(MAX_BACKLOG + 10))
     waiter = gevent.spawn(sender.outbox.wait_for_room)
     gevent.idle()
     sender.outbox.close()
     waiter.get(timeout=10)
 
 
-def test_nothing_is_sent_after_the_end() -> None:
+def test_nothing_is_sent_after_close() -> None:
     sender = Sender(2)
-    sender.say(b"long")
+    sender.send(b"long")
     sender.outbox.close()
-    sender.say(b"late")
+    sender.send(b"late")
     sender.stream.open(100)
     assert sender.stream.sent == b"lo"
-    assert sender.told == []
+    assert sender.calls == []

@@ -1,3 +1,5 @@
+"""Which job the greenlets, threads and tasks belong to that a job starts."""
+
 from __future__ import annotations
 
 import threading
@@ -20,8 +22,8 @@ from tests.worker.serving import Serving, function, serving
 WRAPPED = [(threadpool.ThreadPool, "spawn"), (futures.ThreadPoolExecutor, "submit"), (threading.Thread, "start")]
 
 
-class Place:
-    """A pool whose only function runs what a test gives it, and the ownership of what that starts."""
+class Owner:
+    """A pool whose only function runs what a test passes to it, with ownership installed."""
 
     def __init__(self, running: Serving, client: Client, ownership: Ownership, page: Page) -> None:
         self.running = running
@@ -32,12 +34,12 @@ class Place:
         self.do: Callable[[], object] = lambda: None
 
     def see(self) -> None:
-        """Note whose the calling code is."""
+        """Record the job to which the calling greenlet belongs."""
         origin = origin_of(gevent.getcurrent())
         self.seen.append(None if origin is None else origin.unique)
 
     def run(self, do: Callable[[], object], unique: str = "mine") -> list[Any]:
-        """What was seen while ``do`` ran as a job."""
+        """Run ``do`` as a job; returns what was recorded meanwhile."""
         self.seen.clear()
         self.do = do
         self.client.submit_job("work", b"", unique=unique, timeout=20)
@@ -48,97 +50,97 @@ class Place:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def owner() -> Iterator[Owner]:
     before = [getattr(owner, name) for owner, name in WRAPPED]
-    places: list[Place] = []
+    owners: list[Owner] = []
 
     def work(arg: bytes, job: Job) -> bytes:
-        places[0].do()
+        owners[0].do()
         return b""
 
     with job_server() as server, serving([function("work", work)], server.address) as running:
         page = Page.private()
-        ownership = running.call(lambda pool: Ownership(pool, page))
+        ownership = running.call(lambda pool: Ownership(pool.running, pool.greenlets, page))
         with Client(server.address) as client:
-            places.append(Place(running, client, ownership, page))
-            running.call(lambda pool: setattr(pool, "page", page))
+            owners.append(Owner(running, client, ownership, page))
+            running.call(lambda pool: setattr(pool.running, "page", page))
             running.call(lambda _: ownership.install())
             try:
-                yield places[0]
+                yield owners[0]
             finally:
                 running.call(lambda _: ownership.uninstall())
     assert [getattr(owner, name) for owner, name in WRAPPED] == before
 
 
-def test_greenlets_and_their_greenlets_are_the_job_s(place: Place) -> None:
+def test_greenlets_and_what_they_start_belong_to_the_job(owner: Owner) -> None:
     def grandchild() -> None:
-        place.see()
-        gevent.spawn(place.see).join()
+        owner.see()
+        gevent.spawn(owner.see).join()
 
-    assert place.run(lambda: gevent.spawn(grandchild).join()) == [b"mine", b"mine"]
-    assert place.run(lambda: gevent.pool.Group().map(lambda _: place.see(), [1, 2])) == [b"mine", b"mine"]
-    assert place.run(lambda: gevent.spawn_later(0.001, place.see).join()) == [b"mine"]
-
-
-def test_what_a_raw_greenlet_starts_is_the_job_s_that_it_returns_to(place: Place) -> None:
-    assert place.run(lambda: greenlet.greenlet(lambda: gevent.spawn(place.see).join()).switch()) == [b"mine"]
+    assert owner.run(lambda: gevent.spawn(grandchild).join()) == [b"mine", b"mine"]
+    assert owner.run(lambda: gevent.pool.Group().map(lambda _: owner.see(), [1, 2])) == [b"mine", b"mine"]
+    assert owner.run(lambda: gevent.spawn_later(0.001, owner.see).join()) == [b"mine"]
 
 
-def test_what_is_started_outside_of_jobs_is_nobody_s(place: Place) -> None:
-    place.running.call(lambda _: gevent.spawn(place.see).join())
-    assert place.seen == [None]
+def test_what_a_raw_greenlet_starts_belongs_to_the_job_to_which_it_returns(owner: Owner) -> None:
+    assert owner.run(lambda: greenlet.greenlet(lambda: gevent.spawn(owner.see).join()).switch()) == [b"mine"]
 
 
-def test_a_task_is_the_job_s_that_gave_it_and_not_that_of_who_started_the_thread(place: Place) -> None:
+def test_a_greenlet_started_outside_of_jobs_belongs_to_no_job(owner: Owner) -> None:
+    owner.running.call(lambda _: gevent.spawn(owner.see).join())
+    assert owner.seen == [None]
+
+
+def test_a_task_belongs_to_the_job_that_submitted_it_and_not_to_the_one_that_started_the_thread(owner: Owner) -> None:
     with futures.ThreadPoolExecutor(1) as executor:
-        assert place.run(lambda: executor.submit(place.see).result(), "first") == [b"first"]
-        assert place.run(lambda: executor.submit(place.see).result(), "second") == [b"second"]
-        executor.submit(place.see).result()
-        assert place.seen[-1] is None
-        assert place.in_native_threads() == [], "although its threads live on"
+        assert owner.run(lambda: executor.submit(owner.see).result(), "first") == [b"first"]
+        assert owner.run(lambda: executor.submit(owner.see).result(), "second") == [b"second"]
+        executor.submit(owner.see).result()
+        assert owner.seen[-1] is None
+        assert owner.in_native_threads() == [], "although the threads of the executor still exist"
 
 
-def test_what_runs_in_a_native_thread_is_shown_as_long_as_it_runs(place: Place) -> None:
+def test_a_task_in_a_native_thread_is_on_the_page_while_it_runs(owner: Owner) -> None:
     shown: list[list[bytes]] = []
 
     def look() -> None:
-        place.see()
-        shown.append(place.in_native_threads())
+        owner.see()
+        shown.append(owner.in_native_threads())
 
-    assert place.run(lambda: get_hub().threadpool.apply(look)) == [b"mine"]
-    assert place.run(lambda: get_hub().threadpool.spawn(func=place.see).get()) == [None], "by name it is not seen"
+    assert owner.run(lambda: get_hub().threadpool.apply(look)) == [b"mine"]
+    assert owner.run(lambda: get_hub().threadpool.spawn(func=owner.see).get()) == [None], "by name it is not attributed"
 
     def in_thread() -> None:
         thread = threading.Thread(target=look)
         thread.start()
         thread.join()
 
-    assert place.run(in_thread) == [b"mine"]
+    assert owner.run(in_thread) == [b"mine"]
     assert shown == [[b"mine"]] * 2
-    assert place.in_native_threads() == []
+    assert owner.in_native_threads() == []
 
 
-def test_what_a_job_left_behind_keeps_neither_its_run_nor_its_payload(place: Place) -> None:
+def test_a_greenlet_left_behind_by_a_job_keeps_neither_its_run_nor_its_payload(owner: Owner) -> None:
     left: list[Any] = []
-    place.run(lambda: left.append(gevent.spawn(gevent.sleep, 60)))
+    owner.run(lambda: left.append(gevent.spawn(gevent.sleep, 60)))
     origin = origin_of(left[0])
     assert origin is not None
     assert (origin.unique, origin.run) == (b"mine", None)
-    place.running.call(lambda _: left[0].kill())
+    owner.running.call(lambda _: left[0].kill())
 
 
-def test_a_function_that_somebody_has_wrapped_again_stays_theirs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_that_was_wrapped_again_is_not_restored(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     executor = futures.ThreadPoolExecutor
-    ours = executor.submit
+    wrapped = executor.submit
 
-    def theirs(*arguments: Any) -> Any:
-        return ours(*arguments)
+    def wrapped_again(*arguments: Any) -> Any:
+        return wrapped(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(executor, "submit", theirs)
-        place.running.call(lambda _: place.ownership.uninstall())
-        assert executor.submit is theirs
+        patch.setattr(executor, "submit", wrapped_again)
+        owner.running.call(lambda _: owner.ownership.uninstall())
+        assert executor.submit is wrapped_again
         with executor(1) as one:
-            assert place.run(lambda: one.submit(place.see).result()) == [None]
-    # Not by monkeypatch: that would be undone before the fixture looks.
-    type.__setattr__(executor, "submit", ours.__wrapped__)  # type: ignore[attr-defined]
+            assert owner.run(lambda: one.submit(owner.see).result()) == [None]
+    # Not by monkeypatch, which would be undone before the check in the fixture.
+    type.__setattr__(executor, "submit", wrapped.__wrapped__)  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
-"""A worker that was stopped, or blocked by one of its jobs, does not take its own pause for the server's silence.
+"""A worker that was stopped, or blocked by one of its jobs, does not blame its own pause on the server.
 
-With a session's limits at a fraction of their length (`serving.SHORT`), and pauses that are longer than those.
+The timeouts are much shorter than usual (`serving.SHORT`), and the pauses are longer than those.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent.event import AsyncResult
 from gevent.monkey import get_original
 
 from gearpool import Client, Job
 from gearpool.errors import ConnectFailed
 from gearpool.net import dialing
-from gearpool.worker import lane, letters
+from gearpool.worker import lane
 from tests.processes import wait_for
 from tests.worker.serving import SHORT, function, serving
 
@@ -34,7 +33,7 @@ import sys, time, gevent
 from pathlib import Path
 from gearpool.net.addresses import parse_server
 from gearpool.worker import snapshots
-from gearpool.worker.pool import Pool
+from gearpool.worker.pool import WorkerPool
 from tests.worker.serving import SHORT, function
 
 def hold(arg):
@@ -43,7 +42,7 @@ def hold(arg):
         gevent.sleep(0.01)
     return b"done"
 
-pool = Pool([function("hold", hold), function("idle", lambda arg: arg)], [parse_server(sys.argv[1])], patience=SHORT)
+pool = WorkerPool([function("hold", hold), function("idle", lambda arg: arg)], [parse_server(sys.argv[1])], timeouts=SHORT)
 pool.start()
 while True:
     gevent.sleep(0.05)
@@ -52,7 +51,7 @@ while True:
 
 
 class Stoppable:
-    """A worker process; `lines` is what it prints."""
+    """A worker process and the `lines` it prints."""
 
     def __init__(self, server: str, release: Path) -> None:
         self.process = subprocess.Popen(
@@ -67,7 +66,7 @@ class Stoppable:
 
     def lives_on(self, times: int) -> None:
         before = self.count("alive")
-        wait_for(lambda: self.count("alive") >= before + times, "the worker to run on")
+        wait_for(lambda: self.count("alive") >= before + times, "the worker to continue")
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -88,7 +87,7 @@ def stoppable(server: str, tmp_path: Path) -> Iterator[Stoppable]:
     made.end()
 
 
-def test_a_job_of_a_worker_that_was_stopped_runs_once(
+def test_a_job_of_a_worker_that_was_paused_by_a_signal_runs_once(
     stoppable: Stoppable, server: str, client: Client, tmp_path: Path
 ) -> None:
     future = client.submit("hold", b"")
@@ -103,7 +102,9 @@ def test_a_job_of_a_worker_that_was_stopped_runs_once(
     assert stoppable.lines[-1] == "alive 0\n"
 
 
-def test_a_job_beside_one_that_blocks_the_process_runs_once_and_keeps_its_time(server: str, client: Client) -> None:
+def test_a_job_next_to_one_that_blocks_the_process_runs_once_and_its_limit_is_extended(
+    server: str, client: Client
+) -> None:
     starts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     release = threading.Event()
     left: list[float] = []
@@ -120,22 +121,22 @@ def test_a_job_beside_one_that_blocks_the_process_runs_once_and_keeps_its_time(s
         return arg
 
     functions = [function("hold", hold, timeout_s=2 * SHORT.silent_s), function("block", block)]
-    with serving(functions, server, patience=SHORT) as running:
+    with serving(functions, server, timeouts=SHORT) as running:
         held = client.submit("hold", b"")
         starts.get(timeout=10)
         assert client.submit_job("block", b"", timeout=20) == b""
         running.call(lambda _: gevent.sleep(4 * SHORT.tick_s))
         release.set()
-        assert held.result(20) == b""  # its time limit passed while it could not run
+        assert held.result(20) == b""  # its time limit has passed while it could not run
         assert starts.empty()
         assert running.snapshot()["reconnects"] == 0
         assert running.outcomes("hold") == {"complete": 1}
 
 
-def test_jobs_that_compute_for_longer_than_the_server_may_be_silent_are_not_given_up(
+def test_connections_survive_jobs_that_block_for_longer_than_the_server_may_be_silent(
     server: str, client: Client
 ) -> None:
-    """The session does not read while it has jobs to run: what the server said meanwhile is not read yet."""
+    """A session does not read while jobs are pending, so there are unread packets of the server."""
     runs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def compute(arg: bytes) -> bytes:
@@ -145,7 +146,7 @@ def test_jobs_that_compute_for_longer_than_the_server_may_be_silent_are_not_give
             pass
         return arg
 
-    with serving([function("compute", compute)], server, patience=SHORT) as running:
+    with serving([function("compute", compute)], server, timeouts=SHORT) as running:
         for _ in range(5):  # so that it grabs many at once
             list(client.map("compute", [b"quick"] * 200, window=200))
         while not runs.empty():
@@ -153,16 +154,16 @@ def test_jobs_that_compute_for_longer_than_the_server_may_be_silent_are_not_give
         running.call(lambda pool: pool.pause("compute"))
         futures = [client.submit("compute", b"%d" % (number % 10)) for number in range(24)]
         wait_for(lambda: all(future.handle for future in futures), "the jobs to be queued")
-        running.call(lambda pool: pool.unpause("compute"))
+        running.call(lambda pool: pool.resume("compute"))
         assert [future.result(60) for future in futures] == [b"%d" % (number % 10) for number in range(24)]
         assert runs.qsize() == 24
         assert running.snapshot()["reconnects"] == 0
 
 
-def test_a_server_that_stands_still_together_with_the_worker_does_not_lose_what_waits_for_it(server: str) -> None:
-    """In a frozen container neither side reads; the kernel, which runs on, must not end the connection meanwhile.
+def test_the_kernel_keeps_connections_while_server_and_worker_are_both_frozen(server: str) -> None:
+    """In a frozen container neither side reads, but the kernel keeps running and must not drop the connection.
 
-    The kernel's own limit is looked at: waiting for it would take as long as the pause.
+    This checks the kernel's limit, because waiting for it would take too long.
     """
     with serving([function("echo", lambda arg: arg)], server) as running:
         wait_for(lambda: running.call(lambda pool: pool.lanes[0].connected), "the connection")
@@ -171,7 +172,7 @@ def test_a_server_that_stands_still_together_with_the_worker_does_not_lose_what_
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 60_000
 
 
-def test_a_try_to_connect_that_we_held_up_ourselves_is_made_again_and_says_nothing_of_the_server(
+def test_a_connection_attempt_delayed_by_this_process_is_repeated_and_not_blamed_on_the_server(
     server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     connect = dialing.connect
@@ -187,29 +188,13 @@ def test_a_try_to_connect_that_we_held_up_ourselves_is_made_again_and_says_nothi
     monkeypatch.setattr(dialing, "connect", held_up)
     monkeypatch.setattr(lane, "CONNECT_S", 0.05)
     monkeypatch.setattr(lane, "LATE_S", 0.05)
-    with serving([function("echo", lambda arg: arg)], server, patience=SHORT) as running:
+    with serving([function("echo", lambda arg: arg)], server, timeouts=SHORT) as running:
         wait_for(lambda: running.call(lambda pool: pool.lanes[0].connected), "the connection")
     assert len(tries) == 3
     assert "no answer from the host" not in caplog.text
 
 
-def test_a_letter_is_not_given_up_for_time_in_which_the_process_was_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(letters, "ANSWER_S", 0.5)
-    answer = AsyncResult()
-
-    def block_and_answer() -> None:
-        gevent.sleep(0.01)
-        get_original("time", "sleep")(1.0)
-        gevent.sleep(0.1)
-        answer.set(None)
-
-    blocked = gevent.spawn(block_and_answer)
-    assert letters._is_answered(answer)
-    blocked.join()
-    assert not letters._is_answered(AsyncResult())
-
-
-def test_a_long_batch_of_jobs_that_compute_lets_everything_else_have_its_turn(server: str, client: Client) -> None:
+def test_other_greenlets_run_during_a_long_batch_of_handlers_that_never_yield(server: str, client: Client) -> None:
     ticks = 0
     seen: list[int] = []
 
@@ -234,6 +219,6 @@ def test_a_long_batch_of_jobs_that_compute_lets_everything_else_have_its_turn(se
         futures = [client.submit("compute", b"long", unique=f"{number}") for number in range(20)]
         wait_for(lambda: all(future.handle for future in futures), "the jobs to be queued")
         running.call(lambda pool: gevent.spawn(count, pool))
-        running.call(lambda pool: pool.unpause("compute"))
+        running.call(lambda pool: pool.resume("compute"))
         assert [future.result(20) for future in futures] == [b"long"] * 20
     assert len(set(seen)) >= 5

@@ -1,4 +1,4 @@
-"""The life of a pool: draining, handing back, operators' wishes."""
+"""The lifecycle of a pool: drain, hand back, and what operators can change."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from gearpool import Client, JobFailed
 from gearpool.settings import RetrySettings
-from gearpool.worker.pool import Pool
+from gearpool.worker.pool import WorkerPool
 from tests.processes import wait_for
-from tests.worker.serving import function, serving
+from tests.worker.serving import function, resize, serving
 
 
-def test_draining_finishes_what_runs(server: str, client: Client) -> None:
+def test_a_drain_finishes_running_jobs(server: str, client: Client) -> None:
     started: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def slow(arg: bytes) -> bytes:
@@ -31,7 +31,7 @@ def test_draining_finishes_what_runs(server: str, client: Client) -> None:
         assert [future.result(10) for future in futures] == [b"%d" % number for number in range(20)]
 
 
-def test_what_still_runs_at_the_drain_deadline_is_handed_to_another_worker(server: str, client: Client) -> None:
+def test_a_job_still_running_at_the_drain_deadline_is_run_by_another_worker(server: str, client: Client) -> None:
     started: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def endless(arg: bytes) -> bytes:
@@ -47,7 +47,7 @@ def test_what_still_runs_at_the_drain_deadline_is_handed_to_another_worker(serve
             assert future.result(10) == b"other"
 
 
-def test_on_drain_fail_tells_the_client_instead(server: str, client: Client) -> None:
+def test_with_on_drain_fail_such_a_job_fails(server: str, client: Client) -> None:
     started: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def endless(arg: bytes) -> bytes:
@@ -63,7 +63,7 @@ def test_on_drain_fail_tells_the_client_instead(server: str, client: Client) -> 
             future.result(10)
 
 
-def test_jobs_that_wait_for_a_retry_are_handed_back_at_the_drain(server: str, client: Client) -> None:
+def test_a_drain_hands_back_jobs_that_wait_for_a_retry(server: str, client: Client) -> None:
     def boom(arg: bytes) -> bytes:
         raise ValueError("bad")
 
@@ -75,7 +75,7 @@ def test_jobs_that_wait_for_a_retry_are_handed_back_at_the_drain(server: str, cl
             assert future.result(10) == b"other"
 
 
-def test_a_drain_is_hastened(server: str, client: Client) -> None:
+def test_stop_now_ends_a_drain_at_once(server: str, client: Client) -> None:
     started: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def endless(arg: bytes) -> bytes:
@@ -89,8 +89,8 @@ def test_a_drain_is_hastened(server: str, client: Client) -> None:
         stopped: list[bool] = []
         thread = threading.Thread(target=lambda: stopped.append(running.stop(600)))
         thread.start()
-        wait_for(lambda: running.pool.draining, "the drain to begin")
-        running.call(lambda pool: pool.hasten())
+        wait_for(lambda: running.pool.verdicts.draining, "the drain to begin")
+        running.call(lambda pool: pool.stop_now())
         thread.join(20)
         assert stopped == [False]
 
@@ -98,14 +98,14 @@ def test_a_drain_is_hastened(server: str, client: Client) -> None:
 def test_a_quiet_pool_grabs_nothing_until_it_resumes(server: str, client: Client) -> None:
     with serving([function("echo", lambda arg: arg)], server) as running:
         assert client.submit_job("echo", b"1", timeout=10) == b"1"
-        running.call(lambda pool: pool.hush())
+        running.call(lambda pool: pool.quiet())
         future = client.submit("echo", b"2")
 
-        def woken(pool: Pool) -> bool:
+        def woken(pool: WorkerPool) -> bool:
             (session,) = pool.sessions
-            return session._grabs.woken
+            return session.grabs.woken
 
-        # The server has told the pool of the job: one that is not quiet asks for it at once, and answers.
+        # The server has woken the pool. If it were not quiet, it would grab and run the job at once.
         wait_for(lambda: future.done() or running.call(woken), "the server to wake the pool")
         assert not future.done()
         assert running.snapshot()["functions"]["echo"]["outcomes"]["complete"] == 1
@@ -113,7 +113,7 @@ def test_a_quiet_pool_grabs_nothing_until_it_resumes(server: str, client: Client
         assert future.result(10) == b"2"
 
 
-def test_resizing_lets_more_jobs_run(server: str, client: Client) -> None:
+def test_resize_allows_more_concurrent_jobs(server: str, client: Client) -> None:
     started: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     release = threading.Event()
 
@@ -126,7 +126,7 @@ def test_resizing_lets_more_jobs_run(server: str, client: Client) -> None:
     with serving([function("wait", wait, concurrency=1)], server) as running:
         futures = [client.submit("wait", b"%d" % number) for number in range(3)]
         started.get(timeout=10)
-        running.call(lambda pool: pool.resize("wait", 3))
+        running.call(lambda pool: resize(pool, "wait", 3))
         started.get(timeout=10)
         started.get(timeout=10)
         release.set()
@@ -134,12 +134,12 @@ def test_resizing_lets_more_jobs_run(server: str, client: Client) -> None:
             future.result(10)
 
 
-def test_a_function_added_while_running_is_served_and_one_removed_is_not(server: str, client: Client) -> None:
+def test_functions_can_be_added_and_removed_while_running(server: str, client: Client) -> None:
     with serving([function("one", lambda arg: b"1")], server) as running:
         assert client.submit_job("one", timeout=10) == b"1"
-        running.call(lambda pool: pool.open(function("two", lambda arg: b"2")))
+        running.call(lambda pool: pool.add(function("two", lambda arg: b"2")))
         assert client.submit_job("two", timeout=10) == b"2"
-        running.call(lambda pool: pool.shut("one"))
+        running.call(lambda pool: pool.remove("one"))
         wait_for(
             lambda: [row.workers for row in client.admin.status()[server] if row.function == "one"] == [0],
             "the server to know that nobody serves it",
@@ -159,5 +159,5 @@ def test_no_slot_leaks_over_many_jobs_of_every_kind(server: str, client: Client)
         futures = [client.submit("mixed", b"%d" % number) for number in range(2000)]
         failed = sum(future.exception(20) is not None for future in futures)
         assert failed == 400
-        used, asked = running.call(lambda pool: (pool.slots.used, sum(s.asked for s in pool.sessions)))
+        used, asked = running.call(lambda pool: (pool.admission.used, sum(s.grabs.under_way for s in pool.sessions)))
         assert used == asked

@@ -1,4 +1,4 @@
-"""What a real server does rarely or never, from one that does as it is told."""
+"""Packets that a real server sends rarely or never, from a scripted server."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def assign(handle: bytes, name: bytes = b"echo", payload: bytes = b"") -> bytes:
     return response(PacketType.JOB_ASSIGN_UNIQ, handle, name, b"u", payload)
 
 
-def test_a_lane_registers_once_and_asks_against_a_slot_before_it_sleeps(script: Script) -> None:
+def test_a_lane_registers_once_and_grabs_one_job_before_it_sleeps(script: Script) -> None:
     with serving([function("echo", lambda arg: arg)], script.address):
         wait_for(lambda: PacketType.PRE_SLEEP in script.heard_kinds(), "the lane to sleep")
     kinds = [kind for kind in script.heard_kinds() if kind is not PacketType.ECHO_REQ]
@@ -86,7 +86,7 @@ def test_a_lane_registers_once_and_asks_against_a_slot_before_it_sleeps(script: 
     assert PacketType.CANT_DO not in kinds
 
 
-def test_a_result_that_the_server_no_longer_wants_is_logged_and_counted(
+def test_a_result_for_a_job_unknown_to_the_server_is_logged_and_counted(
     script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     script.answers.append([assign(b"H:gone:1")])
@@ -95,27 +95,27 @@ def test_a_result_that_the_server_no_longer_wants_is_logged_and_counted(
     assert [r for r in caplog.records if getattr(r, "gearpool_event", "") == "job.orphaned"]
 
 
-def test_a_job_of_a_function_that_is_not_served_is_failed(script: Script) -> None:
+def test_a_job_of_an_unserved_function_fails(script: Script) -> None:
     script.answers.append([assign(b"H:x:1", b"other")])
     with serving([function("echo", lambda arg: arg)], script.address):
         wait_for(lambda: (PacketType.WORK_FAIL, [b"H:x:1"]) in script.heard, "the job to be failed")
 
 
-def test_a_server_that_assigns_more_than_was_asked_for_is_left_and_tried_again(script: Script) -> None:
+def test_a_server_that_sends_more_jobs_than_grabs_is_disconnected_and_reconnected(script: Script) -> None:
     script.answers.append([assign(b"H:x:1"), assign(b"H:x:2"), assign(b"H:x:3")])
     with serving([function("echo", lambda arg: arg)], script.address) as running:
         wait_for(lambda: script.connections >= 2, "a second connection")
         wait_for(lambda: running.snapshot()["slots"]["used"] == 0, "all slots to be free")
 
 
-def test_garbage_from_the_server_ends_the_connection_and_not_the_worker(script: Script) -> None:
+def test_garbage_from_the_server_closes_the_connection_but_does_not_stop_the_worker(script: Script) -> None:
     script.answers.append([b"HTTP/1.1 400 Bad Request\r\n\r\n"])
     with serving([function("echo", lambda arg: arg)], script.address):
         wait_for(lambda: script.connections >= 2, "a second connection")
 
 
-def test_a_probe_that_is_lost_with_its_connection_before_it_began_is_not_waited_for(script: Script) -> None:
-    """The breaker lets one job through; if that never begins, another one must be the probe."""
+def test_a_breaker_sends_another_probe_if_the_connection_of_the_first_is_lost(script: Script) -> None:
+    """If the probe job is never started, another job must become the probe."""
     breaker = BreakerSettings(failures=1, within_s=60.0, pause_s=0.01)
 
     def fail(arg: bytes) -> bytes:
@@ -124,7 +124,7 @@ def test_a_probe_that_is_lost_with_its_connection_before_it_began_is_not_waited_
         raise ValueError
 
     script.answers.append([assign(b"H:x:1"), response(PacketType.NOOP)])  # opens the breaker
-    # The probe, and in the same read what ends the connection.
+    # The probe, and in the same read a packet that ends the connection.
     script.answers.append([assign(b"H:x:2"), response(PacketType.OPTION_RES, b"not for a worker")])
     script.answers.append([assign(b"H:x:3", payload=b"x")])
     with serving([function("echo", fail, breaker=breaker)], script.address):

@@ -1,4 +1,4 @@
-"""The way of a job through a session, against both job servers."""
+"""How a session runs jobs and reports them, with both job servers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from gevent.event import Event
 from gearpool import Client, Job, JobFailed
 from gearpool.client import Data, Progress, Warned
 from gearpool.worker.grabs import Grabs
-from gearpool.worker.pool import Pool
+from gearpool.worker.pool import WorkerPool
+from gearpool.worker.server_timeouts import ServerTimeouts
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
 
 class Held:
-    """A handler that tells of each start and does not return before `release` is set."""
+    """A handler that records each start and returns once `release` is set."""
 
     def __init__(self) -> None:
         self.release = threading.Event()
@@ -58,7 +59,7 @@ def test_a_result_is_sent_as_bytes(server: str, client: Client, result: Any, wir
         assert client.submit_job("give", b"", timeout=10) == wire
 
 
-def test_a_result_of_another_type_fails_the_job(server: str, client: Client) -> None:
+def test_a_result_of_an_unsupported_type_fails_the_job(server: str, client: Client) -> None:
     with serving([function("give", lambda arg: 7)], server), pytest.raises(JobFailed):
         client.submit_job("give", b"", timeout=10)
 
@@ -104,7 +105,7 @@ def test_progress_data_and_warnings_reach_the_client_in_order(server: str, clien
     assert [type(event) for event in events] == [Progress, Data, Warned, Progress]
 
 
-def test_the_rest_of_a_batch_runs_when_a_handler_waits(server: str, client: Client) -> None:
+def test_the_rest_of_a_batch_runs_while_a_handler_yields(server: str, client: Client) -> None:
     gate: list[Event] = []
 
     def wait(arg: bytes) -> bytes:
@@ -122,7 +123,7 @@ def test_the_rest_of_a_batch_runs_when_a_handler_waits(server: str, client: Clie
         assert slow.result(10) == b"slow"
 
 
-def test_no_more_jobs_run_at_once_than_the_function_allows(server: str, client: Client) -> None:
+def test_the_concurrency_of_a_function_is_not_exceeded(server: str, client: Client) -> None:
     now, most = 0, 0
 
     def count(arg: bytes) -> bytes:
@@ -139,7 +140,7 @@ def test_no_more_jobs_run_at_once_than_the_function_allows(server: str, client: 
     assert most == 7
 
 
-def test_no_more_jobs_run_at_once_than_the_process_allows_over_all_functions(server: str, client: Client) -> None:
+def test_the_concurrency_of_the_process_is_not_exceeded_by_all_functions_together(server: str, client: Client) -> None:
     now, most = 0, 0
 
     def count(arg: bytes) -> bytes:
@@ -150,7 +151,7 @@ def test_no_more_jobs_run_at_once_than_the_process_allows_over_all_functions(ser
         now -= 1
         return arg
 
-    functions = [function(f"f{number}", count, most=5) for number in range(4)]
+    functions = [function(f"f{number}", count, max_slots=5) for number in range(4)]
     with serving(functions, server, concurrency=5):
         futures = [client.submit(f"f{number % 4}", b"") for number in range(80)]
         for future in futures:
@@ -175,13 +176,13 @@ def test_each_job_runs_in_a_fresh_context(server: str, client: Client) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_480, 65_510, 65_536, 3_000_000])
-def test_payloads_of_all_sizes_come_back_whole(server: str, client: Client, size: int) -> None:
+def test_payloads_of_all_sizes_are_returned_intact(server: str, client: Client, size: int) -> None:
     payload = bytes(range(256)) * (size // 256 + 1)
     with serving([function("echo", lambda arg: arg)], server):
         assert client.submit_job("echo", payload[:size], timeout=20) == payload[:size]
 
 
-def test_large_results_of_several_jobs_at_once_do_not_mix(server: str, client: Client) -> None:
+def test_large_results_of_concurrent_jobs_are_not_mixed_up(server: str, client: Client) -> None:
     def big(arg: bytes) -> bytes:
         gevent.sleep(0.001)
         return arg * 400_000
@@ -192,7 +193,7 @@ def test_large_results_of_several_jobs_at_once_do_not_mix(server: str, client: C
             assert future.result(20) == letter * 400_000
 
 
-def test_a_lost_connection_is_made_again_and_serves(gearmand: Any) -> None:
+def test_a_lost_connection_is_reopened_and_serves(gearmand: Any) -> None:
     with serving([function("echo", lambda arg: arg)], gearmand.address) as running:
         with Client(gearmand.address) as client:
             assert client.submit_job("echo", b"1", timeout=10) == b"1"
@@ -202,10 +203,10 @@ def test_a_lost_connection_is_made_again_and_serves(gearmand: Any) -> None:
         assert running.snapshot()["reconnects"] >= 1
 
 
-def test_jobs_of_a_lost_connection_are_run_again_and_their_old_results_go_nowhere(gearmand: Any) -> None:
+def test_jobs_of_a_lost_connection_are_run_again_and_their_first_results_discarded(gearmand: Any) -> None:
     slow = Held()
 
-    def cut(pool: Pool) -> None:
+    def cut(pool: WorkerPool) -> None:
         for session in list(pool.sessions):
             session.close("cut")
 
@@ -219,7 +220,7 @@ def test_jobs_of_a_lost_connection_are_run_again_and_their_old_results_go_nowher
         wait_for(lambda: running.outcomes("slow") == {"complete": 1, "orphaned": 1}, "one result sent and one dropped")
 
 
-def test_two_servers_are_both_served_and_one_may_die(server: str, gearmand: Any) -> None:
+def test_two_servers_are_served_and_one_may_die(server: str, gearmand: Any) -> None:
     with serving([function("echo", lambda arg: arg)], server, gearmand.address):
         for address in (server, gearmand.address):
             with Client(address) as client:
@@ -239,7 +240,7 @@ def test_a_paused_function_grabs_nothing_until_it_is_resumed(server: str, client
         waiting = client.submit("echo", b"2")
         assert client.submit_job("other", b"", timeout=10) == b""
         assert not waiting.done()
-        running.call(lambda pool: pool.unpause("echo"))
+        running.call(lambda pool: pool.resume("echo"))
         assert waiting.result(10) == b"2"
 
 
@@ -250,35 +251,34 @@ def test_with_log_jobs_each_job_is_logged(server: str, client: Client, caplog: p
         return arg
 
     with serving([function("wait", wait)], server) as running, caplog.at_level("INFO"):
-        running.pool.log_jobs = True
+        running.pool.running.log_jobs = True
         client.submit_job("wait", b"", timeout=10)
         client.submit_job("wait", b"x", timeout=10)
     done = [record for record in caplog.records if getattr(record, "gearpool_event", "") == "job.complete"]
     assert len(done) == 2
 
 
-def test_a_job_handed_back_on_a_connection_that_is_ending_ends_it_at_once(gearmand: Any) -> None:
+def test_handing_back_the_last_job_of_a_draining_connection_closes_it_at_once(gearmand: Any) -> None:
     slow = Held()
 
-    def retire(pool: Pool) -> None:
-        pool._tick.stop()  # which would notice it a second later
+    def drain_and_hand_back(pool: WorkerPool) -> None:
         for session in pool.sessions:
-            session.retire()
+            session.drain()
+            session.replies.hand_back()
 
-    def hand_back(pool: Pool) -> None:
-        for session in pool.sessions:
-            session.hand_back()
-
-    with serving([function("slow", slow)], gearmand.address) as running, Client(gearmand.address) as client:
+    timeouts = ServerTimeouts(tick_s=3600.0)  # so that no tick closes it
+    with (
+        serving([function("slow", slow)], gearmand.address, timeouts=timeouts) as running,
+        Client(gearmand.address) as client,
+    ):
         client.submit_background_job("slow", b"x")
         slow.starts.get(timeout=10)
-        running.call(retire)
-        running.call(hand_back)
+        running.call(drain_and_hand_back)
         slow.starts.get(timeout=30)  # handed out again, over a new connection
         slow.release.set()
 
 
-def test_a_defect_of_ours_costs_a_connection_and_not_the_function(
+def test_an_internal_error_closes_the_connection_but_the_function_stays_served(
     server: str, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     answered = Grabs.answered

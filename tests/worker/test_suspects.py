@@ -1,35 +1,34 @@
+"""Jobs that ran when a process died: when they are run, refused and cleared."""
+
 from __future__ import annotations
 
 import threading
 from typing import Any
 
+import gevent
 import pytest
 
 from gearpool import Client, Job, JobFailed
 from gearpool.testing.servers import job_server
-from gearpool.worker.pool import Pool
+from gearpool.worker.pool import WorkerPool
 from tests.processes import wait_for
 from tests.worker.serving import function, serving
 
 
-def told(pool: Pool, name: str, server: str, *identities: str, kills: int = 0, suspected: int = 0) -> None:
+def set_notes(pool: WorkerPool, name: str, server: str, *identities: str, kills: int = 0, suspected: int = 0) -> None:
     entries: list[list[Any]] = [[name, server, identity, kills, suspected] for identity in identities]
-    pool.suspects.take_down(entries, pool.suspects.at_once)
+    pool.suspects.set_notes(entries, pool.suspects.at_once)
 
 
-def test_of_those_suspected_of_several_deaths_no_more_run_at_once_than_the_supervisor_says(
-    server: str, client: Client
-) -> None:
+def test_no_more_suspects_of_several_deaths_run_at_once_than_the_supervisor_allows(server: str, client: Client) -> None:
     running: list[str] = []
-    most: list[int] = []
-    enough = threading.Event()
+    concurrent: list[int] = []
+    release = threading.Event()
 
     def work(arg: bytes, job: Job) -> bytes:
-        import gevent
-
         running.append(job.unique)
-        most.append(sum(unique.startswith("suspect") for unique in running))
-        while not enough.is_set():
+        concurrent.append(sum(unique.startswith("suspect") for unique in running))
+        while not release.is_set():
             gevent.sleep(0.005)
         running.remove(job.unique)
         return arg
@@ -37,81 +36,79 @@ def test_of_those_suspected_of_several_deaths_no_more_run_at_once_than_the_super
     with serving([function("work", work)], server) as pool:
         uniques = [f"suspect{number}" for number in range(6)]
 
-        def tell(pool: Pool) -> None:
+        def note(pool: WorkerPool) -> None:
             pool.suspects.at_once = 2
-            told(pool, "work", server, *(f"u{unique}" for unique in uniques), suspected=2)
-            told(pool, "work", server, "uonce", suspected=1)
+            set_notes(pool, "work", server, *(f"u{unique}" for unique in uniques), suspected=2)
+            set_notes(pool, "work", server, "uonce", suspected=1)
 
-        pool.call(tell)
+        pool.call(note)
         futures = [client.submit("work", b"x", unique=unique) for unique in [*uniques, "once", "innocent"]]
-        wait_for(lambda: len(running) == 4, "two suspects, and the others beside them")
+        wait_for(lambda: len(running) == 4, "two suspects and the two other jobs")
         assert {"once", "innocent"} < set(running)
-        enough.set()
+        release.set()
         assert [future.result(20) for future in futures] == [b"x"] * 8
-    assert max(most) == 2
+    assert max(concurrent) == 2
 
 
-def test_suspects_wait_no_longer_when_the_limit_is_lifted(server: str, client: Client) -> None:
+def test_waiting_suspects_run_when_the_limit_is_lifted(server: str, client: Client) -> None:
     ran: list[bytes] = []
-    held = threading.Event()
+    release = threading.Event()
 
     def work(arg: bytes) -> bytes:
-        import gevent
-
         ran.append(arg)
-        while not held.is_set():
+        while not release.is_set():
             gevent.sleep(0.005)
         return arg
 
     with serving([function("work", work)], server) as pool:
-        pool.call(lambda pool: pool.suspects.take_down([["work", server, f"u{n}", 0, 2] for n in range(3)], 1))
+        pool.call(lambda pool: pool.suspects.set_notes([["work", server, f"u{n}", 0, 2] for n in range(3)], 1))
         futures = [client.submit("work", b"%d" % n, unique=str(n)) for n in range(3)]
         wait_for(lambda: len(ran) == 1, "the first")
-        pool.call(lambda pool: pool.suspects.take_down([], None))
+        pool.call(lambda pool: pool.suspects.set_notes([], None))
         wait_for(lambda: len(ran) == 3, "all of them")
-        held.set()
+        release.set()
         for future in futures:
             future.result(20)
 
 
 @pytest.mark.parametrize("end", ["lost", "drained"])
-def test_those_that_wait_to_be_run_apart_give_back_their_slots_with_their_connection(end: str) -> None:
+def test_waiting_suspects_release_their_slots_when_their_connection_is_lost(end: str) -> None:
     ran: list[bytes] = []
-    enough = threading.Event()
+    release = threading.Event()
 
     def work(arg: bytes) -> bytes:
-        import gevent
-
         ran.append(arg)
-        while not enough.is_set():
+        while not release.is_set():
             gevent.sleep(0.005)
         return arg
 
     with job_server() as server, serving([function("work", work)], server.address) as pool:
         uniques = [str(number) for number in range(4)]
-        pool.call(lambda pool: pool.suspects.take_down([["work", server.address, f"u{n}", 0, 2] for n in uniques], 1))
+        pool.call(lambda pool: pool.suspects.set_notes([["work", server.address, f"u{n}", 0, 2] for n in uniques], 1))
         with Client(server.address) as client:
             for unique in uniques:
                 client.submit_background_job("work", unique, unique=unique)
-        wait_for(lambda: pool.call(lambda pool: pool.slots.used) == 4, "all to have come")
+        wait_for(lambda: pool.call(lambda pool: pool.admission.used) == 4, "all jobs to be received")
         if end == "lost":
-            settled: list[int] = []
-            pool.call(lambda pool: setattr(pool, "on_settled", settled.append))
+            ended: list[int] = []
+            pool.call(lambda pool: setattr(pool.admission, "on_job_ended", ended.append))
             pool.call(lambda pool: next(iter(pool.sessions)).close("lost"))
-            assert sum(settled) == 3
-            assert pool.call(lambda pool: pool.slots.used) == 1, "only the one that runs has a slot"
-            enough.set()
+            assert sum(ended) == 3
+            assert pool.call(lambda pool: pool.admission.used) == 1, "only the running job has a slot"
+            release.set()
         else:
-            pool.call(lambda pool: pool.lanes[0].retire())
-            enough_later = threading.Timer(0.2, enough.set)
-            enough_later.start()
+            pool.call(lambda pool: pool.lanes[0].drain())
+            release_later = threading.Timer(0.2, release.set)
+            release_later.start()
             assert pool.stop()
-            enough_later.join()
-            assert ran == [b"0"], "none is begun while the process goes away"
+            release_later.join()
+            assert ran == [b"0"], "no other job is started during a drain"
 
 
 @pytest.mark.parametrize("outcome", ["complete", "failed", "poisoned"])
-def test_a_report_of_whatever_kind_clears_the_job_and_is_told(server: str, client: Client, outcome: str) -> None:
+def test_any_kind_of_report_removes_the_note_and_notifies_the_supervisor(
+    server: str, client: Client, outcome: str
+) -> None:
     reported: list[object] = []
 
     def work(arg: bytes) -> bytes:
@@ -121,7 +118,7 @@ def test_a_report_of_whatever_kind_clears_the_job_and_is_told(server: str, clien
 
     with serving([function("work", work)], server) as pool:
         pool.call(lambda pool: setattr(pool.suspects, "on_reported", reported.append))
-        pool.call(lambda pool: told(pool, "work", server, "uone", "utwo", kills=3 if outcome == "poisoned" else 2))
+        pool.call(lambda pool: set_notes(pool, "work", server, "uone", "utwo", kills=3 if outcome == "poisoned" else 2))
         future = client.submit("work", b"x", unique="one")
         if outcome == "complete":
             assert future.result(20) == b"x"
@@ -133,24 +130,24 @@ def test_a_report_of_whatever_kind_clears_the_job_and_is_told(server: str, clien
         assert pool.outcomes("work") == {outcome: 1}
 
 
-def test_what_is_known_of_a_job_of_one_server_says_nothing_of_its_namesake_on_another() -> None:
+def test_a_note_applies_only_to_the_server_of_its_job() -> None:
     with job_server() as first, job_server() as second:
         with serving([function("work", lambda arg: arg)], first.address, second.address) as pool:
-            pool.call(lambda pool: told(pool, "work", first.address, "usame", kills=3))
+            pool.call(lambda pool: set_notes(pool, "work", first.address, "usame", kills=3))
             with Client(second.address) as client:
                 assert client.submit_job("work", b"x", unique="same", timeout=20) == b"x"
             with Client(first.address) as client, pytest.raises(JobFailed):
                 client.submit_job("work", b"x", unique="same", timeout=20)
 
 
-def test_a_server_that_is_lost_may_give_its_handles_to_others_and_uniques_stay_what_they_are() -> None:
+def test_when_a_server_is_lost_notes_by_handle_are_dropped_and_those_by_unique_id_kept() -> None:
     lost: list[str] = []
     with job_server() as server:
         with serving([function("work", lambda arg: arg)], server.address) as pool:
 
-            def lose(pool: Pool) -> list[bytes]:
+            def lose(pool: WorkerPool) -> list[bytes]:
                 pool.suspects.on_server_lost = lost.append
-                told(pool, "work", server.address, "hH:vm:1", "uone", kills=1)
+                set_notes(pool, "work", server.address, "hH:vm:1", "uone", kills=1)
                 assert pool.suspects.knows_handles(server.address)
                 pool.suspects.server_lost(server.address)
                 assert not pool.suspects.knows_handles(server.address)
@@ -160,9 +157,9 @@ def test_a_server_that_is_lost_may_give_its_handles_to_others_and_uniques_stay_w
     assert lost[0] == server.address
 
 
-def test_the_supervisor_s_zeros_clear_a_job_here_too() -> None:
+def test_zeros_from_the_supervisor_remove_the_note() -> None:
     with job_server() as server, serving([function("work", lambda arg: arg)], server.address) as pool:
-        pool.call(lambda pool: told(pool, "work", server.address, "uone", kills=1))
-        pool.call(lambda pool: told(pool, "work", server.address, "uone", "unever"))
-        pool.call(lambda pool: told(pool, "nobody's", server.address, "uone", kills=1))
+        pool.call(lambda pool: set_notes(pool, "work", server.address, "uone", kills=1))
+        pool.call(lambda pool: set_notes(pool, "work", server.address, "uone", "unever"))
+        pool.call(lambda pool: set_notes(pool, "unserved", server.address, "uone", kills=1))
         assert pool.call(lambda pool: pool.functions["work"].notes_of(server.address)) == {}

@@ -1,4 +1,4 @@
-"""What failures mean on the wire, against both job servers."""
+"""How failures are reported, with both job servers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ import pytest
 
 from gearpool import Abort, Client, Draining, Job, JobException, JobFailed, JobTimeout, Retry, Skip
 from gearpool.jobs import End, Killed
+from gearpool.policy import CONDEMNED
 from gearpool.settings import BreakerSettings, DeadLetterSettings, RetrySettings
 from gearpool.testing.servers import job_server
 from gearpool.worker import snapshots
-from gearpool.worker.pool import Pool
-from gearpool.worker.suspects import Note
+from gearpool.worker.functions import Note
+from gearpool.worker.pool import WorkerPool
 from gearpool.worker.verdicts import outcome_of
 from tests.processes import wait_for
-from tests.worker.serving import function, serving
+from tests.worker.serving import Serving, function, serving
 
 QUICKLY = RetrySettings(attempts=5, delay_s=0.01, backoff=1.0, jitter=0.0)
 
@@ -32,7 +33,7 @@ def boom(arg: bytes) -> bytes:
 
 
 class Counting:
-    """Fails the first ``failures`` runs."""
+    """A handler that fails in its first ``failures`` runs."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -45,17 +46,17 @@ class Counting:
         return b"done"
 
 
-def test_abort_tells_the_client_that_it_failed(server: str, client: Client) -> None:
+def test_abort_fails_the_job(server: str, client: Client) -> None:
     with serving([function("boom", boom)], server), pytest.raises(JobFailed):
         client.submit_job("boom", b"", timeout=10)
 
 
-def test_skip_is_success_with_an_empty_result(server: str, client: Client) -> None:
+def test_skip_completes_the_job_with_an_empty_result(server: str, client: Client) -> None:
     with serving([function("boom", boom, on_error="skip")], server):
         assert client.submit_job("boom", b"", timeout=10) == b""
 
 
-def test_retry_runs_the_handler_again_under_the_same_handle_while_the_client_waits(server: str, client: Client) -> None:
+def test_retry_runs_the_handler_again_with_the_same_handle_while_the_client_waits(server: str, client: Client) -> None:
     handler = Counting(failures=2)
     with serving([function("flaky", handler, on_error="retry", retry=QUICKLY)], server) as running:
         assert client.submit_job("flaky", b"", timeout=10) == b"done"
@@ -63,7 +64,7 @@ def test_retry_runs_the_handler_again_under_the_same_handle_while_the_client_wai
         assert running.outcomes("flaky") == {"complete": 1, "retried": 2}
 
 
-def test_a_job_that_fails_during_a_drain_is_handed_back_and_not_waited_for(server: str, client: Client) -> None:
+def test_a_job_to_be_retried_during_a_drain_is_handed_back(server: str, client: Client) -> None:
     began, draining = threading.Event(), threading.Event()
 
     def fail(arg: bytes) -> bytes:
@@ -78,18 +79,18 @@ def test_a_job_that_fails_during_a_drain_is_handed_back_and_not_waited_for(serve
         assert began.wait(20)
         running.call(lambda pool: gevent.spawn(wait_for_drain, pool, draining))
         assert running.stop(5.0), "nothing was cut off"
-        assert running.pool.functions["flaky"].counters.outcomes["retried"] == 1
+        assert running.pool.functions["flaky"].counters.snapshot()["outcomes"]["retried"] == 1
     with serving([function("flaky", lambda arg: b"elsewhere")], server):
         assert future.result(20) == b"elsewhere"
 
 
-def wait_for_drain(pool: Pool, draining: threading.Event) -> None:
-    while not pool.draining:
+def wait_for_drain(pool: WorkerPool, draining: threading.Event) -> None:
+    while not pool.verdicts.draining:
         gevent.sleep(0.005)
     draining.set()
 
 
-def test_retry_gives_up_after_its_attempts(server: str, client: Client) -> None:
+def test_retry_fails_the_job_after_its_attempts(server: str, client: Client) -> None:
     handler = Counting(failures=99)
     with serving([function("flaky", handler, on_error="retry", retry=QUICKLY)], server), pytest.raises(JobFailed):
         client.submit_job("flaky", b"", timeout=10)
@@ -101,7 +102,7 @@ class Unprintable(Exception):
         raise SystemExit
 
 
-def test_a_function_is_served_on_after_an_exception_that_cannot_be_printed(server: str, client: Client) -> None:
+def test_a_function_stays_served_after_an_exception_that_cannot_be_printed(server: str, client: Client) -> None:
     def handle(arg: bytes) -> bytes:
         if arg == b"odd":
             raise Unprintable
@@ -113,7 +114,7 @@ def test_a_function_is_served_on_after_an_exception_that_cannot_be_printed(serve
         assert client.submit_job("handle", b"next", timeout=10) == b"next"
 
 
-def test_a_handler_that_raises_draining_by_itself_fails_like_any_other(server: str, client: Client) -> None:
+def test_a_handler_that_raises_draining_itself_fails_as_with_any_exception(server: str, client: Client) -> None:
     def leave(arg: bytes) -> bytes:
         raise Draining
 
@@ -121,7 +122,7 @@ def test_a_handler_that_raises_draining_by_itself_fails_like_any_other(server: s
         client.submit_job("leave", b"", timeout=10)
 
 
-def test_a_handler_may_raise_skip_abort_and_retry_itself(server: str, client: Client) -> None:
+def test_a_handler_may_raise_skip_abort_and_retry(server: str, client: Client) -> None:
     tries: list[bytes] = []
 
     def choose(arg: bytes) -> bytes:
@@ -141,7 +142,7 @@ def test_a_handler_may_raise_skip_abort_and_retry_itself(server: str, client: Cl
         assert client.submit_job("choose", b"retry", timeout=10) == b"second"
 
 
-def test_with_report_exception_the_client_learns_the_reason(server: str, client: Client) -> None:
+def test_with_report_exception_the_client_gets_the_reason(server: str, client: Client) -> None:
     with serving([function("boom", boom, report="exception")], server):
         with pytest.raises(JobException) as raised:
             client.submit_job("boom", b"", timeout=10)
@@ -149,7 +150,7 @@ def test_with_report_exception_the_client_learns_the_reason(server: str, client:
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), gevent.GreenletExit()])
-def test_whatever_a_handler_raises_is_only_its_own_failure(server: str, client: Client, error: BaseException) -> None:
+def test_any_exception_of_a_handler_fails_only_its_job(server: str, client: Client, error: BaseException) -> None:
     def leave(arg: bytes) -> bytes:
         if arg == b"later":
             gevent.sleep(0.001)
@@ -162,9 +163,9 @@ def test_whatever_a_handler_raises_is_only_its_own_failure(server: str, client: 
         assert client.submit_job("echo", b"alive", timeout=10) == b"alive"
 
 
-def test_a_job_that_waits_for_its_retry_gives_back_its_slot(server: str, client: Client) -> None:
+def test_a_job_that_waits_for_its_retry_releases_its_slot(server: str, client: Client) -> None:
     handler = Counting(failures=1)
-    # Longer than any test: the second job ends while the first waits, however slow the machine.
+    # Longer than any test, so that the second job ends while the first waits.
     slow = RetrySettings(attempts=2, delay_s=3600.0, backoff=1.0, jitter=0.0)
     with serving([function("flaky", handler, on_error="retry", retry=slow, concurrency=1)], server) as running:
         first = client.submit("flaky", b"")
@@ -184,7 +185,7 @@ def test_beyond_max_waiting_a_job_keeps_its_slot(server: str, client: Client) ->
         assert running.snapshot()["slots"]["used"] == 3
 
 
-def test_a_job_that_waits_for_its_retry_is_forgotten_with_its_connection_and_its_slot_is_free() -> None:
+def test_a_job_that_waits_for_its_retry_is_forgotten_with_its_connection_and_its_slot_released() -> None:
     handler = Counting(failures=1)
     retry = RetrySettings(attempts=2, delay_s=3600.0, max_delay_s=3600.0, max_waiting=0)
     with job_server() as ours, Client(ours.address) as client:
@@ -194,12 +195,12 @@ def test_a_job_that_waits_for_its_retry_is_forgotten_with_its_connection_and_its
             wait_for(lambda: running.snapshot()["functions"]["flaky"]["waiting_retry"] == 1, "the job to wait")
             assert running.snapshot()["slots"]["used"] == 1
             ours.drop_connections()
-            # Handed out again, it is run in the one slot that there is.
+            # The server hands it out again, and it is run in the only slot.
             wait_for(lambda: running.outcomes("flaky").get("complete") == 1, "its second run")
             assert running.snapshot()["functions"]["flaky"]["waiting_retry"] == 0
 
 
-def test_jobs_failing_at_random_each_end_once_after_the_attempts_configured(server: str, client: Client) -> None:
+def test_jobs_that_fail_at_random_each_end_once_within_the_configured_attempts(server: str, client: Client) -> None:
     runs: dict[bytes, int] = {}
 
     def unsure(arg: bytes, job: Job) -> bytes:
@@ -222,11 +223,13 @@ def test_jobs_failing_at_random_each_end_once_after_the_attempts_configured(serv
                     future.result(20)
         assert running.outcomes("unsure")["complete"] == 500
         assert running.outcomes("unsure")["failed"] == 200
-        assert running.snapshot()["slots"]["used"] == running.call(lambda pool: sum(s.asked for s in pool.sessions))
+        assert running.snapshot()["slots"]["used"] == running.call(
+            lambda pool: sum(s.grabs.under_way for s in pool.sessions)
+        )
     assert all(runs[b"%d" % number] == min(number % 7 + 1, 5) for number in range(700))
 
 
-def test_a_handler_that_waits_gets_job_timeout_and_may_clean_up(server: str, client: Client) -> None:
+def test_a_handler_that_has_yielded_gets_job_timeout_and_may_clean_up(server: str, client: Client) -> None:
     seen: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def slow(arg: bytes) -> bytes:
@@ -244,7 +247,7 @@ def test_a_handler_that_waits_gets_job_timeout_and_may_clean_up(server: str, cli
         assert running.outcomes("slow") == {"timeout": 1}
 
 
-def test_except_exception_does_not_swallow_a_timeout(server: str, client: Client) -> None:
+def test_except_exception_does_not_catch_a_timeout(server: str, client: Client) -> None:
     def careless(arg: bytes) -> bytes:
         try:
             gevent.sleep(30)
@@ -256,7 +259,7 @@ def test_except_exception_does_not_swallow_a_timeout(server: str, client: Client
         client.submit_job("careless", b"", timeout=10)
 
 
-def test_a_handler_that_catches_its_timeout_and_returns_has_succeeded(server: str, client: Client) -> None:
+def test_a_handler_that_catches_its_timeout_and_returns_completes_the_job(server: str, client: Client) -> None:
     def partial(arg: bytes) -> bytes:
         try:
             gevent.sleep(30)
@@ -268,7 +271,7 @@ def test_a_handler_that_catches_its_timeout_and_returns_has_succeeded(server: st
         assert client.submit_job("partial", b"", timeout=10) == b"half"
 
 
-def test_a_handler_that_swallows_its_timeout_and_goes_on_is_ended_at_the_grace(server: str, client: Client) -> None:
+def test_a_handler_that_ignores_its_timeout_is_killed_after_the_grace_period(server: str, client: Client) -> None:
     def stubborn(arg: bytes) -> bytes:
         while True:
             with contextlib.suppress(JobTimeout):
@@ -281,7 +284,7 @@ def test_a_handler_that_swallows_its_timeout_and_goes_on_is_ended_at_the_grace(s
         assert running.snapshot()["in_progress"] == 0
 
 
-def test_a_handler_that_swallows_everything_is_reported_and_its_process_wants_to_be_replaced(
+def test_the_job_of_a_handler_that_ignores_even_its_killing_is_reported_and_the_process_replaced(
     server: str, client: Client
 ) -> None:
     let_go = threading.Event()
@@ -297,7 +300,7 @@ def test_a_handler_that_swallows_everything_is_reported_and_its_process_wants_to
         running.pool.abandoned.replace = asked.append
         with pytest.raises(JobFailed):
             client.submit_job("monster", b"", timeout=10)
-        wait_for(lambda: asked, "the wish to be replaced")
+        wait_for(lambda: asked, "the request for a replacement")
         assert running.outcomes("monster") == {"timeout": 1}
         let_go.set()
         wait_for(lambda: running.snapshot()["in_progress"] == 0, "the greenlet to end")
@@ -305,7 +308,7 @@ def test_a_handler_that_swallows_everything_is_reported_and_its_process_wants_to
         assert client.submit_job("monster", b"", timeout=10) == b"too late"
 
 
-def test_on_timeout_retry_runs_it_again(server: str, client: Client) -> None:
+def test_on_timeout_retry_runs_the_job_again(server: str, client: Client) -> None:
     attempts: list[int] = []
 
     def slow_at_first(arg: bytes, job: Job) -> bytes:
@@ -319,7 +322,7 @@ def test_on_timeout_retry_runs_it_again(server: str, client: Client) -> None:
     assert attempts == [1, 2]
 
 
-def test_a_dead_letter_to_a_file_is_there_when_the_client_learns_of_the_failure(
+def test_a_dead_letter_is_in_the_file_before_the_client_sees_the_failure(
     server: str, client: Client, tmp_path: Path
 ) -> None:
     retry = RetrySettings(attempts=2, delay_s=0.01, then="dead_letter")
@@ -340,7 +343,7 @@ def test_a_dead_letter_to_a_file_is_there_when_the_client_learns_of_the_failure(
         assert running.outcomes("boom") == {"retried": 1, "dead_letter": 1}
 
 
-def test_a_dead_letter_to_a_function_is_a_background_job_there(server: str, client: Client) -> None:
+def test_a_dead_letter_to_a_function_is_submitted_as_a_background_job(server: str, client: Client) -> None:
     retry = RetrySettings(attempts=1, then="dead_letter")
     buried: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     functions = [
@@ -353,7 +356,7 @@ def test_a_dead_letter_to_a_function_is_a_background_job_there(server: str, clie
         assert buried.get(timeout=10) == b"body"
 
 
-def test_a_letter_that_cannot_be_written_hands_the_job_back_instead_of_failing_it(
+def test_a_job_whose_dead_letter_cannot_be_written_is_handed_back_and_not_failed(
     server: str, client: Client, tmp_path: Path
 ) -> None:
     retry = RetrySettings(attempts=1, then="dead_letter")
@@ -362,7 +365,7 @@ def test_a_letter_that_cannot_be_written_hands_the_job_back_instead_of_failing_i
         [function("boom", boom, on_error="retry", retry=retry, dead_letter=letters)], server, base=tmp_path
     ) as running:
         future = client.submit("boom", b"")
-        wait_for(lambda: running.outcomes("boom").get("requeued", 0) >= 1, "the first try to be handed back")
+        wait_for(lambda: running.outcomes("boom").get("requeued", 0) >= 1, "the first attempt to be handed back")
         assert not future.done()
         (tmp_path / "missing").mkdir()
         with pytest.raises(JobFailed):
@@ -370,7 +373,7 @@ def test_a_letter_that_cannot_be_written_hands_the_job_back_instead_of_failing_i
         assert len((tmp_path / "missing" / "dead.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_poisoned_job_is_failed_instead_of_run(server: str, client: Client) -> None:
+def test_a_poisoned_job_fails_without_being_run(server: str, client: Client) -> None:
     ran: list[bytes] = []
     poisonous = function("risky", ran.append)
     poisonous.notes_of(server)[b"ukiller"] = Note(kills=3, suspected=0)
@@ -382,14 +385,87 @@ def test_a_poisoned_job_is_failed_instead_of_run(server: str, client: Client) ->
     assert ran == [b"2"]
 
 
-def test_an_open_breaker_lets_jobs_wait_on_the_server_and_one_probe_decide(server: str, client: Client) -> None:
+class Recorded:
+    """The failures of a pool, by exception and outcome, each with its count."""
+
+    def __init__(self, running: Serving) -> None:
+        self._running = running
+        running.call(self._listen)
+
+    def _listen(self, pool: WorkerPool) -> None:
+        pool.failures.on_new = lambda: None
+
+    def take(self) -> dict[tuple[str, str], int]:
+        taken = self._running.call(lambda pool: pool.failures.take())
+        return {(each["exception"], each["outcome"]): each["count"] for each in taken.failures} if taken else {}
+
+
+def test_what_is_given_up_or_retried_is_recorded_and_what_is_skipped_is_not(
+    server: str, client: Client, tmp_path: Path
+) -> None:
+    once = RetrySettings(attempts=2, delay_s=0.01, then="dead_letter")
+    functions = [
+        function("letters", boom, on_error="retry", retry=once, dead_letter=DeadLetterSettings(file="dead.jsonl")),
+        function("reports", boom, report="exception"),
+        function("skips", boom, on_error="skip"),
+    ]
+    with serving(functions, server, base=tmp_path) as running:
+        recorded = Recorded(running)
+        for name in ("letters", "reports", "skips"):
+            with contextlib.suppress(JobFailed, JobException):
+                client.submit_job(name, b"", timeout=20)
+        taken = running.call(lambda pool: pool.failures.take())
+        assert taken is not None
+        assert {each["function"]: (each["outcome"], each["count"]) for each in taken.failures} == {
+            "letters": ("dead_letter", 2), "reports": ("exception", 1),
+        }  # fmt: skip
+        assert recorded.take() == {}
+
+
+def test_a_dead_letter_that_cannot_be_written_is_a_failure_itself(server: str, client: Client, tmp_path: Path) -> None:
+    retry = RetrySettings(attempts=1, then="dead_letter")
+    letters = DeadLetterSettings(file="missing/dead.jsonl")
+    boomer = function("boom", boom, on_error="retry", retry=retry, dead_letter=letters)
+    with serving([boomer], server, base=tmp_path) as running:
+        recorded = Recorded(running)
+        future = client.submit("boom", b"")
+        wait_for(lambda: running.outcomes("boom").get("requeued", 0) >= 1, "the first attempt to be handed back")
+        assert recorded.take().keys() >= {("gearpool.DeadLetterFailed", "requeued")}
+        (tmp_path / "missing").mkdir()
+        with pytest.raises(JobFailed):
+            future.result(20)
+
+
+def test_jobs_that_are_not_run_and_jobs_that_are_killed_while_they_wait_are_recorded(
+    server: str, client: Client
+) -> None:
+    poisonous = function("risky", lambda arg: arg)
+    poisonous.notes_of(server)[b"ukiller"] = Note(kills=3, suspected=0)
+    poisonous.notes_of(server)[b"ucondemned"] = Note(kills=CONDEMNED, suspected=0)
+    retry = RetrySettings(attempts=2, delay_s=3600.0, max_delay_s=3600.0)
+    with serving([poisonous, function("boom", boom, on_error="retry", retry=retry)], server) as running:
+        recorded = Recorded(running)
+        for unique in ("killer", "condemned"):
+            with pytest.raises(JobFailed):
+                client.submit_job("risky", b"1", unique=unique, timeout=10)
+        assert recorded.take() == {("poisoned job", "poisoned"): 1, ("gearpool.Killed", "failed"): 1}
+        future = client.submit("boom", b"")
+        wait_for(lambda: running.snapshot()["functions"]["boom"]["waiting_retry"] == 1, "the job to wait")
+        (row,) = running.call(snapshots.jobs)
+        assert running.call(lambda pool: pool.kill(f"{row['server']}/{row['handle']}"))
+        with pytest.raises(JobFailed):
+            future.result(10)
+        assert recorded.take() == {("ValueError", "retried"): 1, ("gearpool.Killed", "failed"): 1}
+
+
+def test_an_open_breaker_leaves_jobs_on_the_server_until_a_probe_succeeds(server: str, client: Client) -> None:
     ran: list[bytes] = []
     decide = threading.Event()
 
     def unsteady(arg: bytes) -> bytes:
         ran.append(arg)
         if len(ran) <= 4:
-            raise ValueError("down")  # three that open it, and the first probe
+            raise ValueError("down")  # three failures open the breaker, the fourth is the first probe
         while not decide.is_set():
             gevent.sleep(0.005)
         return arg
@@ -400,17 +476,17 @@ def test_an_open_breaker_lets_jobs_wait_on_the_server_and_one_probe_decide(serve
             assert client.submit("unsteady", b"%d" % number).exception(20) is not None
         assert running.snapshot()["functions"]["unsteady"]["breaker_open"]
         futures = [client.submit("unsteady", b"%d" % number) for number in range(3, 20)]
-        wait_for(lambda: len(ran) == 5, "a probe that fails and one that is undecided")
+        wait_for(lambda: len(ran) == 5, "a failed probe and one that is still running")
         state = running.snapshot()["functions"]["unsteady"]
         assert state["breaker_open"]
-        assert (state["in_progress"], len(ran)) == (1, 5), "the others wait on the server, although slots are free"
+        assert (state["in_progress"], len(ran)) == (1, 5), "the other jobs stay on the server although slots are free"
         decide.set()
         failed = [future.exception(20) for future in futures]
         assert [error is not None for error in failed].count(True) == 1
         assert not running.snapshot()["functions"]["unsteady"]["breaker_open"]
 
 
-def test_a_poisoned_job_is_no_probe(server: str, client: Client) -> None:
+def test_a_poisoned_job_does_not_count_as_a_probe(server: str, client: Client) -> None:
     unsteady = function("unsteady", boom, breaker=BreakerSettings(failures=1, within_s=60.0, pause_s=0.05))
     unsteady.notes_of(server)[b"upoison"] = Note(kills=3, suspected=0)
     with serving([unsteady], server):
@@ -419,7 +495,7 @@ def test_a_poisoned_job_is_no_probe(server: str, client: Client) -> None:
                 client.submit_job("unsteady", b"", unique=unique, timeout=20)
 
 
-def test_a_rate_lets_no_more_jobs_start_than_it_says(server: str, client: Client) -> None:
+def test_a_rate_limits_the_jobs_started(server: str, client: Client) -> None:
     times: list[float] = []
 
     def stamp(arg: bytes) -> bytes:
@@ -428,7 +504,7 @@ def test_a_rate_lets_no_more_jobs_start_than_it_says(server: str, client: Client
 
     with serving([function("stamp", stamp, rate_per_s=20.0)], server):
         list(client.map("stamp", [b""] * 30, window=30))
-    # A full bucket of 20 at once; of the ten others the last comes no sooner than the rate lets it.
+    # 20 jobs at once as a burst; the last of the ten others starts no sooner than the rate allows.
     assert times[-1] - times[0] > 0.4
 
 
@@ -460,7 +536,9 @@ def test_an_operator_kills_a_job_that_waits_for_its_retry(server: str, client: C
         assert running.snapshot()["slots"]["used"] == 0
 
 
-def test_a_handler_that_swallows_its_killing_by_the_operator_is_ended_at_the_grace(server: str, client: Client) -> None:
+def test_a_handler_that_ignores_being_killed_by_an_operator_is_ended_after_the_grace_period(
+    server: str, client: Client
+) -> None:
     def stubborn(arg: bytes) -> bytes:
         with contextlib.suppress(Killed):
             gevent.sleep(60)
@@ -496,7 +574,7 @@ OVER, GOING, KILLED, EXIT = JobTimeout("over"), Draining("going"), Killed("kille
         (ValueError(), [KILLED, GOING], End.KILLED),
     ],
 )
-def test_what_counts_is_why_a_handler_had_to_go_and_most_that_it_was_killed(
+def test_the_outcome_is_the_reason_of_the_interrupt_and_killed_takes_precedence(
     raised: BaseException, thrown: list[BaseException], end: End
 ) -> None:
     assert outcome_of(raised, thrown).end is end

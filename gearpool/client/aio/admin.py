@@ -1,7 +1,7 @@
 """The servers' text protocol from asyncio. Floor 3.
 
-Law: as `gearpool.client.admin`, whose judgement of replies it shares: each question has a connection of its own, all
-servers are asked at once, and one that is down is in ``failures``.
+Like `gearpool.client.admin`, whose interpretation of replies it shares: each request has a connection of its own, all
+servers are asked at once, and one that is down is listed in ``failures``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from gearpool.client.asking import known_server, whom_to_ask
+from gearpool.client.asking import known_server, one_server
 from gearpool.client.replies import Reading, Replies, check_empty, collect, parse_pid, queue_limits, was_cancelled
-from gearpool.errors import GearpoolError, InvalidArgument
+from gearpool.errors import GearpoolError
 from gearpool.net.async_dialing import connect
 from gearpool.net.modules import Modules
 from gearpool.protocol import admin as wire
@@ -79,7 +79,7 @@ class AsyncAdmin:
     async def drop(self, function: str | bytes, server: str | None = None) -> Replies[str]:
         """Forget the function. A server where jobs wait refuses, here: they would be lost, their unique ids dead.
 
-        Between the look and the drop a job may still arrive.
+        A job may still arrive between the check and the drop.
         """
         name = function_name(function)
 
@@ -92,38 +92,17 @@ class AsyncAdmin:
     async def maxqueue(
         self, function: str | bytes, limits: int | tuple[int, int, int] | None, server: str | None = None
     ) -> Replies[str]:
-        """Limit the queued jobs of a function. Beyond it submissions get QUEUE_ERROR; one that coalesces passes.
-
-        Args:
-            function: its name. One that a server does not know is answered OK and not limited.
-            limits: one number for all priorities, three for (high, normal, low), None or 0 for no limit.
-            server: only this one.
-        """
+        """Limit the queued jobs of a function; arguments and errors are those of `gearpool.Client.admin.maxqueue`."""
         words = queue_limits(limits)
         return await self._all(server, Command.MAXQUEUE, function_name(function), *words, parse=wire.parse_ok)
 
     async def cancel(self, job: object) -> bool:
-        """Take a waiting job out of the queue. A running one runs on.
-
-        Args:
-            job: what a submission returned, or ``server/handle``; a bare handle only if there is one server.
-
-        Returns:
-            False if the server does not know it.
-        """
-        names, handle = whom_to_ask(str(job), list(self._servers))
-        if len(names) > 1:
-            raise InvalidArgument(f"{job}: with several servers a job is named server/handle")
-        return was_cancelled(await self.ask(names[0], Command.CANCEL_JOB, handle))
+        """Take a waiting job out of its queue; arguments and errors are those of `gearpool.Client.admin.cancel`."""
+        server, handle = one_server(job, list(self._servers))
+        return was_cancelled(await self.ask(server, Command.CANCEL_JOB, handle))
 
     async def ask(self, server: str, command: Command, *arguments: bytes) -> bytes:
-        """One command, one server, the raw reply.
-
-        Raises:
-            ConnectFailed: it cannot be reached.
-            ConnectionLost: it closed the connection instead of answering.
-            TimedOut: it did not answer.
-        """
+        """One command, one server, the raw reply; errors are those of `gearpool.Client.admin.ask`."""
         return await self._ask(self._settings(server), command, *arguments)
 
     def _settings(self, server: str) -> ServerSettings:

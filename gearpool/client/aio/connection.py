@@ -1,8 +1,8 @@
 """One connection to one job server on an asyncio loop: a protocol that feeds a session. Floor 3.
 
-Law: a call is queued in the session as its bytes are queued for writing, so both have one order. What is submitted
-before the loop's next iteration goes out in one write. Nothing waits here but `room`, for a server that does not read.
-While calls are under way a timer does what time asks for (`gearpool.client.upkeep`); an idle connection has none.
+A call is queued in the session when its bytes are queued for writing, so both have one order. What is submitted before
+the next iteration of the loop leaves in one write. Only `room` waits, for a server that does not read. While calls are
+under way a timer runs the periodic checks (`gearpool.client.upkeep`); an idle connection has none.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 
 from gearpool.client.defaults import BACKLOG, SEND_LIMIT_S, UNANSWERED, UNREAD
 from gearpool.client.session import Call, Session
-from gearpool.client.submission import Submission
-from gearpool.client.upkeep import FORGOTTEN, Upkeep
+from gearpool.client.upkeep import Upkeep
 from gearpool.errors import RemoteProtocolError
 from gearpool.net.reasons import describe
 from gearpool.net.streams import RECEIVE_SIZE
@@ -59,7 +58,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self._transport = transport
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        # Of our own, since asyncio's reads of 256 KiB would have it mapped anew each time; see RECEIVE_SIZE.
+        # Of our own, since asyncio's reads of 256 KiB would be mapped again each time; see RECEIVE_SIZE.
         self._buffer = memoryview(bytearray(RECEIVE_SIZE))
         self._out: list[bytes] = []
         self._backlog = 0
@@ -67,11 +66,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self._waiting_for_room: asyncio.Future[None] | None = None
         self._stuck: asyncio.TimerHandle | None = None
         self._gone = self._loop.create_future()
-
-        def on_forgotten(submissions: list[Submission]) -> None:
-            on_left(server, FORGOTTEN, list[Call](submissions))
-
-        self._upkeep = Upkeep(session, server, request_timeout, time.monotonic(), on_forgotten)
+        self._upkeep = Upkeep(session, server, request_timeout, time.monotonic(), on_left)
         self._tick: asyncio.TimerHandle | None = None
         self._tick_at = 0.0
         transport.set_write_buffer_limits(high=BACKLOG)
@@ -81,11 +76,6 @@ class AsyncConnection(asyncio.BufferedProtocol):
     def usable(self) -> bool:
         """New calls may go here."""
         return self.ended is None and not self.retired
-
-    @property
-    def busy(self) -> bool:
-        """Jobs are running whose results come over it."""
-        return self.session.busy
 
     @property
     def full(self) -> bool:
@@ -128,7 +118,7 @@ class AsyncConnection(asyncio.BufferedProtocol):
         self._transport.write(data)
 
     async def close(self, seconds: float) -> None:
-        """Send what is left and end it, within so many seconds."""
+        """Send what is left and close, within this many seconds."""
         if self.ended is None:
             self._flush()
             self._transport.close()

@@ -1,52 +1,44 @@
 """What stands between the calls of an `AsyncClient` and its connections. Floor 3.
 
-Law: as `gearpool.client.dispatch`, on one event loop: jobs are sent, asked about and sent again here. Nothing here takes
-a thread or waits for a job; what must go on by itself is a task of the client, which `close` ends.
+Like `gearpool.client.dispatch`, on one event loop: jobs are sent, asked about and sent again here. Nothing here uses a
+thread or waits for a job; what continues in the background is a task of the client, which `close` ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import time
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from gearpool.client.aio.connection_pool import AsyncPool
 from gearpool.client.aio.jobs import AsyncJob, AsyncRequest
-from gearpool.client.aio.pool import AsyncPool
 from gearpool.client.aio.time_limits import TimeLimits
-from gearpool.client.defaults import CLOSED
+from gearpool.client.defaults import CLOSED, ClientSettings
+from gearpool.client.dispatching import Dispatching, Kinds, first_known
 from gearpool.client.results import JobStatus, status_of
 from gearpool.client.session import Call
-from gearpool.client.submission import UNSET, resubmission_pause
-from gearpool.errors import ConnectionLost, GearpoolError, NoServersAvailable, TimedOut, UsageError
-from gearpool.net.modules import Modules
+from gearpool.client.submission import resubmission_pause
+from gearpool.errors import ConnectionLost, GearpoolError, TimedOut, UsageError
 from gearpool.protocol.codec import request
 from gearpool.protocol.names import wire
 from gearpool.protocol.packets import PacketType
-from gearpool.settings import ServerSettings
-from gearpool.timing import Backoff, Deadline, Duration
+from gearpool.timing import Backoff, Deadline
 
 MAX_UNWANTED = 1000
 """Jobs that were given up and are still to be taken out of their servers' queues."""
 
 
-class AsyncDispatch:
+class AsyncDispatch(Dispatching):
     """Sends and asks, over a pool of connections. Bound to the loop on which it is first used.
 
     Args:
-        servers: whom to use.
-        exceptions: have WORK_EXCEPTION passed on.
-        connect_timeout: seconds for one server to be reached.
-        request_timeout: seconds for a request to be answered.
-        job_timeout: seconds a result is waited for when a call does not say; None for ever.
-        max_packet: largest packet taken from a server, bytes.
-        modules: how names are resolved.
+        settings: the options of the client.
         withdraw: takes a waiting job, named ``server/handle``, out of its server's queue.
 
     Attributes:
@@ -60,29 +52,11 @@ class AsyncDispatch:
 
     def __init__(
         self,
-        servers: Sequence[ServerSettings],
-        *,
-        exceptions: bool,
-        connect_timeout: float,
-        request_timeout: float,
-        job_timeout: float | None,
-        max_packet: int,
-        modules: Modules,
+        settings: ClientSettings,
         withdraw: Callable[[str], Awaitable[object]],
     ) -> None:
+        super().__init__(settings)
         self._withdraw = withdraw
-        self.names: list[str] = [str(server) for server in servers]
-        self.request_timeout = request_timeout
-        self.job_timeout = job_timeout
-        self._servers = servers
-        self._options = {
-            "modules": modules,
-            "connect_timeout": connect_timeout,
-            "options": [b"exceptions"] if exceptions else [],
-            "request_timeout": request_timeout,
-            "max_packet": max_packet,
-        }
-        self._pid = 0
         self.closed: bool = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -99,17 +73,17 @@ class AsyncDispatch:
             UsageError: the client is closed, or in use on another loop.
         """
         loop = asyncio.get_running_loop()
-        if self._pid and loop is self.loop and self._pid == os.getpid():
-            if self.closed:
-                raise UsageError(CLOSED)
-            return
         if self.closed:
             raise UsageError(CLOSED)
-        if self._pid == os.getpid() and not self.loop.is_closed():
+        here = self._pid == os.getpid()
+        if here and loop is self.loop:
+            return
+        if here and not self.loop.is_closed():
             raise UsageError("this AsyncClient is in use on another event loop: make one for each loop")
-        if self._pid and self._pid != os.getpid():
+        if self._pid and not here:
             self.pool.disown()
-        self.loop, self._pid = loop, os.getpid()
+        self.loop = loop
+        self._begin()
         self._tasks = set()
         me = weakref.ref(self)  # connections must not keep an abandoned client alive
 
@@ -118,41 +92,24 @@ class AsyncDispatch:
             if dispatch is not None:
                 dispatch._on_end(server, reason, calls)
 
-        self.pool = AsyncPool(self._servers, on_end=on_end, **self._options)  # type: ignore[arg-type]  # of __init__
+        self.pool = AsyncPool(self._settings, on_end)
         self._limits = TimeLimits(loop.call_later, self._expired, self._drained)
         self._reads = 0
         self._unwanted: deque[AsyncJob[Any]] = deque(maxlen=MAX_UNWANTED)
         self._withdrawing: asyncio.Task[None] | None = None
-        # Random once a client, then counted: as unique as a random id each time, at a tenth of the cost.
-        self._prefix = os.urandom(12).hex().encode()
-        self._count = itertools.count()
 
     async def close(self) -> None:
-        """Close all connections; whoever still waits is told."""
+        """Close all connections; calls that still wait fail."""
         if self.closed:
             return
         self.closed = True
-        if self._pid != os.getpid():
-            return
-        if self.loop is not asyncio.get_running_loop():
+        if self._pid != os.getpid() or self.loop is not asyncio.get_running_loop():
             return
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.pool.close()
-
-    def fresh_unique(self) -> bytes:
-        """A unique id that nobody else has."""
-        return self._prefix + b"-%x" % next(self._count)
-
-    def job_deadline(self, timeout: Duration | None) -> Deadline:
-        """Until when a job is waited for, given what its caller said."""
-        return Deadline.allowed(self.job_timeout if timeout is UNSET else timeout)
-
-    def request_deadline(self, timeout: Duration | None) -> Deadline:
-        """Until when an answer is waited for, given what its caller said."""
-        return Deadline.allowed(self.request_timeout if timeout is UNSET else timeout)
 
     # Sending.
 
@@ -218,7 +175,7 @@ class AsyncDispatch:
             connection.retired = True
 
     def forget(self, job: AsyncJob[Any]) -> None:
-        """Nobody waits for it any more."""
+        """It is no longer waited for."""
         if job.handle is not None:
             for connection in self.pool.of(job.server):
                 connection.session.abandon(wire(job.handle), job)
@@ -261,75 +218,42 @@ class AsyncDispatch:
             TimedOut: it does not answer; the connection is given nothing new then.
             ConnectionLost: the connection broke first.
         """
-        return (await self._ask_all(name, [AsyncRequest(answer)], request(question, argument), deadline))[0]
-
-    async def _ask_all(
-        self, name: str, questions: list[AsyncRequest], data: bytes, deadline: Deadline
-    ) -> list[list[bytes]]:
+        call = AsyncRequest(answer)
         while True:
             connection = await self.pool.to(name, deadline)
-            if connection.call(questions, data):
+            if connection.call([call], request(question, argument)):
                 break
-        answers: list[list[bytes]] = []
-        for question in questions:
-            answer = await question.ask(deadline)
-            if answer is None:
-                connection.retired = True
-                raise TimedOut(f"{name} did not answer in time")
-            answers.append(answer)
-        return answers
+        result = await call.ask(deadline)
+        if result is None:
+            connection.retired = True
+            raise TimedOut(f"{name} did not answer {question.name} in time")
+        return result
 
-    async def status(self, name: str, key: bytes, deadline: Deadline, *, by_unique: bool) -> JobStatus:
-        """What one server knows of a handle or unique id."""
-        if by_unique:
-            kinds = PacketType.GET_STATUS_UNIQUE, PacketType.STATUS_RES_UNIQUE
-        else:
-            kinds = PacketType.GET_STATUS, PacketType.STATUS_RES
-        return status_of(await self.ask(name, *kinds, key, deadline), name)
-
-    async def first_known(self, names: list[str], key: bytes, deadline: Deadline, *, by_unique: bool) -> JobStatus:
+    async def first_known(self, names: list[str], key: bytes, deadline: Deadline, kinds: Kinds) -> JobStatus:
         """The status from the first of these servers that knows the job; all are asked at once.
 
-        Raises:
-            NoServersAvailable: none knows it, and one could not be asked.
-            TimedOut: none knows it, and one did not answer.
+        Raises as `dispatching.first_known`.
         """
-        answers = await asyncio.gather(
-            *(self.status(name, key, deadline, by_unique=by_unique) for name in names), return_exceptions=True
-        )
-        reasons: dict[str, str] = {}
-        others: list[BaseException] = []
-        for answer in answers:
-            if isinstance(answer, JobStatus):
-                if answer.is_known:
-                    return answer
-            elif isinstance(answer, NoServersAvailable):
-                reasons.update(answer.reasons)
-            else:
-                others.append(answer)
-        if others:
-            raise others[0]
-        if reasons:
-            # A server that cannot be asked may be the one that knows it.
-            raise NoServersAvailable(reasons)
-        return next(answer for answer in answers if isinstance(answer, JobStatus))
+
+        async def status(name: str) -> JobStatus:
+            return status_of(await self.ask(name, *kinds, key, deadline), name)
+
+        return first_known(await asyncio.gather(*map(status, names), return_exceptions=True))
 
     # The end of a connection.
 
     def _on_end(self, server: str, reason: str, calls: list[Call]) -> None:
         again: list[AsyncJob[Any]] = []
         for call in calls:
-            if isinstance(call, AsyncJob):
-                if call._over:
-                    continue
+            if not isinstance(call, AsyncJob):
+                call._lost(server, reason)
+            elif not call._over:
                 if call.retries > 0 and not self.closed:
                     again.append(call)
-                else:
-                    call._lost(server, reason)
-                    if self.closed:
-                        call.exception()  # asyncio need not complain that nobody looks: its owner has closed the client
-            elif isinstance(call, AsyncRequest):
+                    continue
                 call._lost(server, reason)
+                if self.closed:
+                    call.exception()  # no warning by asyncio about an unread exception: the client is closed
         if again:
             self.start(self._resubmit(again, server, reason))
 

@@ -1,7 +1,7 @@
 """A submitted job as asyncio knows it: an `asyncio.Future`. Floor 3.
 
-Law: everything happens in the event loop's thread. Waiting leaves nothing behind: whoever waits for a change adds a
-future of its own and takes it back, so a cancelled waiter loses no event and leaves no task.
+Everything happens in the event loop's thread. A waiter adds a future of its own and removes it again, so a cancelled
+waiter loses no event and leaves no task.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from gearpool.client.payloads import Codec, R
 from gearpool.client.requests import Request
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET, Submission
-from gearpool.errors import GearpoolError, JobCancelled, JobTimedOut, SubmitUnknown, UndecodableResult
-from gearpool.protocol.packets import PacketType
+from gearpool.errors import GearpoolError, JobTimedOut, SubmitUnknown, UndecodableResult
 from gearpool.timing import Deadline, Duration
 
 
@@ -33,7 +32,7 @@ class Owner(Protocol):
         """The server has left its submission unanswered."""
 
     def forget(self, job: AsyncJob[Any]) -> None:
-        """Nobody waits for it any more."""
+        """It is no longer waited for."""
 
     def withdraw(self, job: AsyncJob[Any]) -> None:
         """Its caller has given it up: take it out of the queue."""
@@ -128,10 +127,10 @@ class AsyncJob(Submission, asyncio.Future[R]):
         Raises:
             JobTimedOut: the job did not end in time.
             SubmitUnknown: the server never acknowledged it.
-            EventsDropped: more came than is kept for a reader; a new call of this goes on after what is missing.
+            EventsDropped: more came than is kept for a reader; a new call continues after the gap.
         """
         while True:
-            over = self._over  # looked at first: events come before the end
+            over = self._over  # read first: events come before the end
             events = self._events
             while events:
                 yield events.popleft()
@@ -143,24 +142,18 @@ class AsyncJob(Submission, asyncio.Future[R]):
             raise self._error
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Give the job up: whoever awaits it gets `asyncio.CancelledError`, and what it holds is let go.
+        """Give the job up: awaiting it raises `asyncio.CancelledError`, and what it holds is released.
 
         A job that still waits is taken out of the server's queue, by a task of the client, if its server answers; a running
         one runs on. One that was submitted with a unique id of the caller's stays on the server: others may wait for
-        it. ``await client.admin.cancel(await job.job())`` takes it out all the same.
+        it. ``await client.admin.cancel(await job.job())`` removes it nevertheless.
 
         Returns:
             False if it is done already.
         """
         if not asyncio.Future.cancel(self, msg):
             return False
-        cancelled = JobCancelled(
-            f"{self._described()}: given up by its caller",
-            handle=self.handle or "",
-            function=self.function,
-            server=self.server,
-        )
-        self._give_up(cancelled)
+        self._give_up(self._cancellation())
         self._owner.forget(self)
         if self.sent and self._follows and not self._verify:
             self._owner.withdraw(self)
@@ -222,16 +215,9 @@ class AsyncJob(Submission, asyncio.Future[R]):
 
 
 class AsyncRequest(Request):
-    """A request whose answer a coroutine waits for.
-
-    Args:
-        answer: the type of packet that answers it, beside ERROR.
-    """
+    """A request whose answer a coroutine waits for."""
 
     _waiter: asyncio.Future[None] | None = None
-
-    def __init__(self, answer: PacketType) -> None:
-        super().__init__(answer)
 
     def _changed(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -1,17 +1,17 @@
 """The submitting half of `AsyncClient`: many jobs at once. Floor 3.
 
-Law: as `submitting`; each method is the one of `Client` with the same name, for iterables and async iterables.
+Each method is the one of `Client` with the same name, for iterables and async iterables.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.aio.submitting import AsyncSubmitting
 from gearpool.client.aio.windows import Iteration, windowed
-from gearpool.client.batches import UniqueOf, job_makers
+from gearpool.client.batches import BatchJobOptions, BatchOptions, MakerOptions, UniqueOf, job_makers
 from gearpool.client.orders import Payload, Priority
 from gearpool.client.payloads import R, codec_of
 from gearpool.client.results import JobHandle
@@ -30,26 +30,12 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
 
     @overload
     def submit_background_jobs(
-        self,
-        function: str | bytes,
-        items: Items[R | Payload],
-        *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        payload: None = None,
+        self, function: str | bytes, items: Items[R | Payload], *, payload: None = None, **options: Unpack[BatchOptions]
     ) -> Iteration[JobHandle]: ...
 
     @overload
     def submit_background_jobs(
-        self,
-        function: str | bytes,
-        items: Items[Any],
-        *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        payload: PayloadKind,
+        self, function: str | bytes, items: Items[Any], *, payload: PayloadKind, **options: Unpack[BatchOptions]
     ) -> Iteration[JobHandle]: ...
 
     def submit_background_jobs(
@@ -62,23 +48,10 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         unique: UniqueOf | None = None,
         payload: PayloadKind | None = None,
     ) -> Iteration[JobHandle]:
-        """Hand many jobs to the servers, pipelined; gives their handles in order, at most ``window`` unacknowledged.
+        """Hand many jobs to the servers; arguments and errors are those of `gearpool.Client.submit_background_jobs`.
 
-        Nothing is submitted before the iteration begins, and no more after it has ended; one that never begins is a
-        RuntimeWarning.
-
-        Args:
-            function: its name.
-            items: payloads, of an iterable or an async iterable; may be endless.
-            window: how many submissions are under way at most.
-            priority: as for `submit_background_job`.
-            unique: gives the unique id for an item.
-            payload: "bytes", "text" or "json"; the client's if not given.
-
-        Raises:
-            As `submit_background_job`, when the turn of the job concerned has come; ``error.index`` is its item. The
-            handles of the jobs behind it are had by iterating on. An item that cannot be sent, or an error of ``items``,
-            ends the submissions, and is raised after the handles of all before it.
+        ``items`` may be an async iterable, too. Nothing is submitted before the iteration begins, and no more after it has
+        ended; an iteration that never begins is a RuntimeWarning.
         """
         jobs = self._windowed(
             function, items, window=window, priority=priority, unique=unique, payload=payload, background=True
@@ -91,14 +64,10 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         function: str | bytes,
         items: Items[R | Payload],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         background: bool = False,
         payload: None = None,
         on_done: Callable[[AsyncJob[Any]], object] | None = None,
+        **options: Unpack[BatchJobOptions],
     ) -> Iteration[AsyncJob[R]]: ...
 
     @overload
@@ -107,14 +76,10 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         function: str | bytes,
         items: Items[Any],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         background: bool = False,
         payload: PayloadKind,
         on_done: Callable[[AsyncJob[Any]], object] | None = None,
+        **options: Unpack[BatchJobOptions],
     ) -> Iteration[AsyncJob[Any]]: ...
 
     def submit_many(
@@ -131,28 +96,10 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         payload: PayloadKind | None = None,
         on_done: Callable[[AsyncJob[Any]], object] | None = None,
     ) -> Iteration[AsyncJob[Any]]:
-        """One submission an item, many at once; gives the jobs in the order of the items, in constant memory.
+        """One submission an item, many at once; arguments and errors are those of `gearpool.Client.submit_many`.
 
-        Nothing is submitted before the iteration begins, and no more after it has ended; one that never begins is a
-        RuntimeWarning.
-
-        Args:
-            function: its name.
-            items: payloads, of an iterable or an async iterable; may be endless, they are taken as the window moves on.
-            window: how many yet unfinished jobs are submitted ahead of the one that is given.
-            priority: as for `submit_job`.
-            unique: gives the unique id for an item.
-            timeout: for each job, as for `submit_job`.
-            retry: as for `submit_job`; needs ``unique``.
-            background: background jobs, which are done when they are acknowledged.
-            payload: "bytes", "text" or "json"; the client's if not given.
-            on_done: called by the event loop with each job when it is done.
-
-        What cannot be sent, because no server can be reached, is given all the same: awaiting it says so.
-
-        Raises:
-            InvalidArgument: an item cannot be sent, or ``items`` is no collection; ``error.index`` is the item. It is raised
-                after the jobs of all before it, as is an error of ``items``.
+        ``items`` may be an async iterable, too, and ``on_done`` is called by the event loop. Nothing is submitted before the
+        iteration begins, and no more after it has ended; an iteration that never begins is a RuntimeWarning.
         """
         jobs = self._windowed(
             function,
@@ -174,13 +121,9 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         function: str | bytes,
         items: Items[R | Payload],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         payload: None = None,
         return_exceptions: Literal[False] = False,
+        **options: Unpack[BatchJobOptions],
     ) -> Iteration[R]: ...
 
     @overload
@@ -189,13 +132,9 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         function: str | bytes,
         items: Items[R | Payload],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         payload: None = None,
         return_exceptions: Literal[True],
+        **options: Unpack[BatchJobOptions],
     ) -> Iteration[R | GearpoolError]: ...
 
     @overload
@@ -204,13 +143,9 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         function: str | bytes,
         items: Items[Any],
         *,
-        window: int = 1000,
-        priority: Priority | None = None,
-        unique: UniqueOf | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
         payload: PayloadKind,
         return_exceptions: bool = False,
+        **options: Unpack[BatchJobOptions],
     ) -> Iteration[Any]: ...
 
     def map(
@@ -226,25 +161,10 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         payload: PayloadKind | None = None,
         return_exceptions: bool = False,
     ) -> Iteration[Any]:
-        """One job an item, many at once; gives the results in the order of the items, in constant memory.
+        """The results of ``function`` for each item, in order; arguments and errors are those of `gearpool.Client.map`.
 
-        Nothing is submitted before the iteration begins; one that never begins is a RuntimeWarning. What is under way when
-        it is given up runs on.
-
-        Args:
-            function: its name.
-            items: payloads, of an iterable or an async iterable; may be endless, they are taken as the window moves on.
-            window: how many jobs are under way at most.
-            priority: as for `submit_job`.
-            unique: gives the unique id for an item.
-            timeout: for each job, as for `submit_job`.
-            retry: as for `submit_job`; needs ``unique``.
-            payload: "bytes", "text" or "json"; the client's if not given.
-            return_exceptions: give errors instead of raising the first one, that of an item that cannot be sent, too.
-
-        Raises:
-            As `submit_job`, when the turn of the job concerned has come; ``error.index`` is its item. An error of ``items``
-            is raised after the results of all before it.
+        ``items`` may be an async iterable, too. Nothing is submitted before the iteration begins; an iteration that never
+        begins is a RuntimeWarning. Jobs that are under way when the iteration is given up run on.
         """
         jobs = self._windowed(
             function,
@@ -265,29 +185,13 @@ class AsyncSubmittingMany(AsyncSubmitting[R]):
         items: Items[Any],
         *,
         window: int,
-        priority: Priority | None,
-        unique: UniqueOf | None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        background: bool = False,
         payload: PayloadKind | None = None,
-        on_done: Callable[[AsyncJob[Any]], object] | None = None,
         keep_places: bool = False,
+        **options: Unpack[MakerOptions],
     ) -> AsyncGenerator[AsyncJob[Any], None]:
         dispatch = self._dispatch
-        maker, refused = job_makers(
-            dispatch,
-            AsyncJob,
-            function,
-            codec_of(payload, self._codec),
-            dispatch.enter,
-            priority=priority,
-            unique=unique,
-            timeout=timeout,
-            retry=retry,
-            background=background,
-            on_done=on_done,
-        )
+        codec = codec_of(payload, self._codec)
+        maker, refused = job_makers(dispatch, AsyncJob, function, codec, dispatch.enter, **options)
         return windowed(items, maker, dispatch.send_or_settle, window, refused if keep_places else None)
 
 

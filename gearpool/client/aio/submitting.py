@@ -1,17 +1,26 @@
 """The submitting half of `AsyncClient`: one job at a time. Floor 3.
 
-Law: what is asked for is checked before anything is sent; each method is the one of `Client` with the same name.
+Arguments are checked before anything is sent; each method is the one of `Client` with the same name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, overload
+from typing import Any, Generic, Unpack, overload
 
 from gearpool.client.aio.dispatch import AsyncDispatch
 from gearpool.client.aio.jobs import AsyncJob
 from gearpool.client.events import ignore
-from gearpool.client.orders import Payload, Priority, When, check_retry, checked_unique, make_order
+from gearpool.client.orders import (
+    BackgroundOptions,
+    Payload,
+    Priority,
+    SubmitOptions,
+    When,
+    check_retry,
+    checked_unique,
+    make_order,
+)
 from gearpool.client.payloads import Codec, R, codec_of
 from gearpool.client.results import Event, JobHandle
 from gearpool.client.submission import UNSET
@@ -28,32 +37,12 @@ class AsyncSubmitting(Generic[R]):
 
     @overload
     async def submit_job(
-        self,
-        function: str | bytes,
-        data: R | Payload = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        reducer: str | bytes | None = None,
-        payload: None = None,
-        on_event: Callable[[Event], object] | None = None,
+        self, function: str | bytes, data: R | Payload = None, *, payload: None = None, **options: Unpack[SubmitOptions]
     ) -> R: ...
 
     @overload
     async def submit_job(
-        self,
-        function: str | bytes,
-        data: Any = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        reducer: str | bytes | None = None,
-        payload: PayloadKind,
-        on_event: Callable[[Event], object] | None = None,
+        self, function: str | bytes, data: Any = None, *, payload: PayloadKind, **options: Unpack[SubmitOptions]
     ) -> Any: ...
 
     async def submit_job(
@@ -69,34 +58,9 @@ class AsyncSubmitting(Generic[R]):
         payload: PayloadKind | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> Any:
-        """Submit a job and wait for its result.
+        """Submit a job and await its result; arguments and errors are those of `gearpool.Client.submit_job`.
 
-        Cancelling this gives the job up, as `AsyncJob.cancel` does.
-
-        Args:
-            function: its name, at most 255 bytes.
-            data: the payload: bytes, text (sent as UTF-8) or None; what JSON can say with ``payload="json"``.
-            priority: "high", "normal" or "low"; None is normal.
-            unique: at most 63 bytes. Jobs of one function with the same id are one job while it waits or runs.
-            timeout: seconds, or a timedelta, until JobTimedOut; None for ever; the client's ``job_timeout`` if not given.
-            retry: how many times it may be submitted again when the connection is lost. Needs ``unique``, under which
-                the server recognises a job that it still has. A job that had ended just then runs again.
-            reducer: name of the reduce function.
-            payload: "bytes", "text" or "json"; the client's if not given. The result is read alike.
-            on_event: called with each Data, Warned and Progress, in the event loop's thread.
-
-        Raises:
-            JobFailed: WORK_FAIL. ``error.accept(value)`` settles for a value.
-            JobException: WORK_EXCEPTION, with ``payload``.
-            JobTimedOut: it did not end in time; it may still run.
-            TimedOut: ``timeout`` was over before a server could be reached.
-            NoServersAvailable: no server could be reached.
-            SubmitUnknown: it was sent and never acknowledged: it may or may not exist.
-            ConnectionLost: the connection broke while it ran.
-            ServerError: the server refused it.
-            UndecodableResult: it ended well, but its result is not of this kind of payload.
-            InvalidArgument: a value cannot be sent.
-            UsageError: the client is closed, or in use on another event loop.
+        Cancelling the awaiting task cancels the job, as `AsyncJob.cancel` does.
         """
         return await (
             await self._submit(function, data, priority, unique, timeout, retry, reducer, payload, on_event or ignore)
@@ -104,32 +68,12 @@ class AsyncSubmitting(Generic[R]):
 
     @overload
     async def submit(
-        self,
-        function: str | bytes,
-        data: R | Payload = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        reducer: str | bytes | None = None,
-        payload: None = None,
-        on_event: Callable[[Event], object] | None = None,
+        self, function: str | bytes, data: R | Payload = None, *, payload: None = None, **options: Unpack[SubmitOptions]
     ) -> AsyncJob[R]: ...
 
     @overload
     async def submit(
-        self,
-        function: str | bytes,
-        data: Any = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        timeout: Duration | None = UNSET,
-        retry: int = 0,
-        reducer: str | bytes | None = None,
-        payload: PayloadKind,
-        on_event: Callable[[Event], object] | None = None,
+        self, function: str | bytes, data: Any = None, *, payload: PayloadKind, **options: Unpack[SubmitOptions]
     ) -> AsyncJob[Any]: ...
 
     async def submit(
@@ -145,19 +89,10 @@ class AsyncSubmitting(Generic[R]):
         payload: PayloadKind | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> AsyncJob[Any]:
-        """Submit a job and go on; any number may be under way on one connection. See `submit_job` for the arguments.
+        """Submit a job and return it, an `asyncio.Future`; arguments and errors are those of `gearpool.Client.submit`.
 
-        It waits only where it must: for a connection, or for a server that does not read. Cancelled while it waits, it
-        has submitted nothing.
-
-        Returns:
-            The job, an `asyncio.Future`: await it for its result.
-
-        Raises:
-            NoServersAvailable: no server could be reached.
-            TimedOut: ``timeout`` was over before a server could be reached.
-            InvalidArgument: a value cannot be sent.
-            UsageError: the client is closed, or in use on another event loop.
+        It waits only where it must: for a connection, or for a server that does not read. A task that is cancelled while
+        it waits has submitted nothing.
         """
         return await self._submit(function, data, priority, unique, timeout, retry, reducer, payload, on_event)
 
@@ -167,28 +102,13 @@ class AsyncSubmitting(Generic[R]):
         function: str | bytes,
         data: R | Payload = None,
         *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        at: When | None = None,
-        delay: Duration | None = None,
-        reducer: str | bytes | None = None,
         payload: None = None,
-        timeout: Duration | None = UNSET,
+        **options: Unpack[BackgroundOptions],
     ) -> JobHandle: ...
 
     @overload
     async def submit_background_job(
-        self,
-        function: str | bytes,
-        data: Any = None,
-        *,
-        priority: Priority | None = None,
-        unique: str | bytes | None = None,
-        at: When | None = None,
-        delay: Duration | None = None,
-        reducer: str | bytes | None = None,
-        payload: PayloadKind,
-        timeout: Duration | None = UNSET,
+        self, function: str | bytes, data: Any = None, *, payload: PayloadKind, **options: Unpack[BackgroundOptions]
     ) -> JobHandle: ...
 
     async def submit_background_job(
@@ -204,30 +124,10 @@ class AsyncSubmitting(Generic[R]):
         payload: PayloadKind | None = None,
         timeout: Duration | None = UNSET,
     ) -> JobHandle:
-        """Hand a job to a server and return when the server has it.
+        """Have a job run without waiting; arguments and errors are those of `gearpool.Client.submit_background_job`.
 
-        Cancelled meanwhile, it leaves open whether the server has it, as `SubmitUnknown` does.
-
-        Args:
-            function: its name.
-            data: the payload, as for `submit_job`.
-            priority: "high", "normal" or "low"; None is normal.
-            unique: at most 63 bytes; a fresh one is made if none is given, for servers with a persistent queue need it.
-            at: run it not before then: seconds since 1970, or an aware datetime.
-            delay: likewise, from now: seconds or a timedelta.
-            reducer: name of the reduce function.
-            payload: "bytes", "text" or "json"; the client's if not given.
-            timeout: seconds, or a timedelta, for connecting and for the server's acknowledgement together; the client's
-                ``request_timeout`` if not given.
-
-        Raises:
-            SubmitUnknown: no acknowledgement came: the job may or may not exist. Submitting it again under the same
-                ``unique`` is safe while it waits or runs.
-            ServerError: refused; QUEUE_ERROR means that the queue is full.
-            NoServersAvailable: no server could be reached.
-            TimedOut: there was no connection in time.
-            InvalidArgument: a value cannot be sent.
-            UsageError: the client is closed, or in use on another event loop.
+        It returns when the server has acknowledged the job. If it is cancelled before, the server may or may not have the
+        job, as with `SubmitUnknown`.
         """
         order = make_order(function, background=True, priority=priority, at=at, delay=delay, reducer=reducer)
         key = checked_unique(unique)

@@ -1,8 +1,8 @@
 """The time limits of many jobs with few timers. Floor 3; the timer is handed in.
 
-Law: a limit is met within `TICK_S` after it, never before; after a time in which the loop was blocked nothing expires
-before what came meanwhile has been read. Jobs are kept in buckets of one tick, with one timer each: a
-timer for each job would cost as much as the rest of the job, and most never expire.
+A limit is enforced within `TICK_S` after it, never before; after the loop was blocked nothing expires before what
+arrived meanwhile has been read. Jobs are kept in buckets of one tick with one timer each: a timer per job would cost as
+much as the rest of the job, and most never expire.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TimeLimits(Generic[_T]):
     """Calls ``expired`` with everything that was not discarded in time.
 
     Args:
-        call_later: calls a function after so many seconds, as `asyncio.loop.call_later`.
+        call_later: calls a function after a number of seconds, as `asyncio.loop.call_later`.
         expired: called with what has expired.
         drained: whether nothing has been read since it was last called.
         clock: the monotonic clock of the deadlines.

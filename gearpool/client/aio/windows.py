@@ -1,8 +1,8 @@
 """Many submissions, a window of them under way at a time. Floor 3.
 
-Law: what was submitted is yielded before an error of the source or of an item is raised, so that no job is lost sight
-of. An iterable is read in batches between two results (`gearpool.client.batches`); an async iterable by a task of its own,
-since it may be slower than the jobs, and ends with the iteration.
+Jobs that were submitted are yielded before an error of the source or of an item is raised, so that none is lost sight
+of. An iterable is read in batches between two results (`gearpool.client.batches`); an async iterable by a task of its
+own, which ends with the iteration, because it may be slower than the jobs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Refused = Callable[[GearpoolError], AsyncJob[Any]]
 class Iteration(AsyncIterator[_T]):
     """Jobs, handles or results, to be read with ``async for``; nothing is submitted before.
 
-    One that nobody begins to read warns when it is thrown away, as a coroutine does that nobody awaits. `aclose` ends it
+    One that is never iterated over warns when it is discarded, as a coroutine that is never awaited. `aclose` ends it
     early, as does leaving an ``async for`` in time; what is under way then runs on.
 
     Args:
@@ -153,7 +153,7 @@ async def _of_async_items(
                 under_way.append(job)
                 taken += 1
                 arrived.set()
-        except Exception as error:  # noqa: BLE001 - it says at which item it happened
+        except Exception as error:  # noqa: BLE001 - it is reported with its item
             raise at_item(taken, error)  # noqa: B904 - the same error, or one that it caused
         finally:
             arrived.set()
@@ -174,12 +174,12 @@ async def _of_async_items(
         feeder.cancel()
         await asyncio.wait({feeder})
         if not feeder.cancelled():
-            feeder.exception()  # raised above, or of no interest to one who has stopped iterating
+            feeder.exception()  # raised above, or irrelevant because the iteration has stopped
         _leave(under_way)
 
 
 def _leave(jobs: Iterable[AsyncJob[Any]]) -> None:
-    """Nobody will look at these, and asyncio need not complain of it when they fail."""
+    """These are no longer needed: asyncio must not warn when they fail."""
     for job in jobs:
         job.add_done_callback(_seen)
 

@@ -1,4 +1,4 @@
-"""What is served."""
+"""The URLs of the site."""
 
 from django.urls import path
 

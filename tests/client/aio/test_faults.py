@@ -454,7 +454,7 @@ def test_closing_tells_everyone_and_a_closed_client_says_so() -> None:
         run(server.address, use, request_timeout=20.0)
 
 
-def test_jobs_that_nobody_awaits_make_no_noise_when_the_client_is_closed() -> None:
+def test_jobs_that_are_not_awaited_cause_no_warning_when_the_client_is_closed() -> None:
     noise: list[object] = []
 
     async def use(client: AsyncClient) -> None:
@@ -468,7 +468,7 @@ def test_jobs_that_nobody_awaits_make_no_noise_when_the_client_is_closed() -> No
     assert not noise
 
 
-def test_a_client_serves_one_loop_at_a_time_and_begins_anew_on_the_next() -> None:
+def test_a_client_serves_one_loop_at_a_time_and_starts_afresh_on_the_next() -> None:
     with job_server() as server, working(server, echo=lambda arg: arg):
         client = AsyncClient(server.address)
 
@@ -510,7 +510,7 @@ def test_an_abandoned_client_is_told_of_and_its_connection_ends() -> None:
         asyncio.run(use())
 
 
-def test_a_forked_child_begins_anew_and_the_parents_jobs_go_on() -> None:
+def test_a_forked_child_starts_afresh_and_the_parents_jobs_continue() -> None:
     with job_server() as server, working(server, echo=lambda arg: arg):
 
         async def use() -> None:

@@ -218,7 +218,7 @@ def test_a_window_of_none_and_a_single_payload_are_refused_when_they_are_given()
     run(use)
 
 
-def test_an_iteration_that_nobody_begins_warns_and_one_that_was_begun_does_not() -> None:
+def test_an_iteration_that_is_never_started_warns_and_one_that_was_started_does_not() -> None:
     async def use() -> None:
         sending = Sending()
 

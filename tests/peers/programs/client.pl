@@ -21,7 +21,7 @@ sub do_task {
 
 $out{reverse} = hex_of(do_task('reverse', "a\0b\xff"));
 for my $size (0, 1, 65520, 65536, 65552, 16777216) {
-    # Every byte, NUL too; and not a multiple of anything the wire knows.
+    # Every byte including NUL, in a size that is no multiple of any size in the protocol.
     my $data = substr(pack('C*', 0 .. 250) x (1 + int($size / 251)), 0, $size);
     my $back = do_task('echo', $data);
     $out{sizes}{$size} = (defined $back && $back eq $data) ? JSON::PP::true : JSON::PP::false;
@@ -35,7 +35,7 @@ my $status = $client->get_status($handle);
 $out{background} = {known => $status->known ? JSON::PP::true : JSON::PP::false,
     running => $status->running ? JSON::PP::true : JSON::PP::false};
 
-# A job that runs: it has reported 1 of 2, and ends when it is told to.
+# A running job that has reported progress 1 of 2 and ends on request.
 $handle = $client->dispatch_background('hold', \'perl', {uniq => 'perl-hold'});
 for (1 .. 1000) {
     $status = $client->get_status($handle);

@@ -1,4 +1,4 @@
-"""The application's clients: made at import, connected when first used."""
+"""The application's clients: created at import, connected at first use."""
 
 from django.conf import settings
 

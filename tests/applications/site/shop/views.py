@@ -9,22 +9,22 @@ from tests.applications.site.shop.gearman import async_client, client
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Whether the job server answers."""
+    """Report whether the job server answers."""
     return JsonResponse({"echo": client.echo(b"ready").decode()})
 
 
 def reverse(request: HttpRequest, text: str) -> JsonResponse:
-    """Waits for a job."""
+    """Run a job and wait for its result."""
     return JsonResponse({"result": client.submit_job("reverse", text).decode()})
 
 
 async def reverse_async(request: HttpRequest, text: str) -> JsonResponse:
-    """The same in an async view."""
+    """Run a job from an async view."""
     return JsonResponse({"result": (await async_client.submit_job("reverse", text)).decode()})
 
 
 def never(request: HttpRequest) -> JsonResponse:
-    """A job that nobody does."""
+    """Run a job for which there is no worker."""
     try:
         client.submit_job("nobody", "x", timeout=1.0)
     except JobTimedOut as error:

@@ -1,4 +1,4 @@
-"""``manage.py enqueue COUNT``: hands jobs over and prints their handles."""
+"""``manage.py enqueue COUNT``: submits background jobs and prints their handles."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.applications.site.shop.gearman import client
 
 
 class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
-    """The command."""
+    """The ``enqueue`` command."""
 
     help = "Submit background jobs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Its arguments."""
+        """Declare the arguments."""
         parser.add_argument("count", type=int)
 
     def handle(self, *args: Any, count: int, **options: Any) -> None:
-        """Submit."""
+        """Submit the jobs."""
         for job in client.submit_background_jobs("later", [f"order {number}" for number in range(count)]):
             self.stdout.write(str(job))
