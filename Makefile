@@ -24,7 +24,7 @@ JOBS   ?= 4
 # prometheus: with promtool, which checks the alert rules. chromium: opens the dashboard.
 PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-perl php-cli php-gearman stunnel4 \
              iproute2 systemd debootstrap buildah crun gcc libc6-dev nodejs npm zsh fish prometheus chromium curl
-PEERS_NPM := gearman@2.1.0 pyright@1.1.414
+PEERS_NPM := gearman@2.1.0 pyright@1.1.414 axe-core@4.14.1
 
 .PHONY: help run test check lint types architecture generated tests bench stress chaos matrix dist peers debian format clean
 

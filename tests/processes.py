@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,12 +22,25 @@ import pytest
 _T = TypeVar("_T")
 
 
+_WORKERS = 16
+_PORTS = 1300
+_FIRST_PORT = 11_000
+_next_port = itertools.count(random.SystemRandom().randrange(_PORTS))
+
+
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is not in use now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that is not in use now.
+
+    Each process of pytest-xdist has a range of its own, below those that the kernel gives to outgoing connections, so that
+    nothing else takes the port before the test does.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    while True:
+        port = _FIRST_PORT + worker * _PORTS + next(_next_port) % _PORTS
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def unmeasured(**variables: str) -> dict[str, str]:
@@ -33,7 +48,7 @@ def unmeasured(**variables: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")} | variables
 
 
-def wait_for(condition: Callable[[], _T], what: str, seconds: float = 20.0) -> _T:
+def wait_for(condition: Callable[[], _T], what: str, seconds: float = 60.0) -> _T:
     """Return the first true value of ``condition()``; fail the test if there is none within ``seconds``."""
     end = time.monotonic() + seconds
     while True:

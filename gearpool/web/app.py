@@ -41,6 +41,7 @@ def _resources(site: Site) -> dict[str, Any]:
         "/api/jobs": reading.Jobs(site),
         "/api/queues": Queues(site.poller),
         "/api/history": reading.Hour(site),
+        "/api/view": reading.View(site),
         "/api/events": reading.Events(site),
         "/api/settings": Effective(site),
         "/api/dead-letters": dead_letters.DeadLetters(site.letters),

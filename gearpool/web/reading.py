@@ -56,6 +56,15 @@ class Hour(_OfTheSite):
         respond(resp, found)
 
 
+class View(_OfTheSite):
+    """GET /api/view: what the first event of /api/events has, for a page that cannot receive events."""
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """The document of now."""
+        self._need_status()
+        respond(resp, self._site.document())
+
+
 class Events(_OfTheSite):
     """GET /api/events: server-sent events, see `gearpool.web.feed`."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import http.server
 import json
 import os
 import random
@@ -12,7 +10,6 @@ import resource
 import signal
 import socket
 import subprocess
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +21,7 @@ import pytest
 from gearpool import Client
 from tests.processes import free_port, need, wait_for
 from tests.supervisor.test_web_child import WebSite
+from tests.web.proxies import prefix_proxy
 
 FUNCTIONS = """functions:
   record: site_handlers.record
@@ -166,51 +164,10 @@ def test_garbage_harms_nothing(site: BusySite) -> None:
     site.run_a_job()
 
 
-class Proxy(http.server.BaseHTTPRequestHandler):
-    """Serves the daemon below a prefix, with another Host."""
-
-    upstream = 0
-    prefix = "/ops/pool"
-
-    def do_GET(self) -> None:
-        self._forward(None)
-
-    def do_POST(self) -> None:
-        self._forward(self.rfile.read(int(self.headers["Content-Length"])))
-
-    def _forward(self, body: bytes | None) -> None:
-        if not self.path.startswith(self.prefix):
-            self.send_error(404)
-            return
-        connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=20)
-        names = ("Authorization", "Content-Type", "Origin", "Sec-Fetch-Site")
-        headers = {name: self.headers[name] for name in names if name in self.headers}
-        connection.request(self.command, self.path.removeprefix(self.prefix) or "/", body, headers)
-        answer = connection.getresponse()
-        data = answer.read()
-        connection.close()
-        self.send_response(answer.status)
-        for name in ("Content-Type", "Location"):
-            if name in answer.headers:
-                self.send_header(name, answer.headers[name])
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def proxy(site: BusySite) -> Iterator[str]:
-    handler = type("Proxy", (Proxy,), {"upstream": site.port})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}{Proxy.prefix}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with prefix_proxy(site.port) as address:
+        yield address
 
 
 def test_it_works_behind_a_proxy_below_a_prefix(site: BusySite, proxy: str) -> None:

@@ -91,7 +91,7 @@ class ScriptedDaemon:
 
     def wait(self) -> int:
         assert self.process is not None
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
