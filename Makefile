@@ -21,7 +21,7 @@ PYTEST ?=
 JOBS   ?= 4
 
 # Debian's names. stunnel4: TLS in front of gearmand, which Debian builds without it. iproute2: a black-holed server.
-# prometheus: with promtool, which checks the alert rules. chromium: opens the dashboard.
+# prometheus: with promtool, which checks the alert rules. chromium and axe-core: the dashboard.
 PEERS_DEB := gearman-job-server gearman-tools libgearman-dev libgearman-client-perl php-cli php-gearman stunnel4 \
              iproute2 systemd debootstrap buildah crun gcc libc6-dev nodejs npm zsh fish prometheus chromium curl
 PEERS_NPM := gearman@2.1.0 pyright@1.1.414 axe-core@4.14.1

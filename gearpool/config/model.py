@@ -193,7 +193,7 @@ ROOT = Section(
         "stall_timeout": Key(DURATION, "A worker process whose event loop has been blocked for this long is killed and replaced; its jobs are handed out again.", "30s"),
         "recycle": Key(RECYCLE, "When a worker process is replaced by a fresh one, which is ready before the old one drains.", "never"),
         "log": Key(LOG, "What is logged, and in which format."),
-        "http": Key(HTTP, "Serve health checks, metrics and an API over HTTP.", "none"),
+        "http": Key(HTTP, "Serve a dashboard, health checks, metrics and an API over HTTP.", "none"),
         "control": Key(CONTROL, "The socket for commands such as `gearpool status`."),
         "worker_id": Key(Text("a client id", _identity, WORD_PATTERN), "The client id that `gearadmin --workers` shows for each connection.", "HOST-PID-FUNCTION"),
         "reconnect": Key(RECONNECT, "How soon a lost job server is tried again; its name is looked up again each time."),

@@ -19,7 +19,7 @@ from gearpool.web.merge_patch import merge_patch
 
 MAX_LISTENERS = 50
 EVERY_S = 1.0
-"""An event is sent at least this often, also when nothing has changed: its absence tells the page that we are gone."""
+"""An event is sent at least this often, also when nothing has changed: its absence tells the dashboard that we are gone."""
 AT_MOST_EVERY_S = 0.2
 BEHIND = 30
 """Events that may wait for a listener."""

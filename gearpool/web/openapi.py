@@ -109,7 +109,7 @@ def document() -> dict[str, Any]:
             "/api/history": _get("The last hour.", _json(_HISTORY), 400, 404, function=False),
             "/api/settings": _get("A function's settings.", _json(_SETTINGS), 400, 404, function=True),
             "/api/dead-letters": _get("The newest dead letters of each file.", _json(_LETTERS)),
-            "/api/view": _get("Everything that the page shows.", _json(_OBJECT), 503),
+            "/api/view": _get("Everything that the dashboard shows.", _json(_OBJECT), 503),
             "/api/events": _get("The same, and then its changes, as server-sent events.", {_EVENTS: _TEXT}, 503),
             "/api/dead-letters/retry": _post("Submit dead letters again as background jobs.", BY_ID, BY_KIND),
             "/api/dead-letters/drop": _post("Drop dead letters.", BY_ID, BY_KIND),

@@ -57,7 +57,7 @@ class Hour(_OfTheSite):
 
 
 class View(_OfTheSite):
-    """GET /api/view: what the first event of /api/events has, for a page that cannot receive events."""
+    """GET /api/view: what the first event of /api/events has, for a dashboard that cannot receive events."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """The document of now."""

@@ -83,7 +83,7 @@ class Site:
         return listed(answer["result"])
 
     def document(self) -> Object:
-        """Everything that the page shows."""
+        """Everything that the dashboard shows."""
         self.letters.count_soon()
         if self._asking is None:
             self._asking = gevent.spawn(self._ask_for_jobs)

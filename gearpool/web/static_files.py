@@ -1,4 +1,4 @@
-"""The files of the page, read once when the process starts: no path of a request ever reaches the disk. Floor 3."""
+"""The files of the dashboard, read once when the process starts: no path of a request ever reaches the disk. Floor 3."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read_files(folder: Path = FOLDER) -> dict[str, StaticFile]:
 
 
 class StaticFiles:
-    """Serves the files by name, and the page itself without one."""
+    """Serves the files by name, and the dashboard itself without one."""
 
     is_public = True
 

@@ -1,4 +1,4 @@
-"""The whole of what the page shows as one document, whose differences are sent on. Floor 3; pure.
+"""The whole of what the dashboard shows as one document, whose differences are sent on. Floor 3; pure.
 
 Lists are objects by the identity of their items, so that a difference names only what has changed.
 """

@@ -1,4 +1,4 @@
-/** The page: which section is shown, and when it is drawn. */
+/** The dashboard: which section is shown, and when it is drawn. */
 
 import { here } from "./actions.js";
 import { Connection } from "./connection.js";

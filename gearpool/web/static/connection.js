@@ -47,7 +47,7 @@ export class Connection {
       this.#failed += 1;
       await new Promise((resolve) => {
         this.#wake = resolve;
-        // A wrong token is not tried again and again.
+        // A wrong token is not tried repeatedly.
         if (this.#store.state !== "denied") setTimeout(resolve, wait);
       });
     }

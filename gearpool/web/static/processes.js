@@ -64,7 +64,7 @@ export function openProcesses() {
 
 function* otherLines({ jobserver, web, restarts, reloads, generation, config, version }) {
   if (jobserver) yield `Embedded job server: process ${jobserver.pid}, ${jobserver.state}${jobserver.silent_s > 3 ? `, silent for ${duration(jobserver.silent_s)}` : ""}.`;
-  if (web) yield `This page: process ${web.pid ?? "–"}, ${web.state}, listens on ${web.listen}.`;
+  if (web) yield `Web server: process ${web.pid ?? "–"}, ${web.state}, listens on ${web.listen}.`;
   const reasons = Object.entries(restarts).sort((a, b) => b[1] - a[1]).map(([reason, number]) => `${count(number)} × ${reason}`);
   yield reasons.length ? `Restarts: ${reasons.join(", ")}.` : "No process was restarted.";
   yield `${plural(reloads.ok, "reload")} succeeded, ${count(reloads.failed)} failed; generation ${generation} of ${config}; gearpool ${version}.`;

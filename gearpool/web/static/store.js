@@ -40,7 +40,7 @@ export class Store {
     return this.#heardAt === null ? null : performance.now() - this.#heardAt;
   }
 
-  /** Milliseconds since the supervisor published the status, as far as this page has seen it. */
+  /** Milliseconds since the supervisor published the status, as far as this tab has seen it. */
   get publishedMs() {
     return this.#publishedAt === null ? null : performance.now() - this.#publishedAt;
   }

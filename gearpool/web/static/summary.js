@@ -1,4 +1,4 @@
-/** The head of the page: is it working, and how fresh is what is shown. */
+/** The head of the dashboard: is it working, and how fresh is what is shown. */
 
 import { Sparkline } from "./chart.js";
 import { el, setAttribute, setText } from "./dom.js";

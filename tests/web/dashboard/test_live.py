@@ -1,4 +1,4 @@
-"""The page shows what happens as it happens, says when it cannot, and comes back by itself."""
+"""The dashboard shows what happens as it happens, says when it cannot, and comes back by itself."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.processes import wait_for
-from tests.web.page.sites import PageSite
+from tests.web.dashboard.sites import DashboardSite
 from tests.web.proxies import prefix_proxy
 
 MOMENT = 20_000
 """Milliseconds that something may take on a busy machine."""
 
 
-def test_the_progress_of_a_running_job_moves(site: PageSite, page: Page) -> None:
+def test_the_progress_of_a_running_job_moves(site: DashboardSite, page: Page) -> None:
     site.submit("steps", b"")
     page.goto(f"{site.url}#running")
     cell = page.get_by_role("row").filter(has_text="steps").get_by_role("cell").nth(3)
@@ -28,7 +28,7 @@ def test_the_progress_of_a_running_job_moves(site: PageSite, page: Page) -> None
     expect(page.get_by_text("No job is running.")).to_be_visible(timeout=MOMENT)
 
 
-def test_figures_and_charts_move_without_reload(site: PageSite, page: Page) -> None:
+def test_figures_and_charts_move_without_reload(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#function/record")
     site.submit("record", *[b"x"] * 10)
     expect(page.get_by_text("since the start: 10 complete")).to_be_visible(timeout=MOMENT)
@@ -44,7 +44,7 @@ def test_figures_and_charts_move_without_reload(site: PageSite, page: Page) -> N
     wait_for(lambda: spark.get_attribute("d"), "the small chart", 60)
 
 
-def test_it_recovers_after_the_daemon_restarts(site: PageSite, page: Page) -> None:
+def test_it_recovers_after_the_daemon_restarts(site: DashboardSite, page: Page) -> None:
     page.goto(site.url)
     page.evaluate("window.isTheSamePage = true")
     live = page.locator("#live")
@@ -63,7 +63,7 @@ def test_it_recovers_after_the_daemon_restarts(site: PageSite, page: Page) -> No
     assert page.evaluate("window.isTheSamePage") is True
 
 
-def test_it_says_when_the_supervisor_does_not_report(site: PageSite, page: Page) -> None:
+def test_it_says_when_the_supervisor_does_not_report(site: DashboardSite, page: Page) -> None:
     page.goto(site.url)
     expect(page.locator("#live")).to_contain_text("live", timeout=MOMENT)
     pid = site.ask("status")["pid"]
@@ -77,7 +77,7 @@ def test_it_says_when_the_supervisor_does_not_report(site: PageSite, page: Page)
     expect(page.locator("body")).not_to_have_class("stale")
 
 
-def test_a_stopped_worker_is_shown_as_blocked_with_the_age_of_its_figures(site: PageSite, page: Page) -> None:
+def test_a_stopped_worker_is_shown_as_blocked_with_the_age_of_its_figures(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#processes")
     pid = site.workers()[0]
     os.kill(pid, signal.SIGSTOP)
@@ -88,7 +88,7 @@ def test_a_stopped_worker_is_shown_as_blocked_with_the_age_of_its_figures(site: 
         os.kill(pid, signal.SIGCONT)
 
 
-def test_it_polls_behind_a_proxy_that_holds_events_back_below_a_prefix(site: PageSite, page: Page) -> None:
+def test_it_polls_behind_a_proxy_that_holds_events_back_below_a_prefix(site: DashboardSite, page: Page) -> None:
     with prefix_proxy(site.port) as address:
         page.goto(f"{address}/")
         expect(page.locator("#live")).to_contain_text("polled", timeout=2 * MOMENT)
@@ -103,7 +103,7 @@ def test_it_polls_behind_a_proxy_that_holds_events_back_below_a_prefix(site: Pag
 
 
 def test_nothing_is_shown_without_the_read_token(tmp_path: Path, page: Page) -> None:
-    site = PageSite(tmp_path / "site", "token: change, read_token: look")
+    site = DashboardSite(tmp_path / "site", "token: change, read_token: look")
     try:
         site.start().until_serving()
         page.goto(site.url)

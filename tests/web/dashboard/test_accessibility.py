@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.processes import missing, wait_for
-from tests.web.page.sites import PageSite
+from tests.web.dashboard.sites import DashboardSite
 
 AXE = Path(__file__).parents[3] / ".peers" / "node_modules" / "axe-core" / "axe.min.js"
 MOMENT = 20_000
@@ -27,7 +27,7 @@ def violations(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_no_section_has_a_serious_fault(site: PageSite, browser: Browser, theme: str, width: int) -> None:
+def test_no_section_has_a_serious_fault(site: DashboardSite, browser: Browser, theme: str, width: int) -> None:
     if not AXE.exists():
         missing("axe-core")
     site.submit("resize", b"cat.png")

@@ -8,13 +8,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.processes import free_port, wait_for
-from tests.web.page.sites import PageSite
+from tests.web.dashboard.sites import DashboardSite
 
 MOMENT = 20_000
 NASTY = "<img src=x onerror=boom()>"
 
 
-def test_a_failing_function_comes_first_and_its_traceback_can_be_read(site: PageSite, page: Page) -> None:
+def test_a_failing_function_comes_first_and_its_traceback_can_be_read(site: DashboardSite, page: Page) -> None:
     page.goto(site.url)
     site.submit("resize", b"cat.png")
     expect(page.locator("tbody tr").first).to_contain_text("100 % failed", timeout=MOMENT)
@@ -28,21 +28,21 @@ def test_a_failing_function_comes_first_and_its_traceback_can_be_read(site: Page
     expect(page.get_by_text("resize: ValueError")).to_be_visible()
 
 
-def test_a_stall_shows_the_line_that_blocked(site: PageSite, page: Page) -> None:
+def test_a_stall_shows_the_line_that_blocked(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#stalls")
     site.submit("block", b"")
     page.get_by_text("site_handlers.py").click(timeout=MOMENT)
     expect(page.get_by_label("Stack of the last one")).to_contain_text("while time.monotonic() < end:")
 
 
-def test_settings_have_their_origin(site: PageSite, page: Page) -> None:
+def test_settings_have_their_origin(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#function/lost")
     line = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="dead_letter.file"))
     expect(line).to_contain_text("lost.jsonl", timeout=MOMENT)
     expect(line).to_contain_text(f"{site.path.name}:")
 
 
-def test_processes_servers_and_queues(site: PageSite, page: Page) -> None:
+def test_processes_servers_and_queues(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#processes")
     for pid in site.workers():
         expect(page.get_by_role("row").filter(has_text=str(pid))).to_contain_text("MiB", timeout=MOMENT)
@@ -54,7 +54,7 @@ def test_processes_servers_and_queues(site: PageSite, page: Page) -> None:
 
 
 def test_a_server_that_is_down_needs_a_look(tmp_path: Path, page: Page) -> None:
-    site = PageSite(tmp_path / "site")
+    site = DashboardSite(tmp_path / "site")
     down = f"127.0.0.1:{free_port()}"
     site.path.write_text(site.path.read_text().replace("servers: embedded", f"servers: [embedded, '{down}']"))
     try:
@@ -69,7 +69,7 @@ def test_a_server_that_is_down_needs_a_look(tmp_path: Path, page: Page) -> None:
 
 @pytest.mark.parametrize("name", [NASTY, "__proto__", "constructor", "a/b?c#d&e", "日本 語"])
 def test_any_name_is_shown_as_it_is(tmp_path: Path, page: Page, name: str) -> None:
-    site = PageSite(tmp_path / "site", functions=f"functions: {{'{name}': site_handlers.resize}}\n")
+    site = DashboardSite(tmp_path / "site", functions=f"functions: {{'{name}': site_handlers.resize}}\n")
     try:
         site.start().until_serving()
         site.submit(name, NASTY.encode())
@@ -86,7 +86,7 @@ def test_any_name_is_shown_as_it_is(tmp_path: Path, page: Page, name: str) -> No
         site.close()
 
 
-def test_search_sort_and_keys(site: PageSite, page: Page) -> None:
+def test_search_sort_and_keys(site: DashboardSite, page: Page) -> None:
     page.goto(site.url)
     names = page.locator("tbody .open")
     expect(names).to_have_count(5, timeout=MOMENT)
@@ -115,7 +115,7 @@ def test_search_sort_and_keys(site: PageSite, page: Page) -> None:
     expect(page.get_by_role("table", name="Job servers")).to_be_visible()
 
 
-def test_a_row_does_not_move_away_under_the_pointer(site: PageSite, page: Page) -> None:
+def test_a_row_does_not_move_away_under_the_pointer(site: DashboardSite, page: Page) -> None:
     page.goto(site.url)
     last = page.locator("tbody tr").nth(4)
     expect(last).to_contain_text("steps", timeout=MOMENT)
@@ -129,7 +129,7 @@ def test_a_row_does_not_move_away_under_the_pointer(site: PageSite, page: Page) 
     expect(page.locator("tbody tr").first).to_contain_text("100 % failed", timeout=MOMENT)
 
 
-def test_the_theme_is_kept(site: PageSite, page: Page) -> None:
+def test_the_theme_is_kept(site: DashboardSite, page: Page) -> None:
     page.goto(site.url)
     for theme in ("light", "dark"):
         page.locator("#theme").click()
@@ -140,7 +140,7 @@ def test_the_theme_is_kept(site: PageSite, page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark != "rgb(255, 255, 255)"
 
 
-def test_everything_comes_from_the_daemon_and_nothing_is_refused(site: PageSite, page: Page) -> None:
+def test_everything_comes_from_the_daemon_and_nothing_is_refused(site: DashboardSite, page: Page) -> None:
     addresses: list[str] = []
     messages: list[str] = []
     page.on("request", lambda request: addresses.append(request.url))

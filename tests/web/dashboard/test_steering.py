@@ -1,4 +1,4 @@
-"""What the page changes: each action asks first, needs the token, and shows the daemon's answer."""
+"""What the dashboard changes: each action asks first, needs the token, and shows the daemon's answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from gearpool import Client
 from tests.processes import wait_for
-from tests.web.page.sites import PageSite
+from tests.web.dashboard.sites import DashboardSite
 
 MOMENT = 20_000
 
@@ -28,7 +28,7 @@ def answered(page: Page, text: str) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
 
 
-def test_pause_stops_the_grabs_and_resume_restarts_them(site: PageSite, page: Page) -> None:
+def test_pause_stops_the_grabs_and_resume_restarts_them(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#function/record")
     page.get_by_role("button", name="Pause…").click()
     expect(page.get_by_role("dialog")).to_contain_text("Pause record on")
@@ -47,7 +47,7 @@ def test_pause_stops_the_grabs_and_resume_restarts_them(site: PageSite, page: Pa
     expect(badge).to_have_count(0, timeout=MOMENT)
 
 
-def test_a_wrong_token_changes_nothing_and_is_not_kept(site: PageSite, page: Page) -> None:
+def test_a_wrong_token_changes_nothing_and_is_not_kept(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#function/record")
     page.get_by_role("button", name="Pause…").click()
     confirm(page, "Pause", "guess")
@@ -61,7 +61,7 @@ def test_a_wrong_token_changes_nothing_and_is_not_kept(site: PageSite, page: Pag
 
 
 def test_without_a_token_in_the_configuration_the_page_says_so(tmp_path: Path, page: Page) -> None:
-    site = PageSite(tmp_path / "site", "")
+    site = DashboardSite(tmp_path / "site", "")
     try:
         site.start().until_serving()
         page.goto(f"{site.url}#function/record")
@@ -73,7 +73,7 @@ def test_without_a_token_in_the_configuration_the_page_says_so(tmp_path: Path, p
         site.close()
 
 
-def test_resize(site: PageSite, page: Page) -> None:
+def test_resize(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#function/record")
     page.get_by_role("button", name="Resize…").click()
     page.get_by_label("Jobs at once in one process").fill("3")
@@ -83,7 +83,7 @@ def test_resize(site: PageSite, page: Page) -> None:
     expect(page.locator(".figures")).to_contain_text(f"0 of {3 * workers} in flight", timeout=MOMENT)
 
 
-def test_kill(site: PageSite, page: Page) -> None:
+def test_kill(site: DashboardSite, page: Page) -> None:
     site.submit("steps", b"")
     page.goto(f"{site.url}#running")
     page.get_by_role("button", name="Kill job").click()
@@ -93,7 +93,7 @@ def test_kill(site: PageSite, page: Page) -> None:
     expect(page.get_by_text("No job is running.")).to_be_visible(timeout=MOMENT)
 
 
-def test_recycle_and_reload(site: PageSite, page: Page) -> None:
+def test_recycle_and_reload(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#processes")
     before = set(site.workers())
     pid = min(before)
@@ -108,7 +108,7 @@ def test_recycle_and_reload(site: PageSite, page: Page) -> None:
     assert site.ask("status")["generation"] == 2
 
 
-def test_a_refused_reload_shows_why_and_changes_nothing(site: PageSite, page: Page) -> None:
+def test_a_refused_reload_shows_why_and_changes_nothing(site: DashboardSite, page: Page) -> None:
     site.path.write_text(site.path.read_text() + "nonsense: 1\n")
     page.goto(f"{site.url}#processes")
     page.get_by_role("button", name="Reload…").click()
@@ -117,7 +117,7 @@ def test_a_refused_reload_shows_why_and_changes_nothing(site: PageSite, page: Pa
     assert site.ask("status")["generation"] == 1
 
 
-def test_dead_letters_are_retried_and_dropped(site: PageSite, page: Page) -> None:
+def test_dead_letters_are_retried_and_dropped(site: DashboardSite, page: Page) -> None:
     letters = site.folder / "lost.jsonl"
     site.submit("lost", b"one", b"two", b"three")
     wait_for(lambda: letters.exists() and letters.read_text().count("\n") == 3, "the dead letters")
@@ -142,7 +142,7 @@ def test_dead_letters_are_retried_and_dropped(site: PageSite, page: Page) -> Non
     assert [json.loads(line) for line in letters.read_text().splitlines()] == []
 
 
-def test_pause_all(site: PageSite, page: Page) -> None:
+def test_pause_all(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#processes")
     page.get_by_role("button", name="Pause all…").click()
     confirm(page, "Pause")
@@ -156,7 +156,7 @@ def test_pause_all(site: PageSite, page: Page) -> None:
     wait_for(lambda: len(site.lines("ran")) == 1, "the job")
 
 
-def test_escape_closes_the_dialog_and_nothing_is_sent(site: PageSite, page: Page) -> None:
+def test_escape_closes_the_dialog_and_nothing_is_sent(site: DashboardSite, page: Page) -> None:
     page.goto(f"{site.url}#function/record")
     page.get_by_role("button", name="Pause…").click()
     page.keyboard.press("Escape")

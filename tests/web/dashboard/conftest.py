@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.processes import need
-from tests.web.page.sites import PageSite
+from tests.web.dashboard.sites import DashboardSite
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[PageSite]:
+def site(tmp_path: Path) -> Iterator[DashboardSite]:
     """A daemon that serves."""
-    found = PageSite(tmp_path / "site")
+    found = DashboardSite(tmp_path / "site")
     try:
         found.start().until_serving()
         yield found

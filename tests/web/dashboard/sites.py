@@ -1,4 +1,4 @@
-"""A daemon whose functions fail, stall, wait and report progress, for the page to show."""
+"""A daemon whose functions fail, stall, wait and report progress, for the dashboard to show."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ FUNCTIONS = """functions:
 """
 
 
-class PageSite(WebSite):
-    """The daemon with its page at `url`."""
+class DashboardSite(WebSite):
+    """The daemon with its dashboard at `url`."""
 
     def __init__(self, folder: Path, http: str | None = None, functions: str = FUNCTIONS) -> None:
         super().__init__(folder)

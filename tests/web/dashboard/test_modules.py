@@ -1,4 +1,4 @@
-"""The pure modules of the page, each with plain values."""
+"""The pure modules of the dashboard, each with plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gearpool.web.static_files import FOLDER
 
 
 class Files(http.server.SimpleHTTPRequestHandler):
-    """Serves the files of the page without a daemon."""
+    """Serves the files of the dashboard without a daemon."""
 
     def log_message(self, *_: Any) -> None:
         pass

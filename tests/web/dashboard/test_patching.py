@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.processes import wait_for
-from tests.web.page.sites import PageSite
+from tests.web.dashboard.sites import DashboardSite
 
 COUNT = 500
 HAS_CHARTS = "[...document.querySelectorAll('tbody .spark path')].every((path) => path.getAttribute('d'))"
@@ -26,7 +26,7 @@ WATCH = """() => {
 
 def test_only_what_changes_is_touched(tmp_path: Path, page: Page) -> None:
     names = "\n".join(f"  f{number:03}: site_handlers.record" for number in range(COUNT))
-    site = PageSite(tmp_path / "site", functions=f"functions:\n{names}\n")
+    site = DashboardSite(tmp_path / "site", functions=f"functions:\n{names}\n")
     try:
         site.start().until_serving()
         page.goto(site.url)
