@@ -40,6 +40,9 @@ def as_text(status: Any, recently: Sequence[str] = (), width: int | None = None)
     parts = [headline(status)]
     if status["jobserver"] is not None:
         parts.append(f"embedded job server: process {status['jobserver']['pid']}, {status['jobserver']['state']}")
+    web = status.get("web")
+    if web is not None:
+        parts.append(f"http: process {web['pid'] or '(being restarted)'}, {web['state']}, on {web['listen']}")
     parts.append(workers_table(status["workers"], width))
     if status["functions"]:
         rows = [function_row(name, function) for name, function in sorted(status["functions"].items())]

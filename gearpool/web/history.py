@@ -119,6 +119,10 @@ class History:
         series = self._functions.get(function)
         return None if series is None else self._whole(series)
 
+    def empty(self) -> Row:
+        """What `of` returns for a function of which nothing is known yet."""
+        return {"step_s": STEP_S, "end": self._end, **{name: [] for name in NAMES}}
+
     def _whole(self, series: _Series) -> Row:
         count = min(self._step + 1, STEPS)
         return {

@@ -50,7 +50,10 @@ class Hour(_OfTheSite):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """An overview, or everything of one function."""
         function = req.get_param("function")
-        found = self._site.history.overview() if function is None else self._site.history.of(function)
+        history = self._site.history
+        found = history.overview() if function is None else history.of(function)
+        if found is None and function in self._site.published.status.get("functions", ()):
+            found = history.empty()  # it is only about to be recorded
         if found is None:
             raise falcon.HTTPNotFound(description=f"function {function!r} has no history")
         respond(resp, found)

@@ -10,7 +10,10 @@ import sys
 
 from _pytest.outcomes import OutcomeException
 
-PROGRAMS = ["echo", "sleeps", "fairness", "footprint", "embedded", "bystander", "client", "asyncio", "scrape"]
+PROGRAMS = [
+    "echo", "sleeps", "fairness", "footprint", "embedded", "bystander", "client", "asyncio", "scrape", "steering",
+    "dashboard",
+]  # fmt: skip
 
 
 def main() -> int:

@@ -1,23 +1,33 @@
-"""How long a scrape and the other answers take with 500 functions, and what publishing to the web child costs."""
+"""How long a scrape and the other answers take with 500 functions, and what publishing and scraping cost."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import threading
 import time
 from collections.abc import Iterator
 from statistics import median
 
 from gearpool import Client
-from tests.benchmarks.machine import Row, daemon
+from tests.benchmarks.machine import Load, Row, daemon, load, one_core_gearmand
 from tests.integration.daemons import cpu_s
 from tests.processes import free_port, running_gearmand
 
 FUNCTIONS = 500
 TIMES = 30
 IDLE_S = 15.0
+JOBS = 400_000
+ROUNDS = 5
 
 
 def rows() -> Iterator[Row]:
+    """Return the rows of a daemon with 500 functions, and of one that only echoes."""
+    yield from _answers()
+    yield _echo_while_scraped()
+
+
+def _answers() -> Iterator[Row]:
     """Measure a daemon of which every function has run a job."""
     functions = "".join(f"  f{number:03}: bench_handlers.echo\n" for number in range(FUNCTIONS))
     port = free_port()
@@ -55,3 +65,41 @@ def rows() -> Iterator[Row]:
             yield Row(
                 f"{name} without requests, {FUNCTIONS} functions, % of a core", used, "<= 5", "published each second"
             )
+
+
+def _echo_while_scraped() -> Row:
+    """The throughput with `http` and a scrape each second against that without `http`, all on one core."""
+    without: list[Load] = []
+    scraped: list[Load] = []
+    echo = "  echo: {handler: bench_handlers.echo, timeout: 30s}\n"
+    with one_core_gearmand() as server:
+        for _ in range(ROUNDS):
+            with daemon(server.port, echo):
+                without.append(load(server.port, "echo", JOBS, 1000))
+            port = free_port()
+            with daemon(server.port, echo, http={"listen": f"127.0.0.1:{port}"}), _scraping(port):
+                scraped.append(load(server.port, "echo", JOBS, 1000))
+    ratio = median(one.rate / other.rate for one, other in zip(scraped, without, strict=True))
+    detail = f"{[round(each.rate) for each in scraped]} jobs/s against {[round(each.rate) for each in without]}"
+    return Row("echo, W=1000, scraped each second / without http", ratio, ">= 0.97", detail)
+
+
+@contextlib.contextmanager
+def _scraping(port: int) -> Iterator[None]:
+    """Read the metrics each second."""
+    done = threading.Event()
+
+    def scrape() -> None:
+        while not done.wait(1.0):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/metrics")
+            assert connection.getresponse().read()
+            connection.close()
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -126,6 +126,7 @@ def resident_bytes(pid: int) -> int:
 
 
 HANDLERS = """
+import os
 import time
 
 def echo(arg):
@@ -147,6 +148,15 @@ def burn(arg):
     while time.thread_time() < end:
         pass
     return arg
+
+def note(arg):
+    with open(os.path.join(os.path.dirname(__file__), "starts"), "ab", buffering=0) as file:
+        file.write(b"%.6f\\n" % time.time())
+    time.sleep(0.01)
+
+def stuck(arg):
+    # One call into C that holds the GIL.
+    return str(sum(range(10 ** 12)))
 """
 
 __all__ = [

@@ -67,6 +67,15 @@ def test_durations_come_from_the_histogram() -> None:
     assert status.percentile([0] * 18, 0.5) == ""
 
 
+def test_the_process_that_serves_http_is_shown() -> None:
+    web = {"pid": 12, "state": "ready", "listen": "127.0.0.1:8730"}
+    assert "http: process 12, ready, on 127.0.0.1:8730" in status.as_text(answer(web=web))
+    assert "http: process (being restarted), starting" in status.as_text(
+        answer(web=web | {"pid": None, "state": "starting"})
+    )
+    assert "http" not in status.as_text(answer(web=None))
+
+
 def test_just_after_the_start_it_says_what_is_not_known_yet() -> None:
     young = worker(age_s=0.4, told=False, jobs=0, in_progress=0, slots=None)
     text = status.as_text(answer(workers=[young], functions={}, servers={}))

@@ -57,8 +57,20 @@ def test_the_history_of_all_and_of_one_function() -> None:
     for second in (0.0, 10.0):
         row = function(outcomes={"complete": int(second)})
         site.published.update(status(time=second, functions={"work": row}), None)
+        if second == 0.0:  # nothing is recorded yet
+            assert site.get("/api/history", params={"function": "work"}).json["rate"] == []
     assert site.get("/api/history").json["functions"] == {"work": {"rate": [1.0]}}
     assert site.get("/api/history", params={"function": "work"}).json["rate"] == [1.0]
+
+
+def test_the_view_is_everything_at_once() -> None:
+    site = ScriptedSite(lambda _: {"ok": True, "result": []})
+    assert site.get("/api/view").status_code == 503
+    site.published.update(status(functions={"work": function()}), None)
+    view = site.get("/api/view").json
+    assert view["status"]["functions"]["work"] == function()
+    assert view["rates"]["work"]["now"] == 0.0
+    assert view["jobs"] == view["failures"] == {}
 
 
 def test_events_begin_with_everything_and_head_does_not_wait() -> None:

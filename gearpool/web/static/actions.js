@@ -5,16 +5,11 @@ import { confirm } from "./dialog.js";
 import { el } from "./dom.js";
 import { count, plural } from "./format.js";
 
-const PLACE = "HOST"; // replaced by `here`
-let host = "";
+let host = "this host";
 
 /** Set the name of the machine, which every confirmation tells. */
 export function here(name) {
   host = name;
-}
-
-function on(text) {
-  return text.replace(PLACE, host);
 }
 
 function send(path, body, answer) {
@@ -27,7 +22,7 @@ export function pause(row) {
   const waiting = row ? `its ${plural(row.queue.total, "queued job waits", "queued jobs wait")}` : "queued jobs wait";
   confirm({
     title: `Pause ${name}`,
-    lines: [on(`Pause ${name} on HOST: running jobs go on, ${waiting} on the job servers.`)],
+    lines: [`Pause ${name} on ${host}: running jobs go on, ${waiting} on the job servers.`],
     verb: "Pause",
     run: send("pause", { function: row?.name ?? null }, () => (row ? `${name} is paused.` : "All functions are paused.")),
   });
@@ -38,7 +33,7 @@ export function resume(row) {
   const name = row?.name ?? "all functions";
   confirm({
     title: `Resume ${name}`,
-    lines: [on(`Take jobs of ${name} again on HOST.`)],
+    lines: [`Take jobs of ${name} again on ${host}.`],
     verb: "Resume",
     run: send("resume", { function: row?.name ?? null }, () => "Jobs are taken again."),
   });
@@ -50,7 +45,7 @@ export function resize(row) {
   confirm({
     title: `Resize ${row.name}`,
     lines: [
-      on(`How many jobs of ${row.name} may run at once in each worker process on HOST, until the next reload.`),
+      `How many jobs of ${row.name} may run at once in each worker process on ${host}, until the next reload.`,
       `Now ${count(row.slots)} in all processes together.`,
     ],
     verb: "Resize",
@@ -65,7 +60,7 @@ export function kill(job) {
   confirm({
     title: "Kill a job",
     lines: [
-      on(`End job ${job.handle} of ${job.function} in worker ${job.worker} on HOST.`),
+      `End job ${job.handle} of ${job.function} in worker ${job.worker} on ${host}.`,
       "Its client is told that it failed, unless the failure policy says otherwise.",
     ],
     verb: "Kill",
@@ -79,7 +74,7 @@ export function recycle(worker) {
   const what = worker === null ? "every worker process" : `worker ${worker}`;
   confirm({
     title: worker === null ? "Recycle all workers" : `Recycle worker ${worker}`,
-    lines: [on(`Replace ${what} on HOST: each new one is ready before the old one finishes its jobs and exits.`)],
+    lines: [`Replace ${what} on ${host}: each new one is ready before the old one finishes its jobs and exits.`],
     verb: "Recycle",
     run: send("recycle", { worker }, ({ workers }) => `${plural(workers.length, "process is", "processes are")} being replaced.`),
   });
@@ -89,7 +84,7 @@ export function recycle(worker) {
 export function reload(config) {
   confirm({
     title: "Reload",
-    lines: [on(`Read ${config} and the handlers' code again on HOST. If either is broken, everything stays as it is.`)],
+    lines: [`Read ${config} and the handlers' code again on ${host}. If either is broken, everything stays as it is.`],
     verb: "Reload",
     run: send("reload", {}, ({ generation }) => `Generation ${generation} is running.`),
   });
@@ -99,7 +94,7 @@ export function reload(config) {
 export function retryLetters(selection, what) {
   confirm({
     title: "Retry dead letters",
-    lines: [on(`Submit ${what} again from HOST, and remove what was submitted from the file.`)],
+    lines: [`Submit ${what} again from ${host}, and remove what was submitted from the file.`],
     verb: "Retry",
     run: send("dead-letters/retry", selection, ({ submitted }) => `${plural(submitted, "job was", "jobs were")} submitted again.`),
   });
@@ -109,7 +104,7 @@ export function retryLetters(selection, what) {
 export function dropLetters(selection, what) {
   confirm({
     title: "Drop dead letters",
-    lines: [on(`Remove ${what} from the file on HOST. Their jobs are lost.`)],
+    lines: [`Remove ${what} from the file on ${host}. Their jobs are lost.`],
     verb: "Drop",
     isFinal: true,
     run: send("dead-letters/drop", selection, ({ dropped }) => `${plural(dropped, "dead letter was", "dead letters were")} dropped.`),

@@ -19,7 +19,7 @@ function kinds(files) {
       found.get(key).letters.push(letter);
     }
   }
-  return [...found.values()];
+  return [...found.values()].sort((a, b) => a.key.localeCompare(b.key));
 }
 
 /** "gave up after 3 attempts: ValueError: bad image" up to the exception's name; the whole error if it has none. */

@@ -46,7 +46,8 @@ export function confirm({ title, lines, verb, isFinal = false, input = null, run
   }, ...lines.map((text) => el("p", { text })), isFinal ? el("p", { class: "final", text: "This cannot be undone." }) : "",
   fields, answer, el("p", { class: "buttons" }, close, go));
   show(title, form);
-  (input ?? token ?? go).focus();
+  // Enter must not do by accident what cannot be undone.
+  (input ?? token ?? (isFinal ? close : go)).focus();
 }
 
 function refused(error, answer, fields, form) {
@@ -75,7 +76,7 @@ export function askForToken(done) {
     },
   }, el("p", { text: `This daemon shows its figures only with a token${hasToken() ? ", and refuses the one that was given" : ""}.` }),
   labelled(token), el("p", { class: "buttons" }, el("button", { type: "submit", class: "primary", text: "Show" })));
-  show("Token", form);
+  show("Token", form, { isRequired: true });
   token.focus();
 }
 
@@ -86,7 +87,10 @@ export function inform(title, ...nodes) {
   close.focus();
 }
 
-function show(title, body) {
+/** `isRequired`: Esc does not close it. */
+function show(title, body, { isRequired = false } = {}) {
+  dialog.setAttribute("closedby", isRequired ? "none" : "closerequest");
+  dialog.oncancel = isRequired ? (event) => event.preventDefault() : null;
   dialog.replaceChildren(el("h2", { id: "dialog-title", text: title }), body);
   if (!dialog.open) dialog.showModal();
 }

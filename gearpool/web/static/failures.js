@@ -39,7 +39,7 @@ export function groupsOf(name, only = null) {
     update(model, search = "") {
       now = model.now;
       const rows = Object.values(model.view[name]).filter((row) => only === null || row.function === only);
-      groups.update(rows.sort((a, b) => a.first - b.first), search);
+      groups.update(rows.sort((a, b) => b.first - a.first), search);
     },
   };
 }

@@ -8,6 +8,9 @@ import { own } from "./merge.js";
 import { BAD, queued } from "./model.js";
 import { Table, compare, parts } from "./table.js";
 
+/** Workers report each second. */
+const OLD_S = 4;
+
 const COLUMNS = [
   { label: "Function", value: (row) => row.name, draw: drawName },
   { label: "Rate, 1 h", isWide: true, hint: "Jobs a second over the last hour", draw: drawSpark },
@@ -15,7 +18,7 @@ const COLUMNS = [
   { label: "p50", hint: "Median duration over the last 5 min", numeric: true, value: (row) => row.rates.p50, text: (row) => duration(row.rates.p50) },
   { label: "p95", hint: "95 % of the jobs of the last 5 min were faster", numeric: true, value: (row) => row.rates.p95, text: (row) => duration(row.rates.p95) },
   { label: "p99", hint: "99 % of the jobs of the last 5 min were faster", numeric: true, value: (row) => row.rates.p99, text: (row) => duration(row.rates.p99) },
-  { label: "In flight", hint: "Running jobs of at most how many", numeric: true, value: (row) => row.in_progress, text: (row) => ofLimit(row.in_progress, row.slots) },
+  { label: "In flight", hint: "Running jobs of at most how many", numeric: true, value: (row) => row.in_progress, text: inFlight },
   { label: "Queued h/n/l", hint: "Jobs that wait on the job servers, by priority: high, normal, low", numeric: true, value: (row) => row.queue.total, text: (row) => queued(row.queue) },
   { label: "Retry", hint: "Jobs that wait for their next attempt", numeric: true, value: (row) => row.waiting_retry, text: (row) => count(row.waiting_retry) },
   { label: "Failed, 5 min", hint: "Failures of the last 5 min and their share of all jobs", numeric: true, value: (row) => row.rates.failed_5m, text: failed },
@@ -53,6 +56,12 @@ function drawSpark(cell, row) {
     return made;
   });
   spark.update(row.history);
+}
+
+/** The figure is as old as what the slowest worker has told last: one that is blocked tells nothing. */
+function inFlight(row) {
+  const old = row.age_s > OLD_S ? ` (${duration(row.age_s)} old)` : "";
+  return ofLimit(row.in_progress, row.slots) + old;
 }
 
 function failed(row) {

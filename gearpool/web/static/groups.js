@@ -23,10 +23,11 @@ export class Groups {
     this.element = el("div", {}, this.list, this.empty);
   }
 
-  /** Show these rows in their order, of which `search` leaves some out. */
+  /** Show these rows in their order, which must not depend on what changes all the time, of which `search` leaves some out. */
   update(rows, search = "") {
     const wanted = search.toLowerCase();
     const seen = new Set();
+    let place = null;
     for (const row of rows) {
       if (wanted && !this.#options.words(row).toLowerCase().includes(wanted)) continue;
       const key = this.#options.key(row);
@@ -35,10 +36,12 @@ export class Groups {
       if (group === undefined) {
         group = this.#create();
         this.#rows.set(key, group);
-        this.list.append(group.element);
       }
       group.row = row;
       this.#patch(group);
+      const next = place ? place.nextElementSibling : this.list.firstElementChild;
+      if (next !== group.element) this.list.insertBefore(group.element, next);
+      place = group.element;
     }
     for (const [key, group] of this.#rows) {
       if (seen.has(key)) continue;

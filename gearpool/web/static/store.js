@@ -4,6 +4,8 @@ import { merge } from "./merge.js";
 
 /** The status is published each second; after this it is told as old. */
 const OLD_MS = 4000;
+/** While events are tried again, nothing is polled for some seconds. */
+const OLD_POLLED_MS = 12_000;
 
 export class Store {
   /** The document of GET /api/view; null before the first. */
@@ -47,7 +49,8 @@ export class Store {
 
   /** Whether the figures are from before. */
   get isStale() {
-    return this.state === "lost" || (this.publishedMs !== null && this.publishedMs > OLD_MS);
+    const old = this.state === "polling" ? OLD_POLLED_MS : OLD_MS;
+    return this.state === "lost" || (this.publishedMs !== null && this.publishedMs > old);
   }
 
   #take(view) {
